@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+#   make            build/holdfastd and build/holdfast
+#   make run        set up what is missing, build, hold this host's MySQL connections
+#   make test       set up what is missing, build, run every test
+#   make demo       see an idle connection lost, and kept
+#   make help       the rest
+#
+# Variables: V=1 shows the commands; SANITIZE=1 builds with ASan and UBSan; CC=clang;
+# BUILD=DIR for another build folder; DESTDIR=, PREFIX= for install.
+
+VERSION := 0.1.0
+
+CC       ?= gcc
+ifeq ($(origin CC),default)
+CC       := gcc
+endif
+CLANG    ?= clang
+BPFTOOL  ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
+BUILD    ?= build
+DESTDIR  ?=
+PREFIX   ?= /usr
+PYTHON   ?= /usr/bin/python3
+
+V ?= 0
+ifeq ($(V),0)
+Q := @
+say = @printf '  %-8s %s\n' '$(1)' '$(2)'
+else
+Q :=
+say =
+endif
+
+# What Debian needs to build; the tests' and the demo's packages are in tests/packages.
+BUILD_PACKAGES := gcc clang llvm make pkg-config bpftool libc6-dev linux-libc-dev \
+	libbpf-dev libelf-dev zlib1g-dev libmnl-dev libnl-3-dev libnl-route-3-dev \
+	libsystemd-dev libinih-dev libsmartcols-dev libjson-c-dev libc-ares-dev
+TEST_PACKAGES = $(shell sed -e 's/\#.*//' tests/packages)
+
+DAEMON_LIBS  := libbpf libmnl libnl-3.0 libnl-route-3.0 libsystemd inih
+COMMAND_LIBS := libbpf libmnl inih json-c smartcols
+LIBS         := $(DAEMON_LIBS) $(COMMAND_LIBS)
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
+CFLAGS   ?= -O2 -g
+ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -DHOLDFAST_VERSION='"$(VERSION)"' $(WARNINGS) \
+	-fstack-protector-strong -fPIE -isystem $(BUILD) \
+	$(shell pkg-config --cflags $(LIBS)) $(CFLAGS) $(SANITIZERS) -MMD -MP
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SANITIZERS)
+
+ifeq ($(SANITIZE),1)
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+else
+CPPFLAGS_FORTIFY := -D_FORTIFY_SOURCE=2
+endif
+
+BPF_CFLAGS := -O2 -g -Wall -Wextra $(addprefix -idirafter /usr/include/,$(shell $(CC) -print-multiarch 2>/dev/null))
+
+BPF_SOURCES     := $(wildcard bpf/*.bpf.c)
+BPF_OBJECTS     := $(BPF_SOURCES:%.c=$(BUILD)/%.o)
+SOURCES         := $(wildcard daemon/*.c)
+MAINS           := daemon/holdfastd.c daemon/holdfast.c
+LIBRARY_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(SOURCES)))
+UNIT_SOURCES    := $(wildcard tests/unit/test_*.c)
+UNIT_TESTS      := $(UNIT_SOURCES:%.c=$(BUILD)/%)
+FORMATTED       := $(wildcard bpf/*.[ch] daemon/*.[ch] tests/unit/*.[ch])
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all run test test-unit test-system demo install format check-format deps deps-test clean help
+
+all: $(BUILD)/holdfastd $(BUILD)/holdfast
+
+help:
+	@sed -n '3,10s/^# \{0,3\}//p' Makefile
+	@echo 'Also: install, deps, deps-test, test-unit, test-system, format, check-format, clean'
+
+# --- build ---
+
+$(BUILD)/%.bpf.o: %.bpf.c
+	$(call say,BPF,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) --target=bpf $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -MT $@ -c $< -o $@
+
+$(BUILD)/holdfast.bpf.o: $(BPF_OBJECTS)
+	$(call say,BPFLINK,$@)
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(BUILD)/holdfast.skel.h: $(BUILD)/holdfast.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name holdfast > $@
+
+$(BUILD)/daemon/loader.o: $(BUILD)/holdfast.skel.h
+
+$(BUILD)/%.o: %.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_FORTIFY) $(ALL_CFLAGS) -c $< -o $@
+
+$(BUILD)/libholdfast.a: $(LIBRARY_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/holdfastd: $(BUILD)/daemon/holdfastd.o $(BUILD)/libholdfast.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(shell pkg-config --libs $(DAEMON_LIBS)) -o $@
+
+$(BUILD)/holdfast: $(BUILD)/daemon/holdfast.o $(BUILD)/libholdfast.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(shell pkg-config --libs $(COMMAND_LIBS)) -o $@
+
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libholdfast.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(shell pkg-config --libs $(LIBS) cmocka) -o $@
+
+-include $(wildcard $(BUILD)/bpf/*.d $(BUILD)/daemon/*.d $(BUILD)/tests/unit/*.d)
+
+# --- set-up ---
+
+# Only what is missing, so that a machine which has it all needs no archive.
+install_missing = missing=$$(for p in $(1); do \
+		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+		echo "installing:" $$missing; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -qq && packaging/apt-install $$missing; \
+	fi
+
+deps:
+	@$(call install_missing,$(BUILD_PACKAGES))
+
+deps-test: deps
+	@$(call install_missing,$(TEST_PACKAGES))
+
+# --- use ---
+
+# Set-up first, then make again: which flags the libraries want is known only now.
+run: deps
+	@$(MAKE) --no-print-directory all
+	$(BUILD)/holdfastd
+
+demo: deps-test
+	@$(MAKE) --no-print-directory all
+	@HF_BUILD=$(abspath $(BUILD)) $(PYTHON) tests/demo/demo.py
+
+test: deps-test
+	@$(MAKE) --no-print-directory test-unit test-system
+
+test-unit: all $(UNIT_TESTS)
+	@BUILD=$(BUILD) tests/unit/run $(UNIT_TESTS)
+
+test-system: all
+	@HF_BUILD=$(abspath $(BUILD)) HF_SANITIZED=$(SANITIZE) $(PYTHON) -B -m pytest -q -p no:cacheprovider \
+		--junitxml=$(BUILD)/tests/system.xml tests/system
+
+install: all
+	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
+	$(Q)install -D -m 755 $(BUILD)/holdfastd $(DESTDIR)$(PREFIX)/sbin/holdfastd
+	$(Q)install -D -m 755 $(BUILD)/holdfast $(DESTDIR)$(PREFIX)/bin/holdfast
+
+# --- care ---
+
+format:
+	$(Q)clang-format -i $(FORMATTED)
+
+check-format:
+	$(Q)clang-format --dry-run --Werror $(FORMATTED)
+
+clean:
+	$(Q)rm -rf $(BUILD)

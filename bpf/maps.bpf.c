@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "maps.h"
+
+const volatile __u32 hf_hz = 0;
+const volatile __u64 hf_cgroup_id = 0;
+
+struct hf_rules_map hf_rules SEC(".maps");
+struct hf_sockets_map hf_sockets SEC(".maps");
+struct hf_info_map hf_info SEC(".maps");
+
+char LICENSE[] SEC("license") = "GPL";

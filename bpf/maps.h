@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The maps that all programs share, and the constants that the loader fills
+ * in. Defined in maps.bpf.c, joined by the BPF linker; keys and values: types.h.
+ */
+#ifndef HOLDFAST_MAPS_H
+#define HOLDFAST_MAPS_H
+
+#include "kernel.h"
+
+/* The running kernel's HZ; what it counts in jiffies we count in seconds. */
+extern const volatile __u32 hf_hz;
+
+/* cgroup v2 id of the subtree that we are limited to; 0: no limit. */
+extern const volatile __u64 hf_cgroup_id;
+
+/* key_size and value_size, no __type: a trie made without BTF at run time never
+ * equals a template with BTF (bpf_map_meta_equal(), seen on 6.1). */
+struct hf_trie {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(key_size, sizeof(struct hf_key));
+	__uint(value_size, sizeof(union hf_value));
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+};
+
+/* One slot: the trie that is in force. The daemon fills a new trie and swaps it
+ * in with one update. An empty trie: nothing is enforced any more. */
+struct hf_rules_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct hf_trie);
+};
+extern struct hf_rules_map hf_rules SEC(".maps");
+
+/* Every socket that was decided on. */
+struct hf_sockets_map {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct hf_record);
+};
+extern struct hf_sockets_map hf_sockets SEC(".maps");
+
+/* What is attached, for whoever asks. */
+struct hf_info_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hf_info);
+};
+extern struct hf_info_map hf_info SEC(".maps");
+
+#endif

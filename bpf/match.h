@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The matcher: which rule a connection gets. Compiled into every BPF program,
+ * and natively into the command, the daemon and the unit tests, so that the
+ * same bytes decide everywhere.
+ *
+ * Whoever includes this defines first
+ *
+ *   HF_LOOKUP(trie, key)  the value of the longest prefix of *key (a struct
+ *                         hf_key) as a const union hf_value *, or NULL
+ *
+ * and passes whatever `trie` is to hf_match().
+ */
+#ifndef HOLDFAST_MATCH_H
+#define HOLDFAST_MATCH_H
+
+#include "types.h"
+
+#ifndef HF_INLINE
+#define HF_INLINE static inline __attribute__((always_inline))
+#endif
+
+/* Turn ::ffff:a.b.c.d into a.b.c.d, family 4; leave any other peer alone. */
+HF_INLINE void hf_flow_unmap(struct hf_flow *flow)
+{
+	__u8 other = 0;
+	int i;
+
+	if (flow->family != 6)
+		return;
+	for (i = 0; i < 10; i++)
+		other |= flow->peer[i];
+	if (other || flow->peer[10] != 0xff || flow->peer[11] != 0xff)
+		return;
+	flow->family = 4;
+	for (i = 0; i < 4; i++)
+		flow->peer[i] = flow->peer[12 + i];
+	for (i = 4; i < 16; i++)
+		flow->peer[i] = 0;
+}
+
+/* Key of the first `bits` (0 to 16) of a port number. */
+HF_INLINE void hf_key_port(struct hf_key *key, __u16 port, __u32 bits)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->prefixlen = HF_KEY_PORT_BITS + bits;
+	key->kind = HF_KEY_PORT;
+	key->port[0] = (__u8)(port >> 8);
+	key->port[1] = (__u8)port;
+}
+
+/* Key of the first `bits` (0 to 32, 0 to 128) of a peer's address. */
+HF_INLINE void hf_key_peer(struct hf_key *key, enum hf_side side, __u32 class_, __u8 family,
+			   const __u8 addr[16], __u32 bits)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->prefixlen = HF_KEY_PEER_BITS + bits;
+	key->kind = HF_KEY_PEER;
+	key->side = (__u8)side;
+	key->class_[0] = (__u8)(class_ >> 24);
+	key->class_[1] = (__u8)(class_ >> 16);
+	key->class_[2] = (__u8)(class_ >> 8);
+	key->class_[3] = (__u8)class_;
+	key->family = family;
+	__builtin_memcpy(key->addr, addr, sizeof(key->addr));
+}
+
+#ifdef HF_LOOKUP
+/*
+ * The rule for a flow, or NULL; *side says which port matched. Where both
+ * sides have a rule the longer prefix wins, and the client's where they are
+ * equally long.
+ */
+HF_INLINE const struct hf_rule *hf_match(void *trie, const struct hf_flow *flow, enum hf_side *side)
+{
+	const struct hf_rule *client = 0, *server = 0;
+	const union hf_value *value;
+	__u32 bits = flow->family == 4 ? 32 : 128;
+	__u32 class_;
+	struct hf_key key;
+
+	hf_key_port(&key, flow->peer_port, 16);
+	value = HF_LOOKUP(trie, &key);
+	class_ = value ? value->ports.class_[HF_SIDE_CLIENT] : 0;
+	if (class_) {
+		hf_key_peer(&key, HF_SIDE_CLIENT, class_, flow->family, flow->peer, bits);
+		value = HF_LOOKUP(trie, &key);
+		client = value ? &value->rule : 0;
+	}
+
+	hf_key_port(&key, flow->local_port, 16);
+	value = HF_LOOKUP(trie, &key);
+	class_ = value ? value->ports.class_[HF_SIDE_SERVER] : 0;
+	if (class_) {
+		hf_key_peer(&key, HF_SIDE_SERVER, class_, flow->family, flow->peer, bits);
+		value = HF_LOOKUP(trie, &key);
+		server = value ? &value->rule : 0;
+	}
+
+	if (server && (!client || server->prefix_len > client->prefix_len)) {
+		*side = HF_SIDE_SERVER;
+		return server;
+	}
+	*side = HF_SIDE_CLIENT;
+	return client;
+}
+#endif
+
+#endif

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Who is there. Two iterators over tasks:
+ *
+ *   hf_owners  open files that are TCP sockets which have a record or match a
+ *              rule: a struct hf_owner each
+ *   hf_tasks   the network namespace that each task is in: a struct hf_task
+ *              each, so that namespaces are found without walking /proc
+ */
+#include "socket.h"
+
+SEC("iter/task_file")
+int hf_owners(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task, *leader;
+	struct file *file = ctx->file;
+	struct hf_owner owner;
+	struct socket *socket;
+	struct tcp_sock *tp;
+	struct hf_flow flow;
+	enum hf_side side;
+
+	if (!task || !file)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket || !socket->sk)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(socket->sk);
+	if (!tp || !hf_socket_flow(tp, &flow))
+		return 0;
+	if (!bpf_sk_storage_get(&hf_sockets, tp, 0, 0) && !hf_rule_for(&flow, &side))
+		return 0;
+
+	leader = task->group_leader;
+	__builtin_memset(&owner, 0, sizeof(owner));
+	owner.cookie = bpf_get_socket_cookie(tp);
+	owner.netns = ((struct sock_common *)tp)->skc_net.net->ns.inum;
+	owner.pid = task->tgid;
+	owner.fd = ctx->fd;
+	((__u64 *)owner.comm)[0] = ((__u64 *)leader->comm)[0];
+	((__u64 *)owner.comm)[1] = ((__u64 *)leader->comm)[1];
+	bpf_seq_write(ctx->meta->seq, &owner, sizeof(owner));
+	return 0;
+}
+
+SEC("iter/task")
+int hf_tasks(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct hf_task out;
+
+	if (!task)
+		return 0;
+	__builtin_memset(&out, 0, sizeof(out));
+	out.netns = task->nsproxy->net_ns->ns.inum;
+	out.pid = task->pid;
+	if (out.netns)
+		bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
+	return 0;
+}

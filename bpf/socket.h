@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reading a TCP socket: where it goes, which keepalive settings it has, which
+ * cgroup and network namespace it belongs to. Typed loads only: bpf_getsockopt
+ * knows these options since 6.1 and no sooner, and probe reads are what
+ * lockdown=confidentiality takes away.
+ */
+#ifndef HOLDFAST_SOCKET_H
+#define HOLDFAST_SOCKET_H
+
+#include "maps.h"
+
+#define HF_LOOKUP(trie, key) ((const union hf_value *)bpf_map_lookup_elem((trie), (key)))
+#include "match.h"
+
+#define HF_CGROUP_DEPTH_MAX 64
+
+HF_INLINE __u32 hf_seconds(__u32 jiffies)
+{
+	__u32 hz = hf_hz;
+
+	return hz ? jiffies / hz : 0;
+}
+
+/* Where the socket goes. False: neither IPv4 nor IPv6. */
+HF_INLINE bool hf_socket_flow(struct tcp_sock *tp, struct hf_flow *flow)
+{
+	struct sock_common *skc = (struct sock_common *)tp;
+	__u16 family = skc->skc_family;
+
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->peer_port = bpf_ntohs(skc->skc_dport);
+	flow->local_port = skc->skc_num;
+	if (family == AF_INET) {
+		*(__be32 *)flow->peer = skc->skc_daddr;
+		flow->family = 4;
+		return true;
+	}
+	if (family != AF_INET6)
+		return false;
+	((__be32 *)flow->peer)[0] = skc->skc_v6_daddr.in6_u.u6_addr32[0];
+	((__be32 *)flow->peer)[1] = skc->skc_v6_daddr.in6_u.u6_addr32[1];
+	((__be32 *)flow->peer)[2] = skc->skc_v6_daddr.in6_u.u6_addr32[2];
+	((__be32 *)flow->peer)[3] = skc->skc_v6_daddr.in6_u.u6_addr32[3];
+	flow->family = 6;
+	hf_flow_unmap(flow);
+	return true;
+}
+
+/* The socket's own settings; 0 where it has none. */
+HF_INLINE void hf_socket_keepalive(struct tcp_sock *tp, struct hf_keepalive *own)
+{
+	struct sock_common *skc = (struct sock_common *)tp;
+
+	own->on = (skc->skc_flags >> bpf_core_enum_value(enum sock_flags, SOCK_KEEPOPEN)) & 1;
+	own->time_s = hf_seconds(tp->keepalive_time);
+	own->interval_s = hf_seconds(tp->keepalive_intvl);
+	own->probes = tp->keepalive_probes;
+	own->user_timeout_ms = tp->inet_conn.icsk_user_timeout;
+}
+
+/* A byte since 5.14, an int before: address and width are found out apart. */
+HF_INLINE __u32 hf_sysctl_probes(struct net *net)
+{
+	void *probes =
+		__builtin_preserve_access_index(&net->ipv4.sysctl_tcp_keepalive_probes);
+
+	asm volatile("" : "+r"(probes));
+	if (bpf_core_field_size(net->ipv4.sysctl_tcp_keepalive_probes) == 1)
+		return *(__u8 *)probes;
+	return *(__u32 *)probes;
+}
+
+/* What the socket's namespace says where a socket has nothing set. */
+HF_INLINE void hf_socket_sysctls(struct tcp_sock *tp, struct hf_keepalive *sysctls)
+{
+	struct net *net = ((struct sock_common *)tp)->skc_net.net;
+
+	sysctls->on = 0;
+	sysctls->time_s = hf_seconds((__u32)net->ipv4.sysctl_tcp_keepalive_time);
+	sysctls->interval_s = hf_seconds((__u32)net->ipv4.sysctl_tcp_keepalive_intvl);
+	sysctls->probes = hf_sysctl_probes(net);
+	sysctls->user_timeout_ms = 0;
+}
+
+/* Whether the socket belongs to the cgroup that we are limited to. */
+HF_INLINE bool hf_socket_in_scope(struct tcp_sock *tp)
+{
+	__u64 wanted = hf_cgroup_id;
+	struct cgroup_subsys_state *parent;
+	struct cgroup *cgroup;
+	int i;
+
+	if (!wanted)
+		return true;
+	cgroup = ((struct sock *)tp)->sk_cgrp_data.cgroup;
+	for (i = 0; i < HF_CGROUP_DEPTH_MAX; i++) {
+		if (cgroup->kn->id == wanted)
+			return true;
+		parent = cgroup->self.parent;
+		if (!parent)
+			return false;
+		cgroup = parent->cgroup;
+	}
+	return false;
+}
+
+/* The rule in force for a flow, or NULL. */
+HF_INLINE const struct hf_rule *hf_rule_for(const struct hf_flow *flow, enum hf_side *side)
+{
+	__u32 zero = 0;
+	void *trie = bpf_map_lookup_elem(&hf_rules, &zero);
+
+	*side = HF_SIDE_CLIENT;
+	return trie ? hf_match(trie, flow, side) : 0;
+}
+
+HF_INLINE bool hf_keepalive_equal(const struct hf_keepalive *a, const struct hf_keepalive *b)
+{
+	return a->on == b->on && a->time_s == b->time_s && a->interval_s == b->interval_s &&
+	       a->probes == b->probes && a->user_timeout_ms == b->user_timeout_ms;
+}
+
+/* Everything about the socket that goes to user space. record may be NULL. */
+HF_INLINE bool hf_socket_view(struct tcp_sock *tp, const struct hf_record *record,
+			      struct hf_view *view)
+{
+	struct sock_common *skc = (struct sock_common *)tp;
+	struct hf_keepalive own, sysctls;
+	const struct hf_rule *rule;
+	struct hf_flow flow;
+	enum hf_side side;
+
+	__builtin_memset(view, 0, sizeof(*view));
+	if (!hf_socket_flow(tp, &flow))
+		return false;
+	rule = hf_rule_for(&flow, &side);
+	if (!rule && !record)
+		return false;
+
+	hf_socket_keepalive(tp, &own);
+	hf_socket_sysctls(tp, &sysctls);
+	view->now.on = own.on;
+	view->now.time_s = own.time_s ? own.time_s : sysctls.time_s;
+	view->now.interval_s = own.interval_s ? own.interval_s : sysctls.interval_s;
+	view->now.probes = own.probes ? own.probes : sysctls.probes;
+	view->now.user_timeout_ms = own.user_timeout_ms;
+
+	view->netns = skc->skc_net.net->ns.inum;
+	view->state = skc->skc_state;
+	view->local_port = flow.local_port;
+	view->peer_port = flow.peer_port;
+	if (skc->skc_family == AF_INET) {
+		view->family = 4;
+		*(__be32 *)view->local = skc->skc_rcv_saddr;
+		*(__be32 *)view->peer = skc->skc_daddr;
+	} else {
+		view->family = 6;
+		((__be32 *)view->local)[0] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[0];
+		((__be32 *)view->local)[1] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[1];
+		((__be32 *)view->local)[2] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[2];
+		((__be32 *)view->local)[3] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[3];
+		((__be32 *)view->peer)[0] = skc->skc_v6_daddr.in6_u.u6_addr32[0];
+		((__be32 *)view->peer)[1] = skc->skc_v6_daddr.in6_u.u6_addr32[1];
+		((__be32 *)view->peer)[2] = skc->skc_v6_daddr.in6_u.u6_addr32[2];
+		((__be32 *)view->peer)[3] = skc->skc_v6_daddr.in6_u.u6_addr32[3];
+	}
+	if (rule) {
+		view->flags |= HF_VIEW_MATCH;
+		view->rule = rule->index;
+		view->generation = rule->generation;
+		view->side = (__u8)side;
+	}
+	if (record) {
+		view->flags |= HF_VIEW_RECORD;
+		view->way = record->way;
+		view->own = record->state;
+		if (rule && rule->generation == record->generation &&
+		    rule->index == record->rule && hf_keepalive_equal(&own, &record->set))
+			view->flags |= HF_VIEW_SETTLED;
+	}
+	return true;
+}
+
+#endif

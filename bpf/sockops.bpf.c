@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * New connections: the kernel calls this for every TCP connection under the
+ * cgroup at the moment that it is established, whichever network namespace it
+ * lives in. Never a reply, always 1: other sockops programs may share the hook.
+ */
+#include "apply.h"
+
+HF_INLINE void established(struct bpf_sock_ops *ops, enum hf_way way)
+{
+	struct bpf_sock *sk = ops->sk;
+	const struct hf_rule *rule;
+	struct hf_record *record;
+	struct hf_flow flow;
+	struct tcp_sock *tp;
+	struct hf_plan plan;
+	enum hf_side side;
+	bool first;
+
+	if (!sk)
+		return;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp || !hf_socket_flow(tp, &flow))
+		return;
+	rule = hf_rule_for(&flow, &side);
+	if (!rule || !(rule->flags & HF_RULE_ENFORCE))
+		return;
+	record = bpf_sk_storage_get(&hf_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!record)
+		return;
+	first = !record->cookie; /* else it was connected before, and disconnected */
+	record->cookie = bpf_get_socket_cookie(ops);
+	record->held_ns = bpf_ktime_get_ns();
+	record->way = (__u8)way;
+	hf_plan_hold(tp, record, rule, first, &plan);
+	if (hf_plan_carry_out(ops, tp, &plan)) {
+		bpf_sk_storage_delete(&hf_sockets, sk);
+		return;
+	}
+	hf_plan_record(tp, record, rule);
+}
+
+SEC("sockops")
+int hf_sockops(struct bpf_sock_ops *ops)
+{
+	switch (ops->op) {
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		established(ops, HF_WAY_CONNECT);
+		break;
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		established(ops, HF_WAY_ACCEPT);
+		break;
+	}
+	return 1;
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Existing connections: a TCP iterator over one network namespace, that of the
+ * process that opens it. It makes every socket what the rules in force say:
+ * held where one matches, restored where none does any more. With an empty
+ * trie that is the way out: everything is restored.
+ *
+ * Reading it is harmless at any time; there is nothing to do the second time.
+ * The kernel locks the socket while the program runs (since 5.15).
+ */
+#include "apply.h"
+
+/*
+ * Say what is about to happen. False: the reader's buffer is full; the kernel
+ * then calls the program again for the same socket with an empty one, so that
+ * whoever gets false must leave everything as it is.
+ */
+HF_INLINE bool report(struct bpf_iter__tcp *ctx, struct tcp_sock *tp,
+		      const struct hf_record *record, const struct hf_plan *plan,
+		      enum hf_swept what, int error)
+{
+	struct hf_sweep sweep;
+
+	if (!hf_socket_view(tp, record, &sweep.view))
+		__builtin_memset(&sweep.view, 0, sizeof(sweep.view));
+	sweep.view.cookie = record->cookie;
+	sweep.view.now = plan->want;
+	sweep.error = error;
+	sweep.what = (__u8)what;
+	__builtin_memset(sweep.pad, 0, sizeof(sweep.pad));
+	return bpf_seq_write(ctx->meta->seq, &sweep, sizeof(sweep)) == 0;
+}
+
+HF_INLINE void hold(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_record *record,
+		    const struct hf_rule *rule)
+{
+	enum hf_swept what = HF_SWEPT_HELD;
+	bool first = !record;
+	struct hf_plan plan;
+	int err;
+
+	if (first) {
+		record = bpf_sk_storage_get(&hf_sockets, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (!record)
+			return;
+		record->cookie = bpf_get_socket_cookie(tp);
+		record->held_ns = bpf_ktime_get_ns();
+		record->way = HF_WAY_SWEEP;
+	} else if (record->generation == rule->generation) {
+		what = HF_SWEPT_HEALED;
+	} else {
+		what = HF_SWEPT_CHANGED;
+	}
+
+	hf_plan_hold(tp, record, rule, first, &plan);
+	if (first || hf_plan_changes(&plan)) {
+		if (!report(ctx, tp, record, &plan, what, 0)) {
+			if (first)
+				bpf_sk_storage_delete(&hf_sockets, tp);
+			return;
+		}
+		err = hf_plan_carry_out(tp, tp, &plan);
+		if (err) {
+			report(ctx, tp, record, &plan, HF_SWEPT_FAILED, err);
+			bpf_sk_storage_delete(&hf_sockets, tp);
+			return;
+		}
+	}
+	hf_plan_record(tp, record, rule);
+}
+
+HF_INLINE void restore(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_record *record)
+{
+	struct hf_plan plan;
+	int err;
+
+	hf_plan_restore(tp, record, &plan);
+	if (!report(ctx, tp, record, &plan, HF_SWEPT_RESTORED, 0))
+		return;
+	err = hf_plan_carry_out(tp, tp, &plan);
+	if (err)
+		report(ctx, tp, record, &plan, HF_SWEPT_FAILED, err);
+	bpf_sk_storage_delete(&hf_sockets, tp);
+}
+
+SEC("iter/tcp")
+int hf_sweep(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	const struct hf_rule *rule;
+	struct hf_record *record;
+	struct hf_flow flow;
+	struct tcp_sock *tp;
+	enum hf_side side;
+
+	if (!skc)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(skc); /* NULL: a request or time-wait socket */
+	if (!tp || !hf_socket_flow(tp, &flow))
+		return 0;
+	rule = hf_rule_for(&flow, &side);
+	if (rule && !(rule->flags & HF_RULE_ENFORCE))
+		rule = 0;
+	record = bpf_sk_storage_get(&hf_sockets, tp, 0, 0);
+
+	if (rule && ((struct sock_common *)tp)->skc_state == BPF_TCP_ESTABLISHED &&
+	    hf_socket_in_scope(tp))
+		hold(ctx, tp, record, rule);
+	else if (!rule && record)
+		restore(ctx, tp, record);
+	return 0;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the kernel side and the user-space side share: the layout of map keys
+ * and values, of what socket storage remembers, and of the records that the
+ * iterators write. Fixed-width types only; every size is asserted, because a
+ * daemon may meet maps that an older one has pinned. A change to any struct
+ * that lives in a pinned map needs a new HF_LAYOUT.
+ */
+#ifndef HOLDFAST_TYPES_H
+#define HOLDFAST_TYPES_H
+
+#include <linux/types.h>
+
+/* Version of everything pinned; part of the pin path. */
+#define HF_LAYOUT 1
+
+/* Which end of a connection a rule's port names. */
+enum hf_side {
+	HF_SIDE_CLIENT = 0, /* the peer's port */
+	HF_SIDE_SERVER = 1, /* the local port */
+};
+
+/* What to do where the application has keepalive settings of its own. */
+enum hf_override {
+	HF_OVERRIDE_WHEN_LONGER = 0,
+	HF_OVERRIDE_ALWAYS = 1,
+	HF_OVERRIDE_NEVER = 2,
+};
+
+/* struct hf_rule.flags */
+enum {
+	HF_RULE_ENFORCE = 1 << 0, /* clear: enforce = no, leave these sockets alone */
+};
+
+/*
+ * The rules as one longest-prefix-match trie. It holds two kinds of keys:
+ *
+ *   HF_KEY_PORT   kind, port                       -> hf_ports
+ *   HF_KEY_PEER   kind, side, family, class, addr  -> hf_rule
+ *
+ * A port (a range is cut into prefixes of the port number) leads to a port
+ * class for each side: ports that the same rules name share a class, so that
+ * `port = 1-65535` costs some thirty keys and not 65535 for each destination.
+ * Class and peer address then lead to the rule. Both lie in one map, so that
+ * one update of the outer map swaps all of it in one step.
+ *
+ * IPv4 peers, IPv4-mapped IPv6 ones included, have family 4 and four bytes of
+ * address; `any` is the empty prefix of both families.
+ */
+enum hf_key_kind {
+	HF_KEY_PORT = 1,
+	HF_KEY_PEER = 2,
+};
+
+struct hf_key {
+	__u32 prefixlen; /* bits that count, from kind on; host byte order */
+	__u8 kind;       /* enum hf_key_kind */
+	__u8 side;       /* HF_KEY_PEER: enum hf_side; else 0 */
+	__u8 port[2];    /* HF_KEY_PORT: port number, big endian; else 0 */
+	__u8 class_[4];  /* HF_KEY_PEER: port class, big endian */
+	__u8 family;     /* HF_KEY_PEER: 4 or 6 */
+	__u8 addr[16];   /* HF_KEY_PEER: peer, network byte order */
+	__u8 pad[3];
+};
+_Static_assert(sizeof(struct hf_key) == 32, "struct hf_key is part of the pinned layout");
+
+#define HF_KEY_PORT_BITS  16 /* before the port: kind, side */
+#define HF_KEY_PEER_BITS  72 /* before the address: kind, side, port, class, family */
+#define HF_KEY_BITS       224 /* all of struct hf_key but prefixlen */
+
+/* Classes that a port belongs to; 0: no rule names it. */
+struct hf_ports {
+	__u32 class_[2]; /* by enum hf_side */
+};
+
+/* The ends of a connection, as the matcher wants them. */
+struct hf_flow {
+	__u8 family;      /* 4 or 6; IPv4-mapped IPv6 is 4: hf_flow_unmap() */
+	__u16 peer_port;  /* host byte order */
+	__u16 local_port; /* host byte order */
+	__u8 peer[16];    /* network byte order; IPv4 in the first four bytes, the rest 0 */
+};
+
+/* What a rule asks of a socket, and which rule it was. */
+struct hf_rule {
+	__u32 index;      /* position in the rule list of this generation */
+	__u32 generation; /* which configuration it came with */
+	__u32 user_timeout_ms; /* TCP_USER_TIMEOUT; 0: not touched */
+	__u16 time_s;          /* TCP_KEEPIDLE */
+	__u16 interval_s;      /* TCP_KEEPINTVL */
+	__u8 probes;           /* TCP_KEEPCNT */
+	__u8 override;         /* enum hf_override */
+	__u8 flags;            /* HF_RULE_* */
+	__u8 prefix_len;       /* of the destination that matched, 0 to 128 */
+};
+_Static_assert(sizeof(struct hf_rule) == 20, "struct hf_rule is part of the pinned layout");
+
+/* Value of the trie: which member, the key's kind says. */
+union hf_value {
+	struct hf_ports ports;
+	struct hf_rule rule;
+};
+_Static_assert(sizeof(union hf_value) == 20, "union hf_value is part of the pinned layout");
+
+/*
+ * Keepalive settings of a socket. 0 in a number means unset: the kernel then
+ * takes the sysctl of the socket's network namespace (tcp_sock.keepalive_time
+ * and its neighbours, include/net/tcp.h: keepalive_time_when()).
+ */
+struct hf_keepalive {
+	__u32 on;         /* SO_KEEPALIVE, 0 or 1 */
+	__u32 time_s;
+	__u32 interval_s;
+	__u32 probes;
+	__u32 user_timeout_ms;
+};
+_Static_assert(sizeof(struct hf_keepalive) == 20, "struct hf_keepalive is part of the pinned layout");
+
+/* Bits for the members of struct hf_keepalive, see hf_record.chosen. */
+enum {
+	HF_CHOSE_ON = 1 << 0,
+	HF_CHOSE_TIME = 1 << 1,
+	HF_CHOSE_INTERVAL = 1 << 2,
+	HF_CHOSE_PROBES = 1 << 3,
+	HF_CHOSE_USER_TIMEOUT = 1 << 4,
+};
+
+/* How a socket came to be held. */
+enum hf_way {
+	HF_WAY_CONNECT = 0,
+	HF_WAY_ACCEPT = 1,
+	HF_WAY_SWEEP = 2,
+};
+
+enum hf_state {
+	HF_STATE_HELD = 0, /* the rule's values were put in */
+	HF_STATE_OWN = 1,  /* the application's own were left standing */
+};
+
+/* Socket storage: the rule that was applied, and what there was before. */
+struct hf_record {
+	__u64 cookie;  /* socket cookie, as sock_diag has it */
+	__u64 held_ns; /* CLOCK_MONOTONIC at the first decision */
+	struct hf_keepalive app; /* what the application would have without us */
+	struct hf_keepalive set; /* what the socket had after our last visit */
+	__u32 generation; /* of the rules that decided last */
+	__u32 rule;       /* hf_rule.index of that generation */
+	__u8 chosen;      /* HF_CHOSE_*: what the application set itself */
+	__u8 state;       /* enum hf_state */
+	__u8 way;         /* enum hf_way */
+	__u8 pad[5];
+};
+_Static_assert(sizeof(struct hf_record) == 72, "struct hf_record is part of the pinned layout");
+
+#define HF_CGROUP_PATH_MAX 512
+#define HF_VERSION_MAX 32
+
+/* struct hf_info.flags */
+enum {
+	HF_INFO_GUARD = 1 << 0,         /* guard = yes, and some rule needs it */
+	HF_INFO_MADE_PIN_DIR = 1 << 1,  /* the pin dir was ours to make, so ours to remove */
+	HF_INFO_MOUNTED_BPFFS = 1 << 2, /* likewise the bpffs mount */
+};
+
+/* The one entry of the info map: what is attached, for whoever asks. */
+struct hf_info {
+	__u64 since_s;    /* CLOCK_REALTIME of the attachment */
+	__u64 cgroup_id;  /* of the cgroup attached to */
+	__u32 generation; /* of the rules in force */
+	__u32 flags;      /* HF_INFO_* */
+	char version[HF_VERSION_MAX];    /* of the daemon that attached or took over */
+	char cgroup[HF_CGROUP_PATH_MAX]; /* directory attached to; empty: the root */
+};
+_Static_assert(sizeof(struct hf_info) == 568, "struct hf_info is part of the pinned layout");
+
+/* The running configuration as text, in chunks: an array map of these. */
+#define HF_TEXT_CHUNK 4096
+
+/* struct hf_view.flags */
+enum {
+	HF_VIEW_RECORD = 1 << 0,  /* the socket has a record */
+	HF_VIEW_MATCH = 1 << 1,   /* a rule matches: rule and generation count */
+	HF_VIEW_SETTLED = 1 << 2, /* nothing to do: the rules in force have decided, and it is as they left it */
+};
+
+/* A socket as the view iterators write it: all read from the socket itself. */
+struct hf_view {
+	__u64 cookie;
+	__u64 netns;      /* inode of its network namespace */
+	__u32 rule;       /* hf_rule.index */
+	__u32 generation; /* of that rule */
+	struct hf_keepalive now; /* in force: namespace sysctls filled in */
+	__u8 flags;       /* HF_VIEW_* */
+	__u8 state;       /* TCP state, TCP_ESTABLISHED... of <netinet/tcp.h> */
+	__u8 side;        /* enum hf_side of the match */
+	__u8 way;         /* enum hf_way, with HF_VIEW_RECORD */
+	__u8 own;         /* enum hf_state, with HF_VIEW_RECORD */
+	__u8 family;      /* 4, or 6 where sock_diag would say so */
+	__u16 local_port; /* host byte order */
+	__u16 peer_port;
+	__u8 pad[2];
+	__u8 local[16];   /* network byte order; IPv4 in the first four bytes */
+	__u8 peer[16];
+};
+_Static_assert(sizeof(struct hf_view) == 88, "struct hf_view crosses the kernel border");
+
+/* What the sweep did to a socket; one for each socket that it changed. */
+enum hf_swept {
+	HF_SWEPT_HELD = 1,     /* newly held (or newly found to be own) */
+	HF_SWEPT_CHANGED = 2,  /* other values than before: the rules have changed */
+	HF_SWEPT_HEALED = 3,   /* the application had undone them */
+	HF_SWEPT_RESTORED = 4, /* no rule matches any more: as the application had it */
+	HF_SWEPT_FAILED = 5,   /* the kernel refused; error says with what */
+};
+
+struct hf_sweep {
+	struct hf_view view; /* after the change */
+	__s32 error;         /* negative errno, with HF_SWEPT_FAILED */
+	__u8 what;           /* enum hf_swept */
+	__u8 pad[3];
+};
+_Static_assert(sizeof(struct hf_sweep) == 96, "struct hf_sweep crosses the kernel border");
+
+#define HF_COMM_LEN 16
+
+/* One open file that is a TCP socket with a record or a matching rule. */
+struct hf_owner {
+	__u64 cookie;
+	__u64 netns;
+	__s32 pid; /* thread group, in the initial pid namespace */
+	__u32 fd;
+	char comm[HF_COMM_LEN]; /* of the thread group's leader; may lack the NUL */
+};
+_Static_assert(sizeof(struct hf_owner) == 40, "struct hf_owner crosses the kernel border");
+
+/* One task and the network namespace that it is in. */
+struct hf_task {
+	__u64 netns;
+	__s32 pid; /* thread, in the initial pid namespace */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct hf_task) == 16, "struct hf_task crosses the kernel border");
+
+#endif

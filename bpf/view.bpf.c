@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What is there, read from the sockets themselves. Two iterators that write a
+ * struct hf_view a socket:
+ *
+ *   hf_held     the sockets that have a record, of all namespaces in one pass
+ *   hf_matched  the sockets of the opener's namespace that a rule matches,
+ *               whether they have a record or not
+ *
+ * They stay pinned, so that `status` can read them while no daemon runs.
+ */
+#include "socket.h"
+
+SEC("iter/bpf_sk_storage_map")
+int hf_held(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct hf_record *record = ctx->value;
+	struct sock *sk = ctx->sk;
+	struct hf_view view;
+	struct tcp_sock *tp;
+
+	if (!sk || !record)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp || sk->__sk_common.skc_state == BPF_TCP_CLOSE)
+		return 0; /* over, though the application still has the file */
+	if (!hf_socket_view(tp, record, &view))
+		return 0;
+	view.cookie = record->cookie;
+	bpf_seq_write(ctx->meta->seq, &view, sizeof(view));
+	return 0;
+}
+
+SEC("iter/tcp")
+int hf_matched(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct hf_view view;
+	struct tcp_sock *tp;
+
+	if (!skc)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(skc);
+	if (!tp || skc->skc_state == BPF_TCP_LISTEN || !hf_socket_in_scope(tp))
+		return 0;
+	if (!hf_socket_view(tp, bpf_sk_storage_get(&hf_sockets, tp, 0, 0), &view))
+		return 0;
+	view.cookie = bpf_get_socket_cookie(tp);
+	bpf_seq_write(ctx->meta->seq, &view, sizeof(view));
+	return 0;
+}
