@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int error_set(struct error *e, int err, const char *format, ...)
+{
+	va_list args;
+
+	if (e) {
+		va_start(args, format);
+		vsnprintf(e->text, sizeof(e->text), format, args);
+		va_end(args);
+	}
+	return -err;
+}
+
+int error_prefix(struct error *e, int err, const char *format, ...)
+{
+	char context[ERROR_MAX / 2];
+	size_t used, room;
+	va_list args;
+
+	if (!e)
+		return err;
+	va_start(args, format);
+	vsnprintf(context, sizeof(context), format, args);
+	va_end(args);
+
+	used = strlen(context);
+	room = sizeof(e->text) - used - 3;
+	e->text[room] = '\0';
+	memmove(e->text + used + 2, e->text, strlen(e->text) + 1);
+	memcpy(e->text, context, used);
+	memcpy(e->text + used, ": ", 2);
+	return err;
+}

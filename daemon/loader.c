@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "../bpf/types.h"
+
+#include "holdfast.skel.h"
+#include "loader.h"
+
+#include "cgroup.h"
+#include "util.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+
+static void cleanup_skeleton(struct holdfast **skeleton)
+{
+	holdfast__destroy(*skeleton);
+}
+
+static void cleanup_link(struct bpf_link **link)
+{
+	bpf_link__destroy(*link);
+}
+
+#define _cleanup_link_ __attribute__((cleanup(cleanup_link)))
+
+/* The cgroup to attach to. */
+struct target {
+	char path[HF_CGROUP_PATH_MAX];
+	uint64_t id;
+	bool whole; /* the hierarchy's root: no limit */
+};
+
+static int find_target(const char *cgroup, struct target *target, struct error *e)
+{
+	int err;
+
+	if (cgroup) {
+		if (strlen(cgroup) >= sizeof(target->path))
+			return error_set(e, ENAMETOOLONG, "cgroup %s: the path is too long", cgroup);
+		memcpy(target->path, cgroup, strlen(cgroup) + 1);
+	} else {
+		err = cgroup_find_root(target->path, sizeof(target->path), true, e);
+		if (err)
+			return err;
+	}
+	err = cgroup_id(target->path, &target->id, e);
+	target->whole = !err && target->id == CGROUP_ROOT_ID;
+	return err;
+}
+
+/*
+ * The kernel's HZ. The coarse clocks tick with the kernel's timer, so that their
+ * resolution is 1/HZ (kernel/time/posix-timers.c: posix_get_coarse_res()).
+ */
+static int find_hz(uint32_t *hz, struct error *e)
+{
+	struct timespec tick;
+
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) < 0 || tick.tv_sec || tick.tv_nsec <= 0)
+		return error_set(e, EINVAL, "the kernel doesn't tell the length of its timer tick");
+	*hz = (uint32_t)((1000000000L + tick.tv_nsec / 2) / tick.tv_nsec);
+	return 0;
+}
+
+static int load_error(int err, struct error *e)
+{
+	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0)
+		return error_set(e, -err,
+				 "this kernel has no BTF (/sys/kernel/btf/vmlinux: %s); "
+				 "it must be built with CONFIG_DEBUG_INFO_BTF",
+				 strerror(errno));
+	if (err == -EPERM || err == -EACCES)
+		return error_set(e, -err,
+				 "not allowed to load BPF programs (run as root, or with CAP_BPF, "
+				 "CAP_NET_ADMIN and CAP_PERFMON)");
+	return error_set(e, -err, "the kernel refuses the BPF programs: %s (--verbose shows why)",
+			 strerror(-err));
+}
+
+/* Reuse a map that an earlier daemon left, so that nothing held is forgotten. */
+static int reuse(const struct plane *plane, struct bpf_map *map, struct error *e)
+{
+	_cleanup_close_ int fd = pins_get(&plane->pins, bpf_map__name(map), e);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = bpf_map__reuse_fd(map, fd);
+	if (err)
+		return error_set(e, -err, "can't take over the map %s: %s", bpf_map__name(map),
+				 strerror(-err));
+	return 0;
+}
+
+static int load(struct plane *plane, const struct target *target, bool take_over,
+		struct holdfast **loaded, struct error *e)
+{
+	__attribute__((cleanup(cleanup_skeleton))) struct holdfast *skeleton = holdfast__open();
+	uint32_t hz = 0;
+	int err;
+
+	if (!skeleton)
+		return error_set(e, errno, "can't open the BPF programs: %s", strerror(errno));
+	err = find_hz(&hz, e);
+	if (err)
+		return err;
+	skeleton->rodata->hf_hz = hz;
+	skeleton->rodata->hf_cgroup_id = target->whole ? 0 : target->id;
+	if (take_over) {
+		err = reuse(plane, skeleton->maps.hf_rules, e);
+		if (!err)
+			err = reuse(plane, skeleton->maps.hf_sockets, e);
+		if (!err)
+			err = reuse(plane, skeleton->maps.hf_info, e);
+		if (err)
+			return err;
+	}
+	err = holdfast__load(skeleton);
+	if (err)
+		return load_error(err, e);
+	*loaded = take_ptr(skeleton);
+	return 0;
+}
+
+static int pin_map(const struct plane *plane, const struct bpf_map *map, struct error *e)
+{
+	return pins_put(&plane->pins, bpf_map__name(map), bpf_map__fd(map), e);
+}
+
+/* An iterator is a link too: attached to nothing, run when its pin is read. */
+static int pin_iterator(const struct plane *plane, const struct bpf_program *program,
+			const struct bpf_map *map, struct error *e)
+{
+	union bpf_iter_link_info info = { 0 };
+	LIBBPF_OPTS(bpf_iter_attach_opts, options);
+	_cleanup_link_ struct bpf_link *link = NULL;
+
+	if (map) {
+		info.map.map_fd = (uint32_t)bpf_map__fd(map);
+		options.link_info = &info;
+		options.link_info_len = sizeof(info);
+	}
+	link = bpf_program__attach_iter(program, &options);
+	if (!link)
+		return error_set(e, errno, "can't make the iterator %s: %s",
+				 bpf_program__name(program), strerror(errno));
+	return pins_put(&plane->pins, bpf_program__name(program), bpf_link__fd(link), e);
+}
+
+static int pin_iterators(const struct plane *plane, const struct holdfast *skeleton,
+			 struct error *e)
+{
+	int err;
+
+	err = pin_iterator(plane, skeleton->progs.hf_sweep, NULL, e);
+	if (!err)
+		err = pin_iterator(plane, skeleton->progs.hf_held, skeleton->maps.hf_sockets, e);
+	if (!err)
+		err = pin_iterator(plane, skeleton->progs.hf_matched, NULL, e);
+	if (!err)
+		err = pin_iterator(plane, skeleton->progs.hf_owners, NULL, e);
+	if (!err)
+		err = pin_iterator(plane, skeleton->progs.hf_tasks, NULL, e);
+	return err;
+}
+
+static int attach_error(const struct target *target, struct error *e)
+{
+	int err = errno;
+
+	if (err == EPERM)
+		return error_set(e, err,
+				 "can't attach to the cgroup %s: another program is attached to it "
+				 "or above it exclusively (bpftool cgroup tree %s names it)",
+				 target->path, target->path);
+	return error_set(e, err, "can't attach to the cgroup %s: %s", target->path, strerror(err));
+}
+
+static int attach_new(const struct plane *plane, const struct holdfast *skeleton,
+		      const struct target *target, struct error *e)
+{
+	_cleanup_close_ int cgroup = open(target->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_link_ struct bpf_link *link = NULL;
+
+	if (cgroup < 0)
+		return error_set(e, errno, "cgroup %s: %s", target->path, strerror(errno));
+	link = bpf_program__attach_cgroup(skeleton->progs.hf_sockops, cgroup);
+	if (!link)
+		return attach_error(target, e);
+	return pins_put(&plane->pins, PIN_SOCKOPS, bpf_link__fd(link), e);
+}
+
+/* Puts the new program where the old one is, in one step. -ENOLINK: it isn't there. */
+static int attach_in_place(const struct plane *plane, const struct holdfast *skeleton,
+			   const struct target *target, struct error *e)
+{
+	_cleanup_close_ int link = -1;
+	struct bpf_link_info info = { 0 };
+	uint32_t size = sizeof(info);
+
+	if (!pins_has(&plane->pins, PIN_SOCKOPS))
+		return -ENOLINK;
+	link = pins_get(&plane->pins, PIN_SOCKOPS, e);
+	if (link < 0)
+		return link;
+	if (bpf_obj_get_info_by_fd(link, &info, &size) < 0)
+		return error_set(e, errno, "%s: %s", PIN_SOCKOPS, strerror(errno));
+	if (info.cgroup.cgroup_id != target->id)
+		return -ENOLINK; /* another cgroup than before, or the cgroup has gone */
+	if (bpf_link_update(link, bpf_program__fd(skeleton->progs.hf_sockops), NULL) < 0)
+		return error_set(e, errno, "can't replace the program on the cgroup %s: %s",
+				 target->path, strerror(errno));
+	return 0;
+}
+
+static int attach(const struct plane *plane, const struct holdfast *skeleton,
+		  const struct target *target, struct error *e)
+{
+	int err = attach_in_place(plane, skeleton, target, e);
+
+	return err == -ENOLINK ? attach_new(plane, skeleton, target, e) : err;
+}
+
+static int fill_info(const struct plane *plane, const struct loader_options *options,
+		     const struct target *target, bool attached_before, struct error *e)
+{
+	struct hf_info info = { 0 };
+	int err;
+
+	err = plane_get_info(plane, &info, e);
+	if (err)
+		return err;
+	if (!attached_before)
+		info.since_s = (uint64_t)time(NULL);
+	info.cgroup_id = target->id;
+	info.flags |= (plane->pins.made_dir ? HF_INFO_MADE_PIN_DIR : 0u) |
+		      (plane->pins.mounted_bpffs ? HF_INFO_MOUNTED_BPFFS : 0u);
+	snprintf(info.version, sizeof(info.version), "%s", options->version);
+	memcpy(info.cgroup, target->path, sizeof(info.cgroup));
+	return plane_set_info(plane, &info, e);
+}
+
+/*
+ * New programs on the old maps. The rules go last, so that whatever fails
+ * before leaves the old ones in force.
+ */
+static int take_over_pins(struct plane *plane, const struct loader_options *options,
+			  const struct config *config, const struct target *target,
+			  struct error *e)
+{
+	__attribute__((cleanup(cleanup_skeleton))) struct holdfast *skeleton = NULL;
+	bool attached = plane_attached(plane);
+	struct hf_info info;
+	int err;
+
+	err = plane_open_maps(plane, e);
+	if (!err)
+		err = plane_get_info(plane, &info, e);
+	if (!err)
+		err = load(plane, target, true, &skeleton, e);
+	if (!err)
+		err = pin_iterators(plane, skeleton, e);
+	if (!err)
+		err = attach(plane, skeleton, target, e);
+	if (!err)
+		err = plane_put_rules(plane, config, info.generation + 1, e);
+	if (!err)
+		err = fill_info(plane, options, target, attached, e);
+	return err;
+}
+
+/* A set of pins of its own, made aside and moved into place; attached last. */
+static int make_pins(struct plane *plane, const struct loader_options *options,
+		     const struct config *config, const struct target *target, struct error *e)
+{
+	__attribute__((cleanup(cleanup_skeleton))) struct holdfast *skeleton = NULL;
+	struct error ignored;
+	int err;
+
+	err = load(plane, target, false, &skeleton, e);
+	if (err)
+		return err;
+	err = pins_begin(&plane->pins, e);
+	if (err)
+		return err;
+	err = pin_map(plane, skeleton->maps.hf_rules, e);
+	if (!err)
+		err = pin_map(plane, skeleton->maps.hf_sockets, e);
+	if (!err)
+		err = pin_map(plane, skeleton->maps.hf_info, e);
+	if (!err)
+		err = plane_open_maps(plane, e);
+	if (!err)
+		err = pin_iterators(plane, skeleton, e);
+	if (!err)
+		err = plane_put_rules(plane, config, 1, e);
+	if (!err)
+		err = fill_info(plane, options, target, false, e);
+	if (!err)
+		err = pins_commit(&plane->pins, e);
+	if (!err)
+		err = attach_new(plane, skeleton, target, e);
+	if (err)
+		pins_remove(&plane->pins, false, &ignored);
+	return err;
+}
+
+/* All that an earlier daemon would have left, or it was interrupted and left nothing of use. */
+static bool can_take_over(const struct plane *plane)
+{
+	return pins_has(&plane->pins, PIN_RULES) && pins_has(&plane->pins, PIN_SOCKETS) &&
+	       pins_has(&plane->pins, PIN_INFO);
+}
+
+int loader_start(struct plane *plane, const struct loader_options *options,
+		 const struct config *config, bool *took_over, struct error *e)
+{
+	struct target target;
+	int err;
+
+	*plane = (struct plane)PLANE_INIT;
+	err = find_target(options->cgroup, &target, e);
+	if (err)
+		return err;
+	err = pins_lock(&plane->pins, options->pin_dir, e);
+	if (err)
+		return err;
+	*took_over = can_take_over(plane);
+	if (*took_over) {
+		err = take_over_pins(plane, options, config, &target, e);
+	} else {
+		err = pins_remove(&plane->pins, false, e);
+		if (!err)
+			err = make_pins(plane, options, config, &target, e);
+		if (err && plane->pins.made_dir)
+			rmdir(plane->pins.dir);
+	}
+	if (err)
+		plane_close(plane);
+	return err;
+}

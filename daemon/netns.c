@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "netns.h"
+
+#include "../bpf/types.h"
+#include "iter.h"
+#include "util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <linux/sockios.h>
+#include <mntent.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#ifndef SIOCGSKNS
+#define SIOCGSKNS 0x894C /* linux/sockios.h; the namespace of a socket */
+#endif
+
+static bool list_has(const struct netns_list *list, uint64_t inode)
+{
+	size_t i;
+
+	for (i = 0; i < list->n; i++) {
+		if (list->list[i].inode == inode)
+			return true;
+	}
+	return false;
+}
+
+/* Takes fd over, whatever happens. Namespaces that are there already are left out. */
+static int list_add(struct netns_list *list, int fd)
+{
+	_cleanup_close_ int owned = fd;
+	struct netns *bigger;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET)
+		return 0; /* gone, or something else */
+	if (list_has(list, st.st_ino))
+		return 0;
+	bigger = reallocarray(list->list, list->n + 1, sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	list->list = bigger;
+	list->list[list->n].inode = st.st_ino;
+	list->list[list->n].fd = take_fd(&owned);
+	list->n++;
+	return 0;
+}
+
+static int add_task(const void *record, void *arg)
+{
+	const struct hf_task *task = record;
+	struct netns_list *list = arg;
+	char path[64];
+
+	if (list_has(list, task->netns))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", task->pid);
+	return list_add(list, open(path, O_RDONLY | O_CLOEXEC));
+}
+
+static int add_owner(const void *record, void *arg)
+{
+	const struct hf_owner *owner = record;
+	struct netns_list *list = arg;
+	_cleanup_close_ int process = -1, socket = -1;
+
+	if (list_has(list, owner->netns))
+		return 0;
+	process = (int)syscall(SYS_pidfd_open, owner->pid, 0);
+	if (process < 0)
+		return 0;
+	socket = (int)syscall(SYS_pidfd_getfd, process, owner->fd, 0);
+	if (socket < 0)
+		return 0;
+	return list_add(list, ioctl(socket, SIOCGSKNS));
+}
+
+static int add_mounted(struct netns_list *list)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	struct mntent *mount;
+	int err = 0;
+
+	if (!mounts)
+		return -errno;
+	while (!err && (mount = getmntent(mounts))) {
+		if (strcmp(mount->mnt_type, "nsfs") == 0)
+			err = list_add(list, open(mount->mnt_dir, O_RDONLY | O_CLOEXEC));
+	}
+	endmntent(mounts);
+	return err;
+}
+
+int netns_find(const struct pins *pins, struct netns_list *list, struct error *e)
+{
+	int err;
+
+	*list = (struct netns_list){ 0 };
+	err = list_add(list, open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+	if (!err)
+		err = iter_run(pins, PIN_TASKS, sizeof(struct hf_task), add_task, list, e);
+	if (!err)
+		err = add_mounted(list);
+	if (!err)
+		err = iter_run(pins, PIN_OWNERS, sizeof(struct hf_owner), add_owner, list, e);
+	if (!err && list->n == 0)
+		err = error_set(e, ENOENT, "/proc/self/ns/net can't be opened (is /proc mounted?)");
+	if (err == -ENOMEM)
+		error_set(e, ENOMEM, "out of memory");
+	if (err) {
+		error_prefix(e, err, "finding network namespaces");
+		netns_list_free(list);
+	}
+	return err;
+}
+
+void netns_list_free(struct netns_list *list)
+{
+	size_t i;
+
+	for (i = 0; i < list->n; i++)
+		close(list->list[i].fd);
+	free(list->list);
+	*list = (struct netns_list){ 0 };
+}
+
+int netns_call(const struct netns *ns, int (*fn)(void *arg), void *arg, struct error *e)
+{
+	_cleanup_close_ int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	int ret;
+
+	if (home < 0 || fstat(home, &st) < 0)
+		return error_set(e, errno, "/proc/self/ns/net: %s", strerror(errno));
+	if (st.st_ino == ns->inode)
+		return fn(arg);
+	if (setns(ns->fd, CLONE_NEWNET) < 0)
+		return error_set(e, errno, "can't enter network namespace %ju: %s",
+				 (uintmax_t)ns->inode, strerror(errno));
+	ret = fn(arg);
+	if (setns(home, CLONE_NEWNET) < 0) {
+		fprintf(stderr, "holdfast: can't return from network namespace %ju: %s\n",
+			(uintmax_t)ns->inode, strerror(errno));
+		abort();
+	}
+	return ret;
+}

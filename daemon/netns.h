@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The host's network namespaces. Descriptors are held only for the length of a
+ * pass: one kept open would keep a container's namespace alive after it.
+ */
+#ifndef HOLDFAST_NETNS_H
+#define HOLDFAST_NETNS_H
+
+#include "pins.h"
+
+#include <stdint.h>
+
+struct netns {
+	uint64_t inode; /* of nsfs: what /proc/PID/ns/net shows */
+	int fd;         /* owned */
+};
+
+struct netns_list {
+	struct netns *list; /* ours comes first; owned */
+	size_t n;
+};
+
+/*
+ * Finds them all: those that a task is in (task iterator), those that are
+ * mounted somewhere (`ip netns`, container engines), and those that only an
+ * open socket keeps alive (task_file iterator, SIOCGSKNS). Namespaces that
+ * vanish meanwhile are left out. On failure the list is empty.
+ */
+int netns_find(const struct pins *pins, struct netns_list *list, struct error *e);
+
+void netns_list_free(struct netns_list *list);
+
+/*
+ * Calls fn inside the namespace and comes back whatever it returned. If the
+ * way back fails the process ends: it must never go on in a place that it
+ * doesn't know of. What fn opened there (sockets, iterators) stays bound to it.
+ */
+int netns_call(const struct netns *ns, int (*fn)(void *arg), void *arg, struct error *e);
+
+#endif

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "pins.h"
+
+#include "../bpf/types.h"
+#include "util.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+
+#define BPFFS "/sys/fs/bpf"
+#define NEW_SUFFIX "_new" /* bpffs allows no dots in names */
+
+static void set_paths(struct pins *pins, bool new)
+{
+	snprintf(pins->sub, sizeof(pins->sub), "%s/layout-%d%s", pins->dir, HF_LAYOUT,
+		 new ? NEW_SUFFIX : "");
+}
+
+static int set_dir(struct pins *pins, const char *dir, struct error *e)
+{
+	size_t length = strlen(dir);
+
+	while (length > 1 && dir[length - 1] == '/')
+		length--;
+	if (length == 0 || length >= sizeof(pins->dir))
+		return error_set(e, EINVAL, "not a pin dir: '%s'", dir);
+	memcpy(pins->dir, dir, length);
+	pins->dir[length] = '\0';
+	set_paths(pins, false);
+	return 0;
+}
+
+int pins_open(struct pins *pins, const char *dir, struct error *e)
+{
+	int err;
+
+	*pins = (struct pins)PINS_INIT;
+	err = set_dir(pins, dir, e);
+	if (err)
+		return err;
+	pins->fd = open(pins->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (pins->fd < 0)
+		return error_set(e, errno, "%s: %s", pins->dir, strerror(errno));
+	if (!pins_exist(pins)) {
+		err = errno;
+		pins_close(pins);
+		return error_set(e, err, "%s: %s", pins->sub, strerror(err));
+	}
+	return 0;
+}
+
+static bool on_bpffs(const char *path)
+{
+	struct statfs fs;
+
+	return statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
+}
+
+static int make_dir(struct pins *pins, struct error *e)
+{
+	char copy[sizeof(pins->dir)];
+	const char *parent;
+
+	memcpy(copy, pins->dir, sizeof(copy));
+	parent = dirname(copy);
+	if (strcmp(parent, BPFFS) == 0 && !on_bpffs(BPFFS)) {
+		if (mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME,
+			  "mode=700") < 0)
+			return error_set(e, errno, "can't mount a bpffs at " BPFFS ": %s",
+					 strerror(errno));
+		pins->mounted_bpffs = true;
+	}
+	if (mkdir(pins->dir, 0700) == 0)
+		pins->made_dir = true;
+	else if (errno != EEXIST)
+		return error_set(e, errno, "can't make the pin dir %s: %s", pins->dir,
+				 strerror(errno));
+	if (on_bpffs(pins->dir))
+		return 0;
+	if (pins->made_dir)
+		rmdir(pins->dir);
+	return error_set(e, EINVAL, "%s is not on a bpffs (mount one: mount -t bpf bpf DIR)",
+			 pins->dir);
+}
+
+int pins_lock(struct pins *pins, const char *dir, struct error *e)
+{
+	struct stat opened, named;
+	pid_t holder;
+	int err;
+
+	*pins = (struct pins)PINS_INIT;
+	err = set_dir(pins, dir, e);
+	if (err)
+		return err;
+	for (;;) {
+		err = make_dir(pins, e);
+		if (err)
+			return err;
+		pins->fd = open(pins->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (pins->fd < 0 && errno == ENOENT)
+			continue;
+		if (pins->fd < 0)
+			return error_set(e, errno, "%s: %s", pins->dir, strerror(errno));
+		if (flock(pins->fd, LOCK_EX | LOCK_NB) < 0) {
+			err = errno;
+			holder = pins_holder(pins);
+			pins_close(pins);
+			if (err != EWOULDBLOCK)
+				return error_set(e, err, "can't lock %s: %s", pins->dir,
+						 strerror(err));
+			return error_set(e, EBUSY, "%s is in use by another holdfast, process %d",
+					 pins->dir, (int)holder);
+		}
+		/* Whoever had it may have removed it between our open and our lock. */
+		if (fstat(pins->fd, &opened) == 0 && stat(pins->dir, &named) == 0 &&
+		    opened.st_dev == named.st_dev && opened.st_ino == named.st_ino)
+			return 0;
+		pins_close(pins);
+	}
+}
+
+void pins_close(struct pins *pins)
+{
+	if (pins->fd >= 0)
+		close(pins->fd);
+	pins->fd = -1;
+}
+
+pid_t pins_holder(const struct pins *pins)
+{
+	_cleanup_fclose_ FILE *locks = fopen("/proc/locks", "re");
+	char wanted[64], line[256], where[64];
+	struct stat st;
+	int pid;
+
+	if (!locks || fstat(pins->fd, &st) < 0)
+		return 0;
+	snprintf(wanted, sizeof(wanted), "%02x:%02x:%ju", major(st.st_dev), minor(st.st_dev),
+		 (uintmax_t)st.st_ino);
+	/* "1: FLOCK  ADVISORY  WRITE 812 00:1d:77 0 EOF"; who waits has "->" there */
+	while (fgets(line, sizeof(line), locks)) {
+		if (sscanf(line, "%*s FLOCK %*s WRITE %d %63s", &pid, where) == 2 &&
+		    strcmp(where, wanted) == 0)
+			return pid;
+	}
+	return 0;
+}
+
+void pins_path(const struct pins *pins, const char *name, char *path, size_t size)
+{
+	snprintf(path, size, "%s/%s", pins->sub, name);
+}
+
+bool pins_exist(const struct pins *pins)
+{
+	return access(pins->sub, F_OK) == 0;
+}
+
+bool pins_has(const struct pins *pins, const char *name)
+{
+	char path[PATH_MAX];
+
+	pins_path(pins, name, path, sizeof(path));
+	return access(path, F_OK) == 0;
+}
+
+int pins_get(const struct pins *pins, const char *name, struct error *e)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	pins_path(pins, name, path, sizeof(path));
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return error_set(e, errno, "%s: %s", path, strerror(errno));
+	return fd;
+}
+
+int pins_put(const struct pins *pins, const char *name, int fd, struct error *e)
+{
+	char path[PATH_MAX], new[PATH_MAX + sizeof(NEW_SUFFIX)];
+	int err;
+
+	pins_path(pins, name, path, sizeof(path));
+	snprintf(new, sizeof(new), "%s" NEW_SUFFIX, path);
+	unlink(new); /* of a start that was interrupted */
+	if (bpf_obj_pin(fd, new) < 0)
+		return error_set(e, errno, "can't pin %s: %s", new, strerror(errno));
+	if (rename(new, path) < 0) {
+		err = errno;
+		unlink(new);
+		return error_set(e, err, "can't pin %s: %s", path, strerror(err));
+	}
+	return 0;
+}
+
+int pins_drop(const struct pins *pins, const char *name, struct error *e)
+{
+	char path[PATH_MAX];
+
+	pins_path(pins, name, path, sizeof(path));
+	if (unlink(path) < 0 && errno != ENOENT)
+		return error_set(e, errno, "can't remove %s: %s", path, strerror(errno));
+	return 0;
+}
+
+/* Removes a folder of pins. The link goes first: it is what attaches us. */
+static int remove_sub(const char *sub, struct error *e)
+{
+	_cleanup_closedir_ DIR *dir = NULL;
+	struct dirent *entry;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/" PIN_SOCKOPS, sub);
+	unlink(path);
+	dir = opendir(sub);
+	if (!dir)
+		return errno == ENOENT ? 0 : error_set(e, errno, "%s: %s", sub, strerror(errno));
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		if (unlinkat(dirfd(dir), entry->d_name, 0) < 0)
+			return error_set(e, errno, "can't remove %s/%s: %s", sub, entry->d_name,
+					 strerror(errno));
+		rewinddir(dir);
+	}
+	if (rmdir(sub) < 0)
+		return error_set(e, errno, "can't remove %s: %s", sub, strerror(errno));
+	return 0;
+}
+
+int pins_remove(struct pins *pins, bool dir, struct error *e)
+{
+	int err;
+
+	set_paths(pins, true);
+	err = remove_sub(pins->sub, e);
+	set_paths(pins, false);
+	if (!err)
+		err = remove_sub(pins->sub, e);
+	if (!err && dir)
+		rmdir(pins->dir); /* stays where someone else put something in it */
+	return err;
+}
+
+int pins_begin(struct pins *pins, struct error *e)
+{
+	int err;
+
+	set_paths(pins, true);
+	err = remove_sub(pins->sub, e);
+	if (!err && mkdir(pins->sub, 0700) < 0)
+		err = error_set(e, errno, "can't make %s: %s", pins->sub, strerror(errno));
+	if (err)
+		set_paths(pins, false);
+	return err;
+}
+
+int pins_commit(struct pins *pins, struct error *e)
+{
+	char new[sizeof(pins->sub)];
+
+	memcpy(new, pins->sub, sizeof(new));
+	set_paths(pins, false);
+	if (rename(new, pins->sub) < 0) {
+		set_paths(pins, true);
+		return error_set(e, errno, "can't move %s into place: %s", new, strerror(errno));
+	}
+	return 0;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The pin dir: where on the bpffs our maps, links and iterators are, and which
+ * process has it.
+ *
+ *   PIN-DIR/                  locked (flock) by the daemon for as long as it runs
+ *   PIN-DIR/layout-N/         N: HF_LAYOUT of types.h
+ *       hf_rules hf_sockets hf_info hf_config     maps
+ *       hf_sweep hf_held hf_matched hf_owners hf_tasks   iterators
+ *       hf_sockops            the link; while it is here, we are attached
+ */
+#ifndef HOLDFAST_PINS_H
+#define HOLDFAST_PINS_H
+
+#include "error.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define PINS_DEFAULT_DIR "/sys/fs/bpf/holdfast"
+
+#define PIN_RULES "hf_rules"
+#define PIN_SOCKETS "hf_sockets"
+#define PIN_INFO "hf_info"
+#define PIN_CONFIG "hf_config"
+#define PIN_SWEEP "hf_sweep"
+#define PIN_HELD "hf_held"
+#define PIN_MATCHED "hf_matched"
+#define PIN_OWNERS "hf_owners"
+#define PIN_TASKS "hf_tasks"
+#define PIN_SOCKOPS "hf_sockops"
+
+struct pins {
+	char dir[PATH_MAX / 4]; /* the pin dir */
+	char sub[PATH_MAX / 2]; /* the folder of this layout in it */
+	int fd;                 /* the pin dir; owned */
+	bool made_dir;          /* pins_lock() made it */
+	bool mounted_bpffs;     /* pins_lock() mounted /sys/fs/bpf */
+};
+
+#define PINS_INIT { .fd = -1 }
+
+/* Opens the pin dir to read. -ENOENT: there is none, nothing is attached. -EACCES, -EPERM. */
+int pins_open(struct pins *pins, const char *dir, struct error *e);
+
+/*
+ * Opens the pin dir to change it: makes it where it is missing, mounts bpffs at
+ * /sys/fs/bpf where that is missing (for the default pin dir only), and locks
+ * it. -EBUSY: another process has it, and e names it.
+ */
+int pins_lock(struct pins *pins, const char *dir, struct error *e);
+
+/* Gives up what the other two opened. Safe on PINS_INIT. */
+void pins_close(struct pins *pins);
+
+/* The process that holds the lock, as /proc/locks has it. 0: none. */
+pid_t pins_holder(const struct pins *pins);
+
+/* Path of a pin. size: PATH_MAX. */
+void pins_path(const struct pins *pins, const char *name, char *path, size_t size);
+
+/* Whether this layout's folder, or a pin in it, is there. */
+bool pins_exist(const struct pins *pins);
+bool pins_has(const struct pins *pins, const char *name);
+
+/* A descriptor for a pinned map or link, the caller's to close. Negative errno. */
+int pins_get(const struct pins *pins, const char *name, struct error *e);
+
+/* Pins under that name, in place of whatever was there, in one step. */
+int pins_put(const struct pins *pins, const char *name, int fd, struct error *e);
+
+/* Removes one pin; a missing one is no error. */
+int pins_drop(const struct pins *pins, const char *name, struct error *e);
+
+/*
+ * Removes every pin of this layout, half-made ones of a start that was
+ * interrupted too; with `dir` also the pin dir itself, if it is empty then.
+ */
+int pins_remove(struct pins *pins, bool dir, struct error *e);
+
+/* Makes the folder for a new set of pins beside the final one... */
+int pins_begin(struct pins *pins, struct error *e);
+/* ...and moves it into its place. Until then pins_put() goes to the former. */
+int pins_commit(struct pins *pins, struct error *e);
+
+#endif

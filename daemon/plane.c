@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "../bpf/types.h"
+#include "util.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <string.h>
+
+/* hf_match() asks the kernel's own trie, one system call a look-up. */
+struct kernel_trie {
+	int fd;
+	union hf_value value[4];
+	unsigned int n;
+};
+
+static const union hf_value *kernel_lookup(struct kernel_trie *trie, const struct hf_key *key)
+{
+	union hf_value *value = &trie->value[trie->n++ % ARRAY_SIZE(trie->value)];
+
+	return bpf_map_lookup_elem(trie->fd, key, value) == 0 ? value : NULL;
+}
+
+#define HF_LOOKUP(trie, key) kernel_lookup((trie), (key))
+#include "../bpf/match.h"
+
+#include "conf.h"
+#include "plane.h"
+
+int plane_open_maps(struct plane *plane, struct error *e)
+{
+	plane->rules_fd = pins_get(&plane->pins, PIN_RULES, e);
+	if (plane->rules_fd < 0)
+		return plane->rules_fd;
+	plane->info_fd = pins_get(&plane->pins, PIN_INFO, e);
+	return plane->info_fd < 0 ? plane->info_fd : 0;
+}
+
+int plane_open(struct plane *plane, const char *pin_dir, struct error *e)
+{
+	int err;
+
+	*plane = (struct plane)PLANE_INIT;
+	err = pins_open(&plane->pins, pin_dir, e);
+	if (!err)
+		err = plane_open_maps(plane, e);
+	if (err)
+		plane_close(plane);
+	return err;
+}
+
+void plane_close(struct plane *plane)
+{
+	if (plane->rules_fd >= 0)
+		close(plane->rules_fd);
+	if (plane->info_fd >= 0)
+		close(plane->info_fd);
+	plane->rules_fd = plane->info_fd = -1;
+	pins_close(&plane->pins);
+}
+
+bool plane_attached(const struct plane *plane)
+{
+	return pins_has(&plane->pins, PIN_SOCKOPS);
+}
+
+int plane_get_info(const struct plane *plane, struct hf_info *info, struct error *e)
+{
+	const uint32_t zero = 0;
+
+	if (bpf_map_lookup_elem(plane->info_fd, &zero, info) < 0)
+		return error_set(e, errno, "reading %s: %s", PIN_INFO, strerror(errno));
+	info->version[sizeof(info->version) - 1] = '\0';
+	info->cgroup[sizeof(info->cgroup) - 1] = '\0';
+	return 0;
+}
+
+int plane_set_info(const struct plane *plane, const struct hf_info *info, struct error *e)
+{
+	const uint32_t zero = 0;
+
+	if (bpf_map_update_elem(plane->info_fd, &zero, info, BPF_ANY) < 0)
+		return error_set(e, errno, "writing %s: %s", PIN_INFO, strerror(errno));
+	return 0;
+}
+
+/* A trie with these rules, in nobody's way yet. A descriptor, or negative errno. */
+static int make_trie(const struct config *config, uint32_t generation, struct error *e)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
+	_cleanup_free_ struct rule_entry *entries = NULL;
+	_cleanup_close_ int trie = -1;
+	size_t n, i;
+	int err;
+
+	err = rules_compile(config, generation, &entries, &n, e);
+	if (err)
+		return err;
+	trie = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "hf_trie", sizeof(struct hf_key),
+			      sizeof(union hf_value), n ? (uint32_t)n : 1, &options);
+	if (trie < 0)
+		return error_set(e, errno, "can't make a map for the rules: %s", strerror(errno));
+	for (i = 0; i < n; i++) {
+		if (bpf_map_update_elem(trie, &entries[i].key, &entries[i].value, BPF_ANY) < 0)
+			return error_set(e, errno, "filling the map of the rules: %s",
+					 strerror(errno));
+	}
+	return take_fd(&trie);
+}
+
+/* The first chunk begins with this; the text follows. */
+struct text_header {
+	uint32_t generation;
+	uint32_t length;
+};
+
+/* A map that holds the configuration's text. A descriptor, or negative errno. */
+static int make_text(const struct config *config, uint32_t generation, struct error *e)
+{
+	_cleanup_free_ char *text = config_to_text(config);
+	_cleanup_close_ int map = -1;
+	char chunk[HF_TEXT_CHUNK];
+	struct text_header header;
+	size_t total, at;
+	uint32_t i;
+
+	if (!text)
+		return error_set(e, ENOMEM, "out of memory");
+	header.generation = generation;
+	header.length = (uint32_t)strlen(text);
+	total = sizeof(header) + header.length;
+	map = bpf_map_create(BPF_MAP_TYPE_ARRAY, PIN_CONFIG, sizeof(uint32_t), sizeof(chunk),
+			     (uint32_t)((total + sizeof(chunk) - 1) / sizeof(chunk)), NULL);
+	if (map < 0)
+		return error_set(e, errno, "can't make a map for the configuration: %s",
+				 strerror(errno));
+	for (i = 0, at = 0; at < total; i++) {
+		size_t start = i == 0 ? sizeof(header) : 0;
+		size_t room = sizeof(chunk) - start;
+		size_t left = total - at - start;
+
+		memset(chunk, 0, sizeof(chunk));
+		if (i == 0)
+			memcpy(chunk, &header, sizeof(header));
+		memcpy(chunk + start, text + at + start - sizeof(header),
+		       left < room ? left : room);
+		if (bpf_map_update_elem(map, &i, chunk, BPF_ANY) < 0)
+			return error_set(e, errno, "filling the map of the configuration: %s",
+					 strerror(errno));
+		at += sizeof(chunk);
+	}
+	return take_fd(&map);
+}
+
+/* The trie in force, or -1 where there is none. */
+static int current_trie(const struct plane *plane)
+{
+	const uint32_t zero = 0;
+	uint32_t id;
+
+	if (bpf_map_lookup_elem(plane->rules_fd, &zero, &id) < 0)
+		return -1;
+	return bpf_map_get_fd_by_id(id);
+}
+
+int plane_put_rules(struct plane *plane, const struct config *config, uint32_t generation,
+		    struct error *e)
+{
+	_cleanup_close_ int trie = make_trie(config, generation, e);
+	_cleanup_close_ int text = -1, old = -1;
+	const uint32_t zero = 0;
+	struct hf_info info;
+	int err;
+
+	if (trie < 0)
+		return trie;
+	text = make_text(config, generation, e);
+	if (text < 0)
+		return text;
+	err = plane_get_info(plane, &info, e);
+	if (err)
+		return err;
+	old = current_trie(plane);
+	if (bpf_map_update_elem(plane->rules_fd, &zero, &trie, BPF_ANY) < 0)
+		return error_set(e, errno, "can't swap the rules: %s", strerror(errno));
+	err = pins_put(&plane->pins, PIN_CONFIG, text, e);
+	if (err) {
+		if (old >= 0)
+			bpf_map_update_elem(plane->rules_fd, &zero, &old, BPF_ANY);
+		else
+			bpf_map_delete_elem(plane->rules_fd, &zero);
+		return err;
+	}
+	info.generation = generation;
+	return plane_set_info(plane, &info, e);
+}
+
+int plane_drop_rules(struct plane *plane, struct error *e)
+{
+	const uint32_t zero = 0;
+
+	if (bpf_map_delete_elem(plane->rules_fd, &zero) < 0 && errno != ENOENT)
+		return error_set(e, errno, "can't drop the rules: %s", strerror(errno));
+	return 0;
+}
+
+int plane_get_config(const struct plane *plane, struct config *config, uint32_t *generation,
+		     struct error *e)
+{
+	_cleanup_close_ int map = pins_get(&plane->pins, PIN_CONFIG, e);
+	struct conf_messages messages = { 0 };
+	_cleanup_free_ char *text = NULL;
+	char chunk[HF_TEXT_CHUNK];
+	struct text_header header;
+	size_t at, total = 0;
+	uint32_t i = 0;
+	int err;
+
+	if (map < 0)
+		return map;
+	for (at = 0; i == 0 || at < total; i++) {
+		if (bpf_map_lookup_elem(map, &i, chunk) < 0)
+			return error_set(e, errno, "reading %s: %s", PIN_CONFIG, strerror(errno));
+		if (i == 0) {
+			memcpy(&header, chunk, sizeof(header));
+			total = sizeof(header) + header.length;
+			text = malloc((total / sizeof(chunk) + 1) * sizeof(chunk));
+			if (!text)
+				return error_set(e, ENOMEM, "out of memory");
+		}
+		memcpy(text + at, chunk, sizeof(chunk));
+		at += sizeof(chunk);
+	}
+	*generation = header.generation;
+	err = conf_parse_text(PIN_CONFIG, text + sizeof(header), header.length, config, &messages);
+	if (err)
+		error_set(e, -err, "the pinned configuration can't be read: %s",
+			  messages.n ? messages.list[0].text : strerror(-err));
+	conf_messages_free(&messages);
+	return err;
+}
+
+struct opening {
+	const struct pins *pins;
+	const char *iterator;
+	struct error *e;
+};
+
+static int open_inside(void *arg)
+{
+	struct opening *opening = arg;
+
+	return iter_open(opening->pins, opening->iterator, opening->e);
+}
+
+int plane_iterate(const struct plane *plane, const char *iterator, const struct netns *ns,
+		  size_t record_size, iter_fn fn, void *arg, struct error *e)
+{
+	struct opening opening = { &plane->pins, iterator, e };
+	_cleanup_close_ int fd = netns_call(ns, open_inside, &opening, e);
+
+	if (fd < 0)
+		return fd;
+	return iter_read(fd, record_size, fn, arg, e);
+}
+
+bool plane_match(const struct plane *plane, const struct hf_flow *flow, struct hf_rule *rule,
+		 enum hf_side *side)
+{
+	_cleanup_close_ int fd = current_trie(plane);
+	struct kernel_trie trie = { .fd = fd };
+	const struct hf_rule *found;
+
+	if (fd < 0)
+		return false;
+	found = hf_match(&trie, flow, side);
+	if (found)
+		*rule = *found;
+	return found != NULL;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The data plane: the pinned maps and iterators that enforce. Everything here
+ * works on the pins alone, so that the daemon and the command (also when the
+ * daemon is dead) do the same thing in the same way. Loading: loader.h.
+ */
+#ifndef HOLDFAST_PLANE_H
+#define HOLDFAST_PLANE_H
+
+#include "iter.h"
+#include "netns.h"
+#include "pins.h"
+#include "rules.h"
+
+struct plane {
+	struct pins pins;
+	int rules_fd; /* owned */
+	int info_fd;  /* owned */
+};
+
+#define PLANE_INIT { .pins = PINS_INIT, .rules_fd = -1, .info_fd = -1 }
+
+/* Opens what is pinned, to read. -ENOENT: nothing is attached. -EACCES, -EPERM. */
+int plane_open(struct plane *plane, const char *pin_dir, struct error *e);
+
+/* Opens the maps once plane->pins is set. */
+int plane_open_maps(struct plane *plane, struct error *e);
+
+/* Closes descriptors; what is pinned goes on. Safe on PLANE_INIT. */
+void plane_close(struct plane *plane);
+
+/* Whether the hook is attached: the pinned link says so. */
+bool plane_attached(const struct plane *plane);
+
+int plane_get_info(const struct plane *plane, struct hf_info *info, struct error *e);
+int plane_set_info(const struct plane *plane, const struct hf_info *info, struct error *e);
+
+/*
+ * Puts these rules in force in one step: a connection sees the old rules or the
+ * new, never a mix or none. Keeps the configuration's text beside them for
+ * status and explain. On failure the old rules stay. info->generation is set.
+ */
+int plane_put_rules(struct plane *plane, const struct config *config, uint32_t generation,
+		    struct error *e);
+
+/* Puts no rules in force: new connections are left alone, and a sweep restores. */
+int plane_drop_rules(struct plane *plane, struct error *e);
+
+/*
+ * The rules in force and their generation. The caller frees config. -EAGAIN: a
+ * reload went on meanwhile, ask again.
+ */
+int plane_get_config(const struct plane *plane, struct config *config, uint32_t *generation,
+		     struct error *e);
+
+/* The rule that the kernel's trie has for a flow. False: none. */
+bool plane_match(const struct plane *plane, const struct hf_flow *flow, struct hf_rule *rule,
+		 enum hf_side *side);
+
+/*
+ * Runs a pinned TCP iterator (PIN_SWEEP, PIN_MATCHED) over the sockets of one
+ * namespace. What fn returned if that isn't 0, or negative errno.
+ */
+int plane_iterate(const struct plane *plane, const char *iterator, const struct netns *ns,
+		  size_t record_size, iter_fn fn, void *arg, struct error *e);
+
+/*
+ * The way out: no rules, detached, every held socket as its application had it,
+ * pins removed; with remove_dir the pin dir too. *restored and *left count the
+ * sockets that were given back and those that could not be reached. Needs the
+ * pin dir locked. Goes as far as it can and reports the first error.
+ */
+int plane_release(struct plane *plane, bool remove_dir, size_t *restored, size_t *left,
+		  struct error *e);
+
+#endif

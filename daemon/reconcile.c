@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "reconcile.h"
+
+#include "cgroup.h"
+#include "lpm.h"
+#include "sockdiag.h"
+#include "util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+/* How often a namespace is swept before what is left is called unheld. */
+#define ROUNDS 3
+
+/* How often an interrupted sock_diag dump is asked for again. */
+#define DUMPS 5
+
+/* A growing list of numbers: cookies, inodes. */
+struct numbers {
+	uint64_t *list;
+	size_t n, room;
+};
+
+struct reconcile {
+	const struct log *log;
+	const struct plane *plane;
+	struct lpm *lpm;
+	struct port_filter filter;
+	struct numbers seen; /* inodes of namespaces that a pass has looked at; sorted */
+	size_t unheld;       /* at the last full pass: told when it changes */
+	uint64_t cgroup_id;  /* we are limited to this subtree; 0: no limit */
+	char cgroup[HF_CGROUP_PATH_MAX];
+	int cgroup_fd;
+};
+
+static int numbers_add(struct numbers *numbers, uint64_t number)
+{
+	uint64_t *bigger;
+	size_t room;
+
+	if (numbers->n == numbers->room) {
+		room = numbers->room ? numbers->room * 2 : 256;
+		bigger = reallocarray(numbers->list, room, sizeof(*bigger));
+		if (!bigger)
+			return -ENOMEM;
+		numbers->list = bigger;
+		numbers->room = room;
+	}
+	numbers->list[numbers->n++] = number;
+	return 0;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static void numbers_sort(struct numbers *numbers)
+{
+	if (numbers->n)
+		qsort(numbers->list, numbers->n, sizeof(*numbers->list), by_value);
+}
+
+/* Sorted ones only. */
+static bool numbers_have(const struct numbers *numbers, uint64_t number)
+{
+	return numbers->n && bsearch(&number, numbers->list, numbers->n, sizeof(*numbers->list),
+				     by_value);
+}
+
+static void numbers_free(struct numbers *numbers)
+{
+	free(numbers->list);
+	*numbers = (struct numbers){ 0 };
+}
+
+struct reconcile *reconcile_new(const struct log *log, const struct plane *plane)
+{
+	struct reconcile *reconcile = calloc(1, sizeof(*reconcile));
+	struct hf_info info;
+
+	if (!reconcile)
+		return NULL;
+	reconcile->log = log;
+	reconcile->plane = plane;
+	reconcile->cgroup_fd = -1;
+	if (plane_get_info(plane, &info, NULL) == 0 && info.cgroup_id != CGROUP_ROOT_ID) {
+		reconcile->cgroup_id = info.cgroup_id;
+		memcpy(reconcile->cgroup, info.cgroup, sizeof(info.cgroup));
+		reconcile->cgroup_fd = open(info.cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	return reconcile;
+}
+
+void reconcile_free(struct reconcile *reconcile)
+{
+	if (!reconcile)
+		return;
+	lpm_free(reconcile->lpm);
+	port_filter_free(&reconcile->filter);
+	numbers_free(&reconcile->seen);
+	if (reconcile->cgroup_fd >= 0)
+		close(reconcile->cgroup_fd);
+	free(reconcile);
+}
+
+int reconcile_set_rules(struct reconcile *reconcile, const struct config *config, struct error *e)
+{
+	_cleanup_free_ struct rule_entry *entries = NULL;
+	struct port_filter filter;
+	struct lpm *lpm;
+	size_t n;
+	int err;
+
+	err = rules_compile(config, 0, &entries, &n, e);
+	if (err)
+		return err;
+	lpm = lpm_new(entries, n);
+	if (!lpm || port_filter_init(&filter, config) < 0) {
+		lpm_free(lpm);
+		return error_set(e, ENOMEM, "out of memory");
+	}
+	lpm_free(reconcile->lpm);
+	port_filter_free(&reconcile->filter);
+	reconcile->lpm = lpm;
+	reconcile->filter = filter;
+	return 0;
+}
+
+/* What socket storage says, at one moment. */
+struct held {
+	struct numbers settled; /* cookies of sockets that need nothing; sorted */
+	struct numbers dirty;   /* inodes of namespaces that hold some that do; sorted */
+};
+
+static void held_free(struct held *held)
+{
+	numbers_free(&held->settled);
+	numbers_free(&held->dirty);
+}
+
+static int add_held(const void *record, void *arg)
+{
+	const struct hf_view *view = record;
+	struct held *held = arg;
+
+	if (view->flags & HF_VIEW_SETTLED)
+		return numbers_add(&held->settled, view->cookie);
+	/* A connection that is being closed isn't held again; but given back it is. */
+	if (view->state == TCP_ESTABLISHED || !(view->flags & HF_VIEW_MATCH))
+		return numbers_add(&held->dirty, view->netns);
+	return 0;
+}
+
+static int read_held(const struct reconcile *reconcile, struct held *held, struct error *e)
+{
+	int err;
+
+	*held = (struct held){ 0 };
+	err = iter_run(&reconcile->plane->pins, PIN_HELD, sizeof(struct hf_view), add_held, held,
+		       e);
+	if (err) {
+		held_free(held);
+		return err;
+	}
+	numbers_sort(&held->settled);
+	numbers_sort(&held->dirty);
+	return 0;
+}
+
+/* Whether a socket's cgroup lies in the subtree that we are limited to. */
+static bool in_scope(const struct reconcile *reconcile, uint64_t cgroup)
+{
+	char path[HF_CGROUP_PATH_MAX * 2];
+
+	if (!reconcile->cgroup_id || !cgroup || cgroup == reconcile->cgroup_id)
+		return true;
+	return cgroup_path(reconcile->cgroup_fd, reconcile->cgroup, cgroup, path, sizeof(path)) ==
+		       0 &&
+	       (path[0] == '/' || path[0] == '\0');
+}
+
+struct missing {
+	const struct reconcile *reconcile;
+	const struct held *held;
+	size_t n;
+};
+
+static int count_missing(const struct diag_socket *socket, void *arg)
+{
+	struct missing *missing = arg;
+	struct hf_flow flow = { 0 };
+	const struct hf_rule *rule;
+	enum hf_side side;
+
+	if (numbers_have(&missing->held->settled, socket->cookie))
+		return 0;
+	flow.family = socket->family;
+	flow.peer_port = socket->peer_port;
+	flow.local_port = socket->local_port;
+	memcpy(flow.peer, socket->peer, sizeof(flow.peer));
+	hf_flow_unmap(&flow);
+	rule = lpm_match(missing->reconcile->lpm, &flow, &side);
+	if (rule && rule->flags & HF_RULE_ENFORCE && in_scope(missing->reconcile, socket->cgroup_id))
+		missing->n++;
+	return 0;
+}
+
+static int open_diag(void *arg)
+{
+	return sockdiag_open(arg);
+}
+
+/* How many sockets of the namespace ought to be held and aren't. Negative errno. */
+static int find_missing(const struct reconcile *reconcile, const struct held *held,
+			const struct netns *ns, size_t *n, struct error *e)
+{
+	struct missing missing;
+	int err, tries = 0;
+
+	do {
+		_cleanup_close_ int fd = netns_call(ns, open_diag, e, e);
+
+		if (fd < 0)
+			return fd;
+		missing = (struct missing){ .reconcile = reconcile, .held = held };
+		err = sockdiag_dump(fd, 1u << TCP_ESTABLISHED, &reconcile->filter, false,
+				    count_missing, &missing, e);
+	} while (err == -EINTR && ++tries < DUMPS);
+	*n = missing.n;
+	return err;
+}
+
+struct sweeping {
+	const struct log *log;
+	struct reconcile_result *result;
+};
+
+static int on_swept(const void *record, void *arg)
+{
+	const struct hf_sweep *sweep = record;
+	const struct sweeping *sweeping = arg;
+	struct reconcile_result *result = sweeping->result;
+	static const char *const words[] = {
+		[HF_SWEPT_HELD] = "held",         [HF_SWEPT_CHANGED] = "changed",
+		[HF_SWEPT_HEALED] = "held again", [HF_SWEPT_RESTORED] = "given back",
+		[HF_SWEPT_FAILED] = "refused",
+	};
+
+	switch (sweep->what) {
+	case HF_SWEPT_HELD:
+		result->held++;
+		break;
+	case HF_SWEPT_CHANGED:
+		result->changed++;
+		break;
+	case HF_SWEPT_HEALED:
+		result->healed++;
+		break;
+	case HF_SWEPT_RESTORED:
+		result->restored++;
+		break;
+	case HF_SWEPT_FAILED:
+		break;
+	default:
+		return 0;
+	}
+	log_debug(sweeping->log,
+		  "socket %" PRIu64 " (ports %u to %u, network namespace %" PRIu64 "): %s",
+		  (uint64_t)sweep->view.cookie, sweep->view.local_port, sweep->view.peer_port,
+		  (uint64_t)sweep->view.netns, words[sweep->what]);
+	return 0;
+}
+
+/* One look at one namespace; sweeps it where that is needed. 1: it was. */
+static int look(const struct reconcile *reconcile, const struct held *held,
+		const struct netns *ns, bool sweep, struct reconcile_result *result, size_t *missing,
+		struct error *e)
+{
+	struct sweeping sweeping = { reconcile->log, result };
+	int err;
+
+	err = find_missing(reconcile, held, ns, missing, e);
+	if (err)
+		return err;
+	if (!sweep || (!*missing && !numbers_have(&held->dirty, ns->inode)))
+		return 0;
+	err = plane_iterate(reconcile->plane, PIN_SWEEP, ns, sizeof(struct hf_sweep), on_swept,
+			    &sweeping, e);
+	return err ? err : 1;
+}
+
+/*
+ * Looks at the namespaces for which `todo` is set, up to ROUNDS times as long as
+ * there is something to do. A namespace that fails (it may have gone) doesn't
+ * keep the others from their turn.
+ */
+static int rounds(struct reconcile *reconcile, const struct netns_list *namespaces, bool *todo,
+		  struct reconcile_result *result, struct error *e)
+{
+	struct error ignored;
+	int round, first = 0;
+	bool again = true;
+
+	for (round = 0; again && round <= ROUNDS; round++) {
+		struct held held;
+		size_t i, missing;
+		int ret;
+
+		ret = read_held(reconcile, &held, first ? &ignored : e);
+		if (ret)
+			return ret;
+		again = false;
+		result->unheld = 0;
+		for (i = 0; i < namespaces->n; i++) {
+			if (!todo[i])
+				continue;
+			ret = look(reconcile, &held, &namespaces->list[i], round < ROUNDS, result,
+				   &missing, first ? &ignored : e);
+			if (ret < 0 && !first)
+				first = ret;
+			todo[i] = ret > 0;
+			again = again || ret > 0;
+			if (ret == 0)
+				result->unheld += missing;
+		}
+		held_free(&held);
+	}
+	return first;
+}
+
+static void tell(struct reconcile *reconcile, bool all, const struct reconcile_result *result)
+{
+	const struct log *log = reconcile->log;
+
+	if (result->held)
+		log_info(log, "%zu existing connection%s held", result->held,
+			 result->held == 1 ? "" : "s");
+	if (result->changed)
+		log_info(log, "%zu connection%s changed to the new rules", result->changed,
+			 result->changed == 1 ? "" : "s");
+	if (result->restored)
+		log_info(log, "%zu connection%s no longer matched, given back as %s been",
+			 result->restored, result->restored == 1 ? "" : "s",
+			 result->restored == 1 ? "it had" : "they had");
+	if (result->healed)
+		log_notice(log, "%zu connection%s held again: the application had undone it",
+			   result->healed, result->healed == 1 ? "" : "s");
+	if (result->unheld != reconcile->unheld && result->unheld)
+		log_warning(log,
+			    "%zu connection%s can't be held: the kernel refuses to set keepalive "
+			    "(holdfast status exposed)",
+			    result->unheld, result->unheld == 1 ? "" : "s");
+	if (all)
+		reconcile->unheld = result->unheld;
+}
+
+static int pass(struct reconcile *reconcile, bool all, struct reconcile_result *result,
+		struct error *e)
+{
+	struct netns_list namespaces;
+	struct numbers seen = { 0 };
+	_cleanup_free_ bool *todo = NULL;
+	size_t i;
+	int err;
+
+	*result = (struct reconcile_result){ 0 };
+	err = netns_find(&reconcile->plane->pins, &namespaces, e);
+	if (err)
+		return err;
+	todo = calloc(namespaces.n + 1, sizeof(*todo));
+	err = todo ? 0 : -ENOMEM;
+	for (i = 0; !err && i < namespaces.n; i++) {
+		todo[i] = all || !numbers_have(&reconcile->seen, namespaces.list[i].inode);
+		result->namespaces += todo[i];
+		err = numbers_add(&seen, namespaces.list[i].inode);
+	}
+	if (err) {
+		error_set(e, ENOMEM, "out of memory");
+	} else if (result->namespaces) {
+		err = rounds(reconcile, &namespaces, todo, result, e);
+		tell(reconcile, all, result);
+	}
+	netns_list_free(&namespaces);
+	if (err) {
+		numbers_free(&seen);
+		return err;
+	}
+	numbers_sort(&seen);
+	numbers_free(&reconcile->seen);
+	reconcile->seen = seen;
+	return 0;
+}
+
+int reconcile_all(struct reconcile *reconcile, struct reconcile_result *result, struct error *e)
+{
+	return pass(reconcile, true, result, e);
+}
+
+int reconcile_unseen(struct reconcile *reconcile, struct reconcile_result *result,
+		     struct error *e)
+{
+	return pass(reconcile, false, result, e);
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The way out, the same for SIGTERM and for `holdfast release`. */
+#include "plane.h"
+
+#include "cgroup.h"
+#include "util.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mount.h>
+
+/* Other links to the hook than the pin may be open somewhere: detach by force. */
+static int detach(struct plane *plane, struct error *e)
+{
+	_cleanup_close_ int link = -1;
+
+	if (!pins_has(&plane->pins, PIN_SOCKOPS))
+		return 0;
+	link = pins_get(&plane->pins, PIN_SOCKOPS, e);
+	if (link < 0)
+		return link;
+	if (bpf_link_detach(link) < 0)
+		return error_set(e, errno, "can't detach from the cgroup: %s", strerror(errno));
+	return pins_drop(&plane->pins, PIN_SOCKOPS, e);
+}
+
+static int count_restored(const void *record, void *arg)
+{
+	const struct hf_sweep *sweep = record;
+	size_t *restored = arg;
+
+	if (sweep->what == HF_SWEPT_RESTORED)
+		(*restored)++;
+	return 0;
+}
+
+static int count_held(const void *record, void *arg)
+{
+	size_t *held = arg;
+
+	(void)record;
+	(*held)++;
+	return 0;
+}
+
+static int restore_all(struct plane *plane, size_t *restored, size_t *left, struct error *e)
+{
+	struct netns_list namespaces;
+	struct error ignored;
+	int err, first = 0;
+	size_t i;
+
+	err = netns_find(&plane->pins, &namespaces, e);
+	if (err)
+		return err;
+	for (i = 0; i < namespaces.n; i++) {
+		err = plane_iterate(plane, PIN_SWEEP, &namespaces.list[i], sizeof(struct hf_sweep),
+				    count_restored, restored, first ? &ignored : e);
+		if (err && !first)
+			first = err;
+	}
+	netns_list_free(&namespaces);
+	err = iter_run(&plane->pins, PIN_HELD, sizeof(struct hf_view), count_held, left,
+		       first ? &ignored : e);
+	return first ? first : err;
+}
+
+int plane_release(struct plane *plane, bool remove_dir, size_t *restored, size_t *left,
+		  struct error *e)
+{
+	struct hf_info info = { 0 };
+	struct error ignored;
+	int err, first;
+
+	*restored = *left = 0;
+	plane_get_info(plane, &info, &ignored);
+	first = plane_drop_rules(plane, e);
+	err = detach(plane, first ? &ignored : e);
+	first = first ? first : err;
+	err = restore_all(plane, restored, left, first ? &ignored : e);
+	first = first ? first : err;
+	if (first)
+		return first; /* the pins stay: another try may get further */
+
+	err = pins_remove(&plane->pins, remove_dir || info.flags & HF_INFO_MADE_PIN_DIR, e);
+	if (!err && info.flags & HF_INFO_MOUNTED_BPFFS)
+		umount2("/sys/fs/bpf", UMOUNT_NOFOLLOW); /* stays where others use it */
+	if (!err && strncmp(info.cgroup, CGROUP_OWN_MOUNT, strlen(CGROUP_OWN_MOUNT)) == 0)
+		cgroup_unmount_own();
+	return err;
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "sockdiag.h"
+
+#include "util.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <linux/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define BUFFER_SIZE (64u * 1024u)
+
+/*
+ * A range takes three instructions, 20 bytes; jumps are 16 bits wide. Rules
+ * with more ranges than fit are asked for by their outermost ports.
+ */
+#define RANGE_BYTES 20u
+#define RANGES_MAX 1000u
+
+static int by_first(const void *a, const void *b)
+{
+	const struct port_range *x = a, *y = b;
+
+	return x->first < y->first ? -1 : x->first > y->first;
+}
+
+static size_t merge(struct port_range *ranges, size_t n)
+{
+	size_t i, kept = 0;
+
+	if (n == 0)
+		return 0;
+	qsort(ranges, n, sizeof(*ranges), by_first);
+	for (i = 1; i < n; i++) {
+		if (ranges[i].first <= (uint32_t)ranges[kept].last + 1) {
+			if (ranges[i].last > ranges[kept].last)
+				ranges[kept].last = ranges[i].last;
+		} else {
+			ranges[++kept] = ranges[i];
+		}
+	}
+	n = kept + 1;
+	if (n > RANGES_MAX / 2) {
+		ranges[0].last = ranges[n - 1].last;
+		n = 1;
+	}
+	return n;
+}
+
+int port_filter_init(struct port_filter *filter, const struct config *config)
+{
+	size_t i, j, total = 0;
+	int side;
+
+	*filter = (struct port_filter){ 0 };
+	for (i = 0; i < config->n_rules; i++)
+		total += config->rules[i].n_ports;
+	for (side = 0; side < 2; side++) {
+		filter->ranges[side] = calloc(total + 1, sizeof(struct port_range));
+		if (!filter->ranges[side]) {
+			port_filter_free(filter);
+			return -ENOMEM;
+		}
+	}
+	for (i = 0; i < config->n_rules; i++) {
+		const struct rule *rule = &config->rules[i];
+
+		for (j = 0; j < rule->n_ports; j++) {
+			if (rule->side != RULE_SIDE_SERVER)
+				filter->ranges[HF_SIDE_CLIENT][filter->n[HF_SIDE_CLIENT]++] =
+					rule->ports[j];
+			if (rule->side != RULE_SIDE_CLIENT)
+				filter->ranges[HF_SIDE_SERVER][filter->n[HF_SIDE_SERVER]++] =
+					rule->ports[j];
+		}
+	}
+	for (side = 0; side < 2; side++)
+		filter->n[side] = merge(filter->ranges[side], filter->n[side]);
+	return 0;
+}
+
+void port_filter_free(struct port_filter *filter)
+{
+	free(filter->ranges[0]);
+	free(filter->ranges[1]);
+	*filter = (struct port_filter){ 0 };
+}
+
+/*
+ * The filter as inet_diag bytecode: for each range "port >= first and port <=
+ * last, then jump to the end"; falling off every range jumps behind the end,
+ * which rejects (inet_diag_bc_run()). A comparison's port stands in the `no` of
+ * an instruction that follows it.
+ */
+static size_t compile_filter(const struct port_filter *filter, struct inet_diag_bc_op *ops)
+{
+	static const uint8_t at_least[2] = { INET_DIAG_BC_D_GE, INET_DIAG_BC_S_GE };
+	static const uint8_t at_most[2] = { INET_DIAG_BC_D_LE, INET_DIAG_BC_S_LE };
+	size_t total = (filter->n[0] + filter->n[1]) * RANGE_BYTES + sizeof(*ops);
+	size_t at = 0, i;
+	int side;
+
+	for (side = 0; side < 2; side++) {
+		for (i = 0; i < filter->n[side]; i++) {
+			const struct port_range *range = &filter->ranges[side][i];
+
+			ops[0] = (struct inet_diag_bc_op){ at_least[side], 8, RANGE_BYTES };
+			ops[1] = (struct inet_diag_bc_op){ INET_DIAG_BC_NOP, 4, range->first };
+			ops[2] = (struct inet_diag_bc_op){ at_most[side], 8, RANGE_BYTES - 8 };
+			ops[3] = (struct inet_diag_bc_op){ INET_DIAG_BC_NOP, 4, range->last };
+			ops[4] = (struct inet_diag_bc_op){ INET_DIAG_BC_JMP, 4,
+							   (uint16_t)(total - at - 16) };
+			ops += RANGE_BYTES / sizeof(*ops);
+			at += RANGE_BYTES;
+		}
+	}
+	*ops = (struct inet_diag_bc_op){ INET_DIAG_BC_JMP, 4, 8 }; /* reject */
+	return total;
+}
+
+int sockdiag_open(struct error *e)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+
+	if (fd < 0)
+		return error_set(e, errno, "can't open a sock_diag socket: %s", strerror(errno));
+	return fd;
+}
+
+struct dump {
+	sockdiag_fn fn;
+	void *arg;
+	int stopped; /* what fn returned */
+};
+
+static int attribute(const struct nlattr *attr, void *data)
+{
+	struct diag_socket *socket = data;
+	const struct tcp_info *info;
+
+	switch (mnl_attr_get_type(attr)) {
+	case INET_DIAG_INFO:
+		info = mnl_attr_get_payload(attr);
+		if (mnl_attr_get_payload_len(attr) <
+		    offsetof(struct tcp_info, tcpi_last_ack_recv) + sizeof(info->tcpi_last_ack_recv))
+			break;
+		/* As keepalive_time_elapsed() has it, include/net/tcp.h. */
+		socket->idle_ms = info->tcpi_last_data_recv < info->tcpi_last_ack_recv ?
+					  info->tcpi_last_data_recv :
+					  info->tcpi_last_ack_recv;
+		break;
+	case INET_DIAG_CGROUP_ID:
+		if (mnl_attr_get_payload_len(attr) >= sizeof(uint64_t))
+			socket->cgroup_id = mnl_attr_get_u64(attr);
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+static int message(const struct nlmsghdr *nlh, void *data)
+{
+	const struct inet_diag_msg *diag = mnl_nlmsg_get_payload(nlh);
+	struct diag_socket socket = { 0 };
+	struct dump *dump = data;
+
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*diag))
+		return MNL_CB_OK;
+	if (diag->idiag_family != AF_INET && diag->idiag_family != AF_INET6)
+		return MNL_CB_OK;
+	socket.cookie = (uint64_t)diag->id.idiag_cookie[1] << 32 | diag->id.idiag_cookie[0];
+	socket.inode = diag->idiag_inode;
+	socket.expires_ms = diag->idiag_expires;
+	socket.timer = diag->idiag_timer;
+	socket.unanswered = diag->idiag_timer == 2 ? diag->idiag_retrans : 0;
+	socket.family = diag->idiag_family == AF_INET ? 4 : 6;
+	socket.state = diag->idiag_state;
+	socket.local_port = ntohs(diag->id.idiag_sport);
+	socket.peer_port = ntohs(diag->id.idiag_dport);
+	memcpy(socket.local, diag->id.idiag_src, socket.family == 4 ? 4 : 16);
+	memcpy(socket.peer, diag->id.idiag_dst, socket.family == 4 ? 4 : 16);
+	mnl_attr_parse(nlh, sizeof(*diag), attribute, &socket);
+	dump->stopped = dump->fn(&socket, dump->arg);
+	return dump->stopped ? MNL_CB_STOP : MNL_CB_OK;
+}
+
+/*
+ * TCPDIAG_GETSOCK, the request of the first days, is the one that dumps both
+ * address families in one pass over the table; SOCK_DIAG_BY_FAMILY takes two.
+ */
+static int request(int fd, uint32_t states, const struct port_filter *filter, bool info,
+		   uint32_t sequence)
+{
+	_cleanup_free_ uint8_t *buffer = malloc(BUFFER_SIZE);
+	_cleanup_free_ struct inet_diag_bc_op *ops =
+		malloc((filter->n[0] + filter->n[1]) * RANGE_BYTES + sizeof(*ops));
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct inet_diag_req *diag;
+	struct nlmsghdr *nlh;
+	ssize_t sent;
+
+	if (!buffer || !ops)
+		return -ENOMEM;
+	nlh = mnl_nlmsg_put_header(buffer);
+	nlh->nlmsg_type = TCPDIAG_GETSOCK;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	nlh->nlmsg_seq = sequence;
+	diag = mnl_nlmsg_put_extra_header(nlh, sizeof(*diag));
+	diag->idiag_family = AF_UNSPEC;
+	diag->idiag_states = states;
+	diag->idiag_ext = info ? 1 << (INET_DIAG_INFO - 1) : 0;
+	mnl_attr_put(nlh, INET_DIAG_REQ_BYTECODE, compile_filter(filter, ops), ops);
+
+	sent = sendto(fd, nlh, nlh->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel));
+	return sent < 0 ? -errno : 0;
+}
+
+int sockdiag_dump(int fd, uint32_t states, const struct port_filter *filter, bool info,
+		  sockdiag_fn fn, void *arg, struct error *e)
+{
+	_cleanup_free_ uint8_t *buffer = malloc(BUFFER_SIZE);
+	struct dump dump = { .fn = fn, .arg = arg };
+	const uint32_t sequence = 1;
+	ssize_t got;
+	int ret;
+
+	if (!buffer)
+		return error_set(e, ENOMEM, "out of memory");
+	ret = request(fd, states, filter, info, sequence);
+	if (ret)
+		return error_set(e, -ret, "asking sock_diag: %s", strerror(-ret));
+	do {
+		struct iovec iov = { .iov_base = buffer, .iov_len = BUFFER_SIZE };
+		struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+		got = recvmsg(fd, &header, 0);
+		if (got < 0 && errno == EINTR) {
+			ret = MNL_CB_OK;
+			continue;
+		}
+		if (got < 0)
+			return error_set(e, errno, "reading from sock_diag: %s", strerror(errno));
+		if (header.msg_flags & MSG_TRUNC)
+			return error_set(e, EINTR, "sock_diag sent more than was asked for");
+		ret = mnl_cb_run(buffer, (size_t)got, sequence, 0, message, &dump);
+		if (ret < 0)
+			return error_set(e, errno, "sock_diag: %s", strerror(errno));
+		if (dump.stopped)
+			return dump.stopped;
+	} while (ret > MNL_CB_STOP);
+	return 0;
+}
