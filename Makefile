@@ -67,7 +67,7 @@ FORMATTED       := $(wildcard bpf/*.[ch] daemon/*.[ch] tests/unit/*.[ch])
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all run test test-unit test-system demo install format check-format deps deps-test clean help
+.PHONY: all run test unit-programs test-unit test-system demo install format check-format deps deps-test clean help
 
 all: $(BUILD)/holdfastd $(BUILD)/holdfast
 
@@ -146,7 +146,9 @@ demo: deps-test
 test: deps-test
 	@$(MAKE) --no-print-directory test-unit test-system
 
-test-unit: all $(UNIT_TESTS)
+unit-programs: $(UNIT_TESTS)
+
+test-unit: unit-programs
 	@BUILD=$(BUILD) tests/unit/run $(UNIT_TESTS)
 
 test-system: all

@@ -187,22 +187,51 @@ int pins_get(const struct pins *pins, const char *name, struct error *e)
 	return fd;
 }
 
-int pins_put(const struct pins *pins, const char *name, int fd, struct error *e)
+static void staged_path(const struct pins *pins, const char *name, char *path, size_t size)
 {
-	char path[PATH_MAX], new[PATH_MAX + sizeof(NEW_SUFFIX)];
-	int err;
+	snprintf(path, size, "%s/%s" NEW_SUFFIX, pins->sub, name);
+}
+
+int pins_stage(const struct pins *pins, const char *name, int fd, struct error *e)
+{
+	char staged[PATH_MAX];
+
+	staged_path(pins, name, staged, sizeof(staged));
+	unlink(staged); /* of a start that was interrupted */
+	if (bpf_obj_pin(fd, staged) < 0)
+		return error_set(e, errno, "can't pin %s: %s", staged, strerror(errno));
+	return 0;
+}
+
+int pins_publish(const struct pins *pins, const char *name, struct error *e)
+{
+	char path[PATH_MAX], staged[PATH_MAX];
 
 	pins_path(pins, name, path, sizeof(path));
-	snprintf(new, sizeof(new), "%s" NEW_SUFFIX, path);
-	unlink(new); /* of a start that was interrupted */
-	if (bpf_obj_pin(fd, new) < 0)
-		return error_set(e, errno, "can't pin %s: %s", new, strerror(errno));
-	if (rename(new, path) < 0) {
-		err = errno;
-		unlink(new);
-		return error_set(e, err, "can't pin %s: %s", path, strerror(err));
-	}
+	staged_path(pins, name, staged, sizeof(staged));
+	if (rename(staged, path) < 0)
+		return error_set(e, errno, "can't pin %s: %s", path, strerror(errno));
 	return 0;
+}
+
+void pins_unstage(const struct pins *pins, const char *name)
+{
+	char staged[PATH_MAX];
+
+	staged_path(pins, name, staged, sizeof(staged));
+	unlink(staged);
+}
+
+int pins_put(const struct pins *pins, const char *name, int fd, struct error *e)
+{
+	int err = pins_stage(pins, name, fd, e);
+
+	if (err)
+		return err;
+	err = pins_publish(pins, name, e);
+	if (err)
+		pins_unstage(pins, name);
+	return err;
 }
 
 int pins_drop(const struct pins *pins, const char *name, struct error *e)

@@ -24,6 +24,7 @@
 #define PIN_SOCKETS "hf_sockets"
 #define PIN_INFO "hf_info"
 #define PIN_CONFIG "hf_config"
+#define PIN_CONFIG_STAGED "hf_config_new"
 #define PIN_SWEEP "hf_sweep"
 #define PIN_HELD "hf_held"
 #define PIN_MATCHED "hf_matched"
@@ -69,6 +70,14 @@ int pins_get(const struct pins *pins, const char *name, struct error *e);
 
 /* Pins under that name, in place of whatever was there, in one step. */
 int pins_put(const struct pins *pins, const char *name, int fd, struct error *e);
+
+/*
+ * The same in two steps, for what has to happen between them: pinned beside the
+ * old one under another name, then moved into its place or taken away again.
+ */
+int pins_stage(const struct pins *pins, const char *name, int fd, struct error *e);
+int pins_publish(const struct pins *pins, const char *name, struct error *e);
+void pins_unstage(const struct pins *pins, const char *name);
 
 /* Removes one pin; a missing one is no error. */
 int pins_drop(const struct pins *pins, const char *name, struct error *e);

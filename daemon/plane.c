@@ -162,6 +162,10 @@ static int current_trie(const struct plane *plane)
 	return bpf_map_get_fd_by_id(id);
 }
 
+/*
+ * Staging the text, swapping the trie, publishing the text: killed at any point
+ * in between, the text that belongs to the trie is under one of the two names.
+ */
 int plane_put_rules(struct plane *plane, const struct config *config, uint32_t generation,
 		    struct error *e)
 {
@@ -177,17 +181,23 @@ int plane_put_rules(struct plane *plane, const struct config *config, uint32_t g
 	if (text < 0)
 		return text;
 	err = plane_get_info(plane, &info, e);
+	if (!err)
+		err = pins_stage(&plane->pins, PIN_CONFIG, text, e);
 	if (err)
 		return err;
 	old = current_trie(plane);
-	if (bpf_map_update_elem(plane->rules_fd, &zero, &trie, BPF_ANY) < 0)
-		return error_set(e, errno, "can't swap the rules: %s", strerror(errno));
-	err = pins_put(&plane->pins, PIN_CONFIG, text, e);
+	if (bpf_map_update_elem(plane->rules_fd, &zero, &trie, BPF_ANY) < 0) {
+		err = error_set(e, errno, "can't swap the rules: %s", strerror(errno));
+		pins_unstage(&plane->pins, PIN_CONFIG);
+		return err;
+	}
+	err = pins_publish(&plane->pins, PIN_CONFIG, e);
 	if (err) {
 		if (old >= 0)
 			bpf_map_update_elem(plane->rules_fd, &zero, &old, BPF_ANY);
 		else
 			bpf_map_delete_elem(plane->rules_fd, &zero);
+		pins_unstage(&plane->pins, PIN_CONFIG);
 		return err;
 	}
 	info.generation = generation;
@@ -203,10 +213,11 @@ int plane_drop_rules(struct plane *plane, struct error *e)
 	return 0;
 }
 
-int plane_get_config(const struct plane *plane, struct config *config, uint32_t *generation,
-		     struct error *e)
+int plane_get_config(const struct plane *plane, bool staged, struct config *config,
+		     uint32_t *generation, struct error *e)
 {
-	_cleanup_close_ int map = pins_get(&plane->pins, PIN_CONFIG, e);
+	_cleanup_close_ int map =
+		pins_get(&plane->pins, staged ? PIN_CONFIG_STAGED : PIN_CONFIG, e);
 	struct conf_messages messages = { 0 };
 	_cleanup_free_ char *text = NULL;
 	char chunk[HF_TEXT_CHUNK];

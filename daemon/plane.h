@@ -47,11 +47,13 @@ int plane_put_rules(struct plane *plane, const struct config *config, uint32_t g
 int plane_drop_rules(struct plane *plane, struct error *e);
 
 /*
- * The rules in force and their generation. The caller frees config. -EAGAIN: a
- * reload went on meanwhile, ask again.
+ * The configuration that is kept beside the rules, and its generation. The
+ * caller frees config. Where a rule of the trie has another generation, a
+ * reload is under way, or was when the daemon died: then try the other of the
+ * two, the staged one.
  */
-int plane_get_config(const struct plane *plane, struct config *config, uint32_t *generation,
-		     struct error *e);
+int plane_get_config(const struct plane *plane, bool staged, struct config *config,
+		     uint32_t *generation, struct error *e);
 
 /* The rule that the kernel's trie has for a flow. False: none. */
 bool plane_match(const struct plane *plane, const struct hf_flow *flow, struct hf_rule *rule,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "sockdiag.h"
 
+#include "conf_value.h"
 #include "util.h"
 
 #include <arpa/inet.h>
@@ -22,29 +23,9 @@
 #define RANGE_BYTES 20u
 #define RANGES_MAX 1000u
 
-static int by_first(const void *a, const void *b)
-{
-	const struct port_range *x = a, *y = b;
-
-	return x->first < y->first ? -1 : x->first > y->first;
-}
-
 static size_t merge(struct port_range *ranges, size_t n)
 {
-	size_t i, kept = 0;
-
-	if (n == 0)
-		return 0;
-	qsort(ranges, n, sizeof(*ranges), by_first);
-	for (i = 1; i < n; i++) {
-		if (ranges[i].first <= (uint32_t)ranges[kept].last + 1) {
-			if (ranges[i].last > ranges[kept].last)
-				ranges[kept].last = ranges[i].last;
-		} else {
-			ranges[++kept] = ranges[i];
-		}
-	}
-	n = kept + 1;
+	n = value_merge_ports(ranges, n);
 	if (n > RANGES_MAX / 2) {
 		ranges[0].last = ranges[n - 1].last;
 		n = 1;

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* holdfast release: what SIGTERM does, where the daemon is gone but its pins are not. */
+#include "command.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+static int parse_options(int argc, char **argv)
+{
+	static const struct option known[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	static const char usage[] =
+		"Usage: holdfast release\n"
+		"Detaches, gives every held socket its own settings back and removes the pins\n"
+		"that a holdfastd which is gone has left. A running one: stop it instead.\n";
+	int option = getopt_long(argc, argv, "h", known, NULL);
+
+	if (option == 'h') {
+		fputs(usage, stdout);
+		return STATUS_OK;
+	}
+	if (option != -1 || optind < argc) {
+		fputs(usage, stderr);
+		return STATUS_USAGE;
+	}
+	return -1;
+}
+
+int release_main(const struct command *command, int argc, char **argv)
+{
+	bool ours = strcmp(command->pin_dir, PINS_DEFAULT_DIR) == 0;
+	struct plane plane = PLANE_INIT;
+	struct error e = { 0 };
+	size_t restored, left;
+	int status, err;
+
+	status = parse_options(argc, argv);
+	if (status >= 0)
+		return status;
+	/* First to read, so that nothing is made where nothing is. */
+	status = command_open(command, &plane);
+	plane_close(&plane);
+	if (status)
+		return status;
+	err = pins_lock(&plane.pins, command->pin_dir, &e);
+	if (err == -EBUSY)
+		error_prefix(&e, err, "stop the daemon instead");
+	if (!err)
+		err = plane_open_maps(&plane, &e);
+	if (!err)
+		err = plane_release(&plane, ours, &restored, &left, &e);
+	plane_close(&plane);
+	if (err)
+		return command_failed(&e);
+	printf("detached; %zu connection%s given back\n", restored, restored == 1 ? "" : "s");
+	if (!left)
+		return STATUS_OK;
+	fprintf(stderr, "holdfast: %zu connection%s could not be reached and keep the rules' values\n",
+		left, left == 1 ? "" : "s");
+	return STATUS_NOT_WELL;
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "command.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Asked of the kernel itself: this one question isn't worth a library. */
+bool command_privileged(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	const uint32_t needed = 1u << CAP_SYS_ADMIN | 1u << CAP_NET_ADMIN;
+
+	if (syscall(SYS_capget, &header, data) == 0 && (data[0].effective & needed) == needed)
+		return true;
+	fputs("holdfast: no permission: run it as root, or with CAP_SYS_ADMIN and CAP_NET_ADMIN\n",
+	      stderr);
+	return false;
+}
+
+int command_failed(const struct error *e)
+{
+	fprintf(stderr, "holdfast: %s\n", e->text);
+	return STATUS_BROKEN;
+}
+
+int command_open(const struct command *command, struct plane *plane)
+{
+	struct error e = { 0 };
+	int err;
+
+	if (!command_privileged())
+		return STATUS_BROKEN;
+	err = plane_open(plane, command->pin_dir, &e);
+	if (err == -ENOENT) {
+		fprintf(stderr, "holdfast: nothing is attached (%s)\n", e.text);
+		return STATUS_NOT_ATTACHED;
+	}
+	return err ? command_failed(&e) : STATUS_OK;
+}

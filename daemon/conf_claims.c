@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Two rules that claim the same prefix, port and side. Claims are sorted, so
+ * that only rules with a destination in common are compared, and those by
+ * marking each port with the rule that had it first.
+ */
+#include "conf_parse.h"
+#include "util.h"
+
+#include <string.h>
+#include <strings.h>
+
+struct claim {
+	enum hf_side side;
+	struct prefix prefix; /* family 0: the host name */
+	const char *name;
+	size_t rule;
+	size_t destination;
+};
+
+struct claims {
+	struct claim *list;
+	size_t n;
+};
+
+/* Who has a port, among the claims that are looked at now. */
+struct owner {
+	size_t round; /* 0: never anyone */
+	size_t rule;
+};
+
+#define N_PORTS 65536
+
+/* Host names are the same in small letters, and with or without the last dot. */
+static int compare_names(const char *a, const char *b)
+{
+	size_t a_size = strlen(a), b_size = strlen(b);
+	int order;
+
+	a_size -= a_size && a[a_size - 1] == '.';
+	b_size -= b_size && b[b_size - 1] == '.';
+	order = strncasecmp(a, b, a_size < b_size ? a_size : b_size);
+	return order ? order : (a_size > b_size) - (a_size < b_size);
+}
+
+static int compare_targets(const struct claim *a, const struct claim *b)
+{
+	int order;
+
+	if (a->side != b->side)
+		return a->side < b->side ? -1 : 1;
+	if (a->prefix.family != b->prefix.family)
+		return a->prefix.family < b->prefix.family ? -1 : 1;
+	if (!a->prefix.family)
+		return compare_names(a->name, b->name);
+	order = memcmp(a->prefix.addr, b->prefix.addr, sizeof(a->prefix.addr));
+	return order ? order : a->prefix.len - b->prefix.len;
+}
+
+static int compare_claims(const void *left, const void *right)
+{
+	const struct claim *a = left, *b = right;
+	int order = compare_targets(a, b);
+
+	if (order)
+		return order;
+	if (a->rule != b->rule)
+		return a->rule < b->rule ? -1 : 1;
+	return (a->destination > b->destination) - (a->destination < b->destination);
+}
+
+static void add_claim(struct claims *claims, const struct rule *rule, struct claim claim)
+{
+	int side;
+
+	for (side = HF_SIDE_CLIENT; side <= HF_SIDE_SERVER; side++) {
+		if (rule->side == (side == HF_SIDE_CLIENT ? RULE_SIDE_SERVER : RULE_SIDE_CLIENT))
+			continue;
+		claim.side = (enum hf_side)side;
+		claims->list[claims->n++] = claim;
+	}
+}
+
+static void add_rule(struct claims *claims, const struct rule *rule, size_t index)
+{
+	size_t i;
+
+	for (i = 0; i < rule->n_destinations; i++) {
+		const struct destination *destination = &rule->destinations[i];
+		struct claim claim = {.rule = index, .destination = i};
+
+		switch (destination->kind) {
+		case DESTINATION_ANY:
+			claim.prefix.family = 4;
+			add_claim(claims, rule, claim);
+			claim.prefix.family = 6;
+			break;
+		case DESTINATION_PREFIX:
+			claim.prefix = destination->prefix;
+			break;
+		case DESTINATION_NAME:
+			claim.name = destination->name;
+			break;
+		}
+		add_claim(claims, rule, claim);
+	}
+}
+
+static void report(struct conf_parser *parser, const struct config *config,
+		   const struct claim *claim, size_t first, unsigned port)
+{
+	const struct rule *later = &config->rules[claim->rule];
+	const struct conf_section *a = &parser->rules[first], *b = &parser->rules[claim->rule];
+	const struct rule *earlier = &config->rules[first];
+	char text[PREFIX_TEXT_MAX], mine[CONF_QUOTE_MAX], other[CONF_QUOTE_MAX];
+	const char *destination, *side;
+	char shown[CONF_QUOTE_MAX];
+
+	destination = destination_text(&later->destinations[claim->destination], text);
+	/* Both sides of both rules: the claims of each side lead to the same sentence. */
+	side = earlier->side == RULE_SIDE_BOTH && later->side == RULE_SIDE_BOTH ? "both"
+	       : claim->side == HF_SIDE_CLIENT					? "client"
+										: "server";
+	conf_error(parser, b->at[CONF_DESTINATION],
+		   "rule \"%s\" claims %s, port %u, side %s, which rule \"%s\" at %s:%u claims too "
+		   "(write it in one of them only)",
+		   conf_quote(mine, b->title, strlen(b->title)),
+		   conf_quote(shown, destination, strlen(destination)), port, side,
+		   conf_quote(other, a->title, strlen(a->title)), parser->files[a->place.file],
+		   a->place.line);
+}
+
+/* Claims on one target, in the order of rules; owners belong to this round. */
+static void check_group(struct conf_parser *parser, const struct config *config,
+			const struct claim *claims, size_t n, struct owner *owners, size_t round)
+{
+	const struct rule *rule;
+	unsigned port, conflict;
+	size_t i, j, first = 0;
+
+	for (i = 0; i < n; i++) {
+		/* The same element twice in one rule is harmless. */
+		if (i && claims[i].rule == claims[i - 1].rule)
+			continue;
+		rule = &config->rules[claims[i].rule];
+		conflict = 0;
+		for (j = 0; j < rule->n_ports; j++) {
+			for (port = rule->ports[j].first; port <= rule->ports[j].last; port++) {
+				if (owners[port].round != round) {
+					owners[port] = (struct owner){round, claims[i].rule};
+				} else if (!conflict) {
+					conflict = port;
+					first = owners[port].rule;
+				}
+			}
+		}
+		if (conflict)
+			report(parser, config, &claims[i], first, conflict);
+	}
+}
+
+static bool ports_and_side_sound(const struct conf_parser *parser,
+				 const struct conf_section *section, enum conf_key key)
+{
+	const struct conf_section *from = section->given[key] ? section : &parser->defaults;
+
+	return !from->given[key] || !from->bad[key];
+}
+
+void conf_check_claims(struct conf_parser *parser, const struct config *config)
+{
+	_cleanup_free_ struct claim *list = NULL;
+	_cleanup_free_ struct owner *owners = NULL;
+	struct claims claims = {0};
+	size_t i, end, room = 0;
+
+	for (i = 0; i < config->n_rules; i++)
+		room += 4 * config->rules[i].n_destinations; /* `any` on both sides */
+	list = calloc(room + 1, sizeof(*list));
+	owners = calloc(N_PORTS, sizeof(*owners));
+	if (!list || !owners) {
+		parser->out_of_memory = true;
+		return;
+	}
+	claims.list = list;
+	for (i = 0; i < config->n_rules; i++) {
+		if (ports_and_side_sound(parser, &parser->rules[i], CONF_PORT) &&
+		    ports_and_side_sound(parser, &parser->rules[i], CONF_SIDE))
+			add_rule(&claims, &config->rules[i], i);
+	}
+	if (claims.n)
+		qsort(list, claims.n, sizeof(*list), compare_claims);
+	for (i = 0; i < claims.n; i = end) {
+		for (end = i + 1; end < claims.n && !compare_targets(&list[i], &list[end]); end++)
+			;
+		if (list[i].rule != list[end - 1].rule)
+			check_group(parser, config, &list[i], end - i, owners, end);
+	}
+}

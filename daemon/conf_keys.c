@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The values of the keys, read into their section. */
+#include "conf_parse.h"
+#include "conf_value.h"
+#include "util.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#define WINDOW_MAX_MS	 (3650 * UINT64_C(86400000)) /* ten years */
+#define RECONCILE_MAX_MS UINT64_C(86400000)
+
+/* What a value's reader has returned. */
+static void judge(struct conf_parser *parser, struct conf_section *section, enum conf_key key,
+		  int err, const struct error *e)
+{
+	if (!err)
+		return;
+	section->bad[key] = true;
+	if (err == -ENOMEM)
+		parser->out_of_memory = true;
+	else
+		conf_error(parser, parser->place, "%s: %s", conf_key_name(key), e->text);
+}
+
+static size_t count_elements(const char *value)
+{
+	size_t n = 1;
+
+	for (; *value; value++)
+		n += *value == ',';
+	return n;
+}
+
+static void take_ports(struct conf_parser *parser, struct conf_section *section, const char *value)
+{
+	_cleanup_free_ char *copy = strdup(value);
+	struct port_range *ports = calloc(count_elements(value), sizeof(*ports));
+	char *list = copy, *element;
+	struct error e;
+	size_t n = 0;
+	int err;
+
+	if (!copy || !ports) {
+		free(ports);
+		parser->out_of_memory = true;
+		return;
+	}
+	while ((element = value_next_element(&list))) {
+		err = value_port_range(element, &ports[n], &e);
+		judge(parser, section, CONF_PORT, err, &e);
+		if (!err)
+			n++;
+	}
+	free(section->values.ports);
+	section->values.ports = ports;
+	section->values.n_ports = value_merge_ports(ports, n);
+}
+
+static void take_destinations(struct conf_parser *parser, struct conf_section *section,
+			      const char *value)
+{
+	struct rule *rule = &section->values;
+	_cleanup_free_ char *copy = strdup(value);
+	struct rule old = {.destinations = rule->destinations,
+			   .n_destinations = rule->n_destinations};
+	char *list = copy, *element;
+	struct error e;
+	int err;
+
+	rule->n_destinations = 0;
+	rule->destinations = calloc(count_elements(value), sizeof(*rule->destinations));
+	rule_free(&old);
+	if (!copy || !rule->destinations) {
+		parser->out_of_memory = true;
+		return;
+	}
+	while ((element = value_next_element(&list))) {
+		err = value_destination(element, &rule->destinations[rule->n_destinations], &e);
+		judge(parser, section, CONF_DESTINATION, err, &e);
+		if (!err)
+			rule->n_destinations++;
+	}
+}
+
+/* "NAME, ADDRESS, ...": what config_to_text() keeps of a host name. */
+static void take_resolved(struct conf_parser *parser, struct conf_section *section,
+			  const char *value)
+{
+	_cleanup_free_ char *copy = strdup(value);
+	_cleanup_free_ struct prefix *prefixes = NULL;
+	struct destination *destination = NULL;
+	char *list = copy, *element;
+	struct error e;
+	size_t i, n = 0;
+	int err;
+
+	prefixes = calloc(count_elements(value), sizeof(*prefixes));
+	if (!copy || !prefixes) {
+		parser->out_of_memory = true;
+		return;
+	}
+	element = value_next_element(&list);
+	for (i = 0; i < section->values.n_destinations; i++) {
+		destination = &section->values.destinations[i];
+		if (destination->kind == DESTINATION_NAME && !destination->resolved &&
+		    !strcmp(destination->name, element))
+			break;
+	}
+	if (i == section->values.n_destinations) {
+		conf_error(parser, parser->place,
+			   "resolved names no destination (write destination above it)");
+		return;
+	}
+	while ((element = value_next_element(&list))) {
+		err = value_prefix(element, &prefixes[n], &e);
+		judge(parser, section, CONF_RESOLVED, err, &e);
+		if (!err)
+			n++;
+	}
+	destination->n_resolved = n;
+	destination->resolved = take_ptr(prefixes);
+}
+
+static int take_word(struct rule *rule, enum conf_key key, const char *value, struct error *e)
+{
+	static const char *const sides[] = {[RULE_SIDE_CLIENT] = "client",
+					    [RULE_SIDE_SERVER] = "server",
+					    [RULE_SIDE_BOTH] = "both"};
+	static const char *const overrides[] = {[HF_OVERRIDE_WHEN_LONGER] = "when-longer",
+						[HF_OVERRIDE_ALWAYS] = "always",
+						[HF_OVERRIDE_NEVER] = "never"};
+	unsigned index = 0;
+	int err;
+
+	if (key == CONF_SIDE) {
+		err = value_word(value, sides, ARRAY_SIZE(sides), &index, e);
+		rule->side = (enum rule_side)index;
+	} else {
+		err = value_word(value, overrides, ARRAY_SIZE(overrides), &index, e);
+		rule->override = (enum hf_override)index;
+	}
+	return err;
+}
+
+/* Keys with one value, a number or a duration among them. */
+static int take_single(struct conf_section *section, enum conf_key key, const char *value,
+		       struct error *e)
+{
+	struct rule *rule = &section->values;
+	unsigned number = 0;
+	uint64_t ms = 0;
+	int err = 0;
+
+	switch (key) {
+	case CONF_GUARD:
+		return value_yes_no(value, &section->guard, e);
+	case CONF_ENFORCE:
+		return value_yes_no(value, &rule->enforce, e);
+	case CONF_SIDE:
+	case CONF_OVERRIDE:
+		return take_word(rule, key, value, e);
+	case CONF_RECONCILE:
+		err = value_duration(value, 1000, RECONCILE_MAX_MS, true, &ms, e);
+		section->reconcile_s = (uint32_t)(ms / 1000);
+		return err;
+	case CONF_WINDOW:
+		return value_duration(value, 1, WINDOW_MAX_MS, false, &rule->window_ms, e);
+	case CONF_TIME:
+		err = value_duration(value, 1000, RULE_TIME_MAX_S * 1000, true, &ms, e);
+		rule->time_s = (uint16_t)(ms / 1000);
+		return err;
+	case CONF_INTERVAL:
+		err = value_duration(value, 1000, RULE_TIME_MAX_S * 1000, true, &ms, e);
+		rule->interval_s = (uint16_t)(ms / 1000);
+		return err;
+	case CONF_PROBES:
+		err = value_number(value, 1, RULE_PROBES_MAX, &number, e);
+		rule->probes = (uint8_t)number;
+		return err;
+	case CONF_USER_TIMEOUT:
+		if (strcmp(value, "off") != 0)
+			err = value_duration(value, 1, INT_MAX, false, &ms, e);
+		rule->user_timeout_ms = (uint32_t)ms;
+		return err;
+	case CONF_DESTINATION:
+	case CONF_RESOLVED:
+	case CONF_PORT:
+	case CONF_N_KEYS:
+		break;
+	}
+	return 0;
+}
+
+void conf_take_value(struct conf_parser *parser, struct conf_section *section, enum conf_key key,
+		     const char *value)
+{
+	struct error e;
+
+	if (!*value) {
+		conf_error(parser, parser->place, "%s has no value (write %s = ...)",
+			   conf_key_name(key), conf_key_name(key));
+		section->bad[key] = true;
+		return;
+	}
+	switch (key) {
+	case CONF_PORT:
+		take_ports(parser, section, value);
+		break;
+	case CONF_DESTINATION:
+		take_destinations(parser, section, value);
+		break;
+	case CONF_RESOLVED:
+		take_resolved(parser, section, value);
+		break;
+	default:
+		judge(parser, section, key, take_single(section, key, value, &e), &e);
+	}
+}

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "snapshot.h"
+
+#include "cgroup.h"
+#include "text.h"
+#include "util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#define TRIES 5
+
+/* Connections that the application still has; those that it is closing aren't shown. */
+#define STATES (1u << TCP_ESTABLISHED | 1u << TCP_CLOSE_WAIT)
+
+/* A cgroup id and its path, looked up once. */
+struct cgroup_name {
+	uint64_t id;
+	char *path; /* escaped; NULL: it has been removed */
+};
+
+/* A growing array of any kind of records. */
+struct array {
+	void *list;
+	size_t n, room;
+};
+
+static int array_add(struct array *array, const void *record, size_t size)
+{
+	if (array->n == array->room) {
+		size_t room = array->room ? array->room * 2 : 64;
+		void *bigger = reallocarray(array->list, room, size);
+
+		if (!bigger)
+			return -ENOMEM;
+		array->list = bigger;
+		array->room = room;
+	}
+	memcpy((char *)array->list + array->n * size, record, size);
+	array->n++;
+	return 0;
+}
+
+static void cleanup_array(struct array *array)
+{
+	free(array->list);
+}
+
+#define _cleanup_array_ __attribute__((cleanup(cleanup_array)))
+
+static int add_view(const void *record, void *arg)
+{
+	return array_add(arg, record, sizeof(struct hf_view));
+}
+
+static int add_diag(const struct diag_socket *socket, void *arg)
+{
+	return array_add(arg, socket, sizeof(*socket));
+}
+
+static int by_cookie(const void *a, const void *b)
+{
+	const struct hf_view *x = a, *y = b;
+
+	return x->cookie < y->cookie ? -1 : x->cookie > y->cookie;
+}
+
+static void sort_views(struct array *views)
+{
+	if (views->n)
+		qsort(views->list, views->n, sizeof(struct hf_view), by_cookie);
+}
+
+static const struct hf_view *find_view(const struct array *views, uint64_t cookie)
+{
+	struct hf_view key = { .cookie = cookie };
+
+	return views->n ? bsearch(&key, views->list, views->n, sizeof(key), by_cookie) : NULL;
+}
+
+static int open_diag(void *arg)
+{
+	return sockdiag_open(arg);
+}
+
+static int read_diag(const struct netns *ns, const struct port_filter *filter,
+		     struct array *sockets, struct error *e)
+{
+	int err, tries = 0;
+
+	do {
+		_cleanup_close_ int fd = netns_call(ns, open_diag, e, e);
+
+		if (fd < 0)
+			return fd;
+		sockets->n = 0;
+		err = sockdiag_dump(fd, STATES, filter, true, add_diag, sockets, e);
+	} while (err == -EINTR && ++tries < TRIES);
+	return err;
+}
+
+/* -ESTALE: the view is of other rules than the snapshot's. */
+static int add_socket(struct snapshot *snapshot, struct array *sockets,
+		      const struct diag_socket *diag, const struct hf_view *view, uint64_t netns)
+{
+	struct snapshot_socket socket = { .diag = *diag, .netns = netns };
+
+	if (!(view->flags & HF_VIEW_MATCH))
+		return 0; /* held by a rule that is gone; the daemon gives it back */
+	if (view->generation != snapshot->generation || view->rule >= snapshot->config.n_rules)
+		return -ESTALE;
+	socket.now = view->now;
+	socket.rule = &snapshot->config.rules[view->rule];
+	socket.side = view->side;
+	socket.verdict = verdict_of(socket.rule, diag->state, &socket.now, diag->unanswered);
+	return array_add(sockets, &socket, sizeof(socket));
+}
+
+/*
+ * Joins sock_diag's sockets of one namespace with the views of held ones; only
+ * where some are left over is every socket of the namespace looked at, for
+ * those that a rule matches though they have no record.
+ */
+static int join(const struct plane *plane, struct snapshot *snapshot, const struct netns *ns,
+		const struct array *held, const struct array *diags, struct array *sockets,
+		struct error *e)
+{
+	_cleanup_array_ struct array matched = { 0 };
+	const struct diag_socket *diag = diags->list;
+	const struct hf_view *view;
+	bool looked = false;
+	size_t i;
+	int err;
+
+	for (i = 0; i < diags->n; i++) {
+		view = find_view(held, diag[i].cookie);
+		if (!view && !looked) {
+			err = plane_iterate(plane, PIN_MATCHED, ns, sizeof(struct hf_view),
+					    add_view, &matched, e);
+			if (err)
+				return err;
+			sort_views(&matched);
+			looked = true;
+		}
+		if (!view)
+			view = find_view(&matched, diag[i].cookie);
+		if (!view)
+			continue;
+		err = add_socket(snapshot, sockets, &diag[i], view, ns->inode);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int read_sockets(const struct plane *plane, struct snapshot *snapshot,
+			const struct netns_list *namespaces, struct error *e)
+{
+	_cleanup_array_ struct array held = { 0 }, diags = { 0 }, sockets = { 0 };
+	struct port_filter filter;
+	size_t i;
+	int err;
+
+	err = iter_run(&plane->pins, PIN_HELD, sizeof(struct hf_view), add_view, &held, e);
+	if (err)
+		return err;
+	sort_views(&held);
+	err = port_filter_init(&filter, &snapshot->config);
+	for (i = 0; !err && i < namespaces->n; i++) {
+		err = read_diag(&namespaces->list[i], &filter, &diags, e);
+		if (!err)
+			err = join(plane, snapshot, &namespaces->list[i], &held, &diags, &sockets,
+				   e);
+	}
+	port_filter_free(&filter);
+	if (err)
+		return err;
+	snapshot->sockets = take_ptr(sockets.list);
+	snapshot->n = sockets.n;
+	return 0;
+}
+
+static int by_rule_and_peer(const void *a, const void *b)
+{
+	const struct snapshot_socket *x = a, *y = b;
+	int order;
+
+	if (x->rule != y->rule)
+		return x->rule < y->rule ? -1 : 1;
+	if (x->diag.family != y->diag.family)
+		return x->diag.family < y->diag.family ? -1 : 1;
+	order = memcmp(x->diag.peer, y->diag.peer, sizeof(x->diag.peer));
+	if (order)
+		return order;
+	if (x->diag.peer_port != y->diag.peer_port)
+		return x->diag.peer_port < y->diag.peer_port ? -1 : 1;
+	if (x->diag.local_port != y->diag.local_port)
+		return x->diag.local_port < y->diag.local_port ? -1 : 1;
+	return x->diag.cookie < y->diag.cookie ? -1 : x->diag.cookie > y->diag.cookie;
+}
+
+static const char *find_cgroup(struct snapshot *snapshot, int root_fd, const char *root,
+			       uint64_t id)
+{
+	char path[PATH_MAX], escaped[TEXT_ESCAPED_MAX(PATH_MAX)];
+	struct cgroup_name *bigger, *name;
+	size_t i;
+
+	for (i = snapshot->n_cgroups; i-- > 0;) {
+		if (snapshot->cgroups[i].id == id)
+			return snapshot->cgroups[i].path;
+	}
+	bigger = reallocarray(snapshot->cgroups, snapshot->n_cgroups + 1, sizeof(*bigger));
+	if (!bigger)
+		return NULL;
+	snapshot->cgroups = bigger;
+	name = &bigger[snapshot->n_cgroups++];
+	*name = (struct cgroup_name){ .id = id };
+	if (cgroup_path(root_fd, root, id, path, sizeof(path)) == 0)
+		name->path = strdup(text_escape(escaped, sizeof(escaped), path, strlen(path)));
+	return name->path;
+}
+
+static void add_cgroups(struct snapshot *snapshot)
+{
+	_cleanup_close_ int fd = -1;
+	char root[PATH_MAX];
+	size_t i;
+
+	if (cgroup_find_root(root, sizeof(root), false, NULL) < 0)
+		return;
+	fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (i = 0; fd >= 0 && i < snapshot->n; i++) {
+		struct snapshot_socket *socket = &snapshot->sockets[i];
+
+		if (socket->diag.cgroup_id)
+			socket->cgroup =
+				find_cgroup(snapshot, fd, root, socket->diag.cgroup_id);
+	}
+}
+
+static int add_owners(const struct plane *plane, struct snapshot *snapshot, struct error *e)
+{
+	size_t i;
+	int err;
+
+	err = owners_find(&plane->pins, &snapshot->owners, e);
+	if (err)
+		return err;
+	for (i = 0; i < snapshot->n; i++) {
+		struct snapshot_socket *socket = &snapshot->sockets[i];
+
+		socket->owners = owners_of(&snapshot->owners, socket->diag.cookie,
+					   socket->diag.inode, &socket->n_owners);
+	}
+	return 0;
+}
+
+static int take(const struct plane *plane, bool staged, struct snapshot *snapshot,
+		struct error *e)
+{
+	struct netns_list namespaces;
+	int err;
+
+	err = plane_get_info(plane, &snapshot->info, e);
+	if (!err)
+		err = plane_get_config(plane, staged, &snapshot->config, &snapshot->generation,
+				       e);
+	if (err)
+		return err;
+	snapshot->attached = plane_attached(plane);
+	snapshot->daemon_pid = pins_holder(&plane->pins);
+
+	err = netns_find(&plane->pins, &namespaces, e);
+	if (err)
+		return err;
+	err = read_sockets(plane, snapshot, &namespaces, e);
+	netns_list_free(&namespaces);
+	if (err)
+		return err;
+	if (snapshot->n)
+		qsort(snapshot->sockets, snapshot->n, sizeof(*snapshot->sockets),
+		      by_rule_and_peer);
+	add_cgroups(snapshot);
+	return add_owners(plane, snapshot, e);
+}
+
+int snapshot_take(const struct plane *plane, struct snapshot *snapshot, struct error *e)
+{
+	int err, tries;
+
+	for (tries = 0; tries < TRIES; tries++) {
+		*snapshot = (struct snapshot){ 0 };
+		bool staged = tries % 2 && pins_has(&plane->pins, PIN_CONFIG_STAGED);
+
+		err = take(plane, staged, snapshot, e);
+		if (!err)
+			return 0;
+		snapshot_free(snapshot);
+		if (err != -ESTALE && !(staged && err == -ENOENT))
+			return err;
+	}
+	return error_set(e, EAGAIN, "the rules kept changing while they were read; try again");
+}
+
+void snapshot_free(struct snapshot *snapshot)
+{
+	size_t i;
+
+	config_free(&snapshot->config);
+	owners_free(&snapshot->owners);
+	for (i = 0; i < snapshot->n_cgroups; i++)
+		free(snapshot->cgroups[i].path);
+	free(snapshot->cgroups);
+	free(snapshot->sockets);
+	*snapshot = (struct snapshot){ 0 };
+}
+
+int64_t snapshot_next_probe_ms(const struct snapshot_socket *socket)
+{
+	int64_t due = socket->diag.expires_ms;
+	int64_t idle_out;
+
+	if (!socket->now.on || socket->diag.timer != 2)
+		return -1;
+	if (socket->diag.unanswered)
+		return due;
+	/* What was received since the timer was armed puts the probe off: the timer
+	 * fires, sees that, and arms itself again (tcp_keepalive_timer()). */
+	idle_out = (int64_t)socket->now.time_s * 1000 - socket->diag.idle_ms;
+	return idle_out > due ? idle_out : due;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every socket that a rule matches, as the kernel has it at one moment: the
+ * pinned iterators' views (what is set on the socket), sock_diag (its timers)
+ * and its owners, joined by socket cookie.
+ */
+#ifndef HOLDFAST_SNAPSHOT_H
+#define HOLDFAST_SNAPSHOT_H
+
+#include "owners.h"
+#include "plane.h"
+#include "sockdiag.h"
+#include "verdict.h"
+
+struct snapshot_socket {
+	struct diag_socket diag;
+	struct hf_keepalive now; /* in force, read from the socket itself */
+	uint64_t netns;          /* inode */
+	const struct rule *rule; /* of snapshot.config */
+	enum hf_side side;
+	enum verdict verdict;
+	const char *cgroup; /* escaped, owned by the snapshot; NULL: removed, or not known */
+	const struct owner *owners; /* n_owners of them, owned by the snapshot */
+	size_t n_owners;
+};
+
+struct snapshot {
+	struct hf_info info;
+	bool attached;
+	pid_t daemon_pid; /* 0: none */
+	uint32_t generation;
+	struct config config;
+	struct snapshot_socket *sockets; /* by rule, peer, local port */
+	size_t n;
+	struct owners owners;
+	struct cgroup_name *cgroups;
+	size_t n_cgroups;
+};
+
+/* Takes one; snapshot_free() frees it. Negative errno; -EAGAIN: reloads kept coming. */
+int snapshot_take(const struct plane *plane, struct snapshot *snapshot, struct error *e);
+void snapshot_free(struct snapshot *snapshot);
+
+/*
+ * When the next probe is due, in ms from now, unless something is received
+ * before. -1: keepalive is off, or the retransmission timer runs instead.
+ */
+int64_t snapshot_next_probe_ms(const struct snapshot_socket *socket);
+
+#endif

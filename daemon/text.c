@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "text.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Length of the UTF-8 character at p if it is one, and fit to be shown; else 0. */
+static size_t visible(const unsigned char *p, size_t size)
+{
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	uint32_t c;
+	size_t len, i;
+
+	if (p[0] < 0x80)
+		return p[0] >= 0x20 && p[0] != 0x7f;
+	if (p[0] >= 0xc2 && p[0] < 0xe0) {
+		len = 2;
+		c = p[0] & 0x1fu;
+	} else if (p[0] >= 0xe0 && p[0] < 0xf0) {
+		len = 3;
+		c = p[0] & 0x0fu;
+	} else if (p[0] >= 0xf0 && p[0] < 0xf5) {
+		len = 4;
+		c = p[0] & 0x07u;
+	} else {
+		return 0;
+	}
+	if (len > size)
+		return 0;
+	for (i = 1; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (p[i] & 0x3fu);
+	}
+	if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+		return 0;
+	/* C1 controls, line separators and what turns the direction of writing round. */
+	if (c < 0xa0 || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069))
+		return 0;
+	return len;
+}
+
+char *text_escape(char *out, size_t room, const char *text, size_t size)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t used = 0, whole = 0, step, n;
+	char piece[8];
+
+	while (size) {
+		step = visible(p, size);
+		if (step) {
+			memcpy(piece, p, step);
+			n = step;
+		} else {
+			step = 1;
+			n = (size_t)snprintf(piece, sizeof(piece), "\\x%02x", p[0]);
+		}
+		if (used + n >= room) {
+			memcpy(out + whole, "...", 4);
+			return out;
+		}
+		memcpy(out + used, piece, n);
+		used += n;
+		if (used + 4 <= room)
+			whole = used; /* there is room for the dots behind it */
+		p += step;
+		size -= step;
+	}
+	out[used] = '\0';
+	return out;
+}
