@@ -56,12 +56,13 @@ endif
 
 BPF_CFLAGS := -O2 -g -Wall -Wextra $(addprefix -idirafter /usr/include/,$(shell $(CC) -print-multiarch 2>/dev/null))
 
-BPF_SOURCES     := $(wildcard bpf/*.bpf.c)
+# What defines the maps comes first: libbpf 1.1's linker mixes up their places otherwise.
+BPF_SOURCES     := bpf/maps.bpf.c $(sort $(filter-out bpf/maps.bpf.c,$(wildcard bpf/*.bpf.c)))
 BPF_OBJECTS     := $(BPF_SOURCES:%.c=$(BUILD)/%.o)
-SOURCES         := $(wildcard daemon/*.c)
+SOURCES         := $(sort $(wildcard daemon/*.c))
 MAINS           := daemon/holdfastd.c daemon/holdfast.c
 LIBRARY_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(SOURCES)))
-UNIT_SOURCES    := $(wildcard tests/unit/test_*.c)
+UNIT_SOURCES    := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_TESTS      := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 FORMATTED       := $(wildcard bpf/*.[ch] daemon/*.[ch] tests/unit/*.[ch])
 

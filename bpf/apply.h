@@ -61,6 +61,7 @@ HF_INLINE int hf_put(void *ctx, const struct hf_keepalive *now, const struct hf_
 HF_INLINE void hf_learn_first(struct hf_record *record, const struct hf_keepalive *now)
 {
 	record->app = *now;
+	record->asked = *now;
 	record->chosen = (now->on ? HF_CHOSE_ON : 0) | (now->time_s ? HF_CHOSE_TIME : 0) |
 			 (now->interval_s ? HF_CHOSE_INTERVAL : 0) |
 			 (now->probes ? HF_CHOSE_PROBES : 0) |
@@ -70,30 +71,29 @@ HF_INLINE void hf_learn_first(struct hf_record *record, const struct hf_keepaliv
 /* A socket seen before: what isn't as we left it, the application has set. */
 HF_INLINE void hf_learn_again(struct hf_record *record, const struct hf_keepalive *now)
 {
-	struct hf_keepalive *app = &record->app;
 	const struct hf_keepalive *set = &record->set;
 
 	if (now->time_s != set->time_s) {
-		app->time_s = now->time_s;
+		record->app.time_s = record->asked.time_s = now->time_s;
 		record->chosen |= HF_CHOSE_TIME;
 		/* Who chooses a time for a keepalive that is on, wants it on. */
 		if (now->on)
-			app->on = 1;
+			record->app.on = record->asked.on = 1;
 	}
 	if (now->on != set->on) {
-		app->on = now->on;
+		record->app.on = record->asked.on = now->on;
 		record->chosen |= HF_CHOSE_ON;
 	}
 	if (now->interval_s != set->interval_s) {
-		app->interval_s = now->interval_s;
+		record->app.interval_s = record->asked.interval_s = now->interval_s;
 		record->chosen |= HF_CHOSE_INTERVAL;
 	}
 	if (now->probes != set->probes) {
-		app->probes = now->probes;
+		record->app.probes = record->asked.probes = now->probes;
 		record->chosen |= HF_CHOSE_PROBES;
 	}
 	if (now->user_timeout_ms != set->user_timeout_ms) {
-		app->user_timeout_ms = now->user_timeout_ms;
+		record->app.user_timeout_ms = record->asked.user_timeout_ms = now->user_timeout_ms;
 		record->chosen |= HF_CHOSE_USER_TIMEOUT;
 	}
 }
@@ -190,11 +190,28 @@ HF_INLINE int hf_plan_carry_out(void *ctx, struct tcp_sock *tp, const struct hf_
 
 /* Remember under which rule the socket is now, and what it has. */
 HF_INLINE void hf_plan_record(struct tcp_sock *tp, struct hf_record *record,
-			      const struct hf_rule *rule)
+			      const struct hf_rule *rule, const struct hf_plan *plan)
 {
 	hf_socket_keepalive(tp, &record->set);
 	record->rule = rule->index;
+	record->rule_key = rule->key;
 	record->generation = rule->generation;
+	record->rule_time_s = rule->time_s;
+	record->rule_override = rule->override;
+	record->rule_user_timeout_ms = rule->user_timeout_ms;
+	record->sysctl_interval_s = plan->sysctls.interval_s;
+	record->sysctl_probes = plan->sysctls.probes;
+}
+
+HF_INLINE void hf_count_held(const struct hf_record *record)
+{
+	struct hf_counters *counters;
+	__u64 key = record->rule_key;
+	__u8 way = record->way;
+
+	counters = bpf_map_lookup_elem(&hf_counters, &key);
+	if (counters && way < 3)
+		counters->held[way]++;
 }
 
 #endif

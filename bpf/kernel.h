@@ -17,18 +17,20 @@
 
 #include "types.h"
 
-#define AF_INET 2
+#define AF_INET	 2
 #define AF_INET6 10
 
-#define SOL_SOCKET 1
-#define SO_KEEPALIVE 9
-#define SOL_TCP 6
-#define TCP_KEEPIDLE 4
-#define TCP_KEEPINTVL 5
-#define TCP_KEEPCNT 6
+#define SOL_SOCKET	 1
+#define SO_KEEPALIVE	 9
+#define SOL_TCP		 6
+#define TCP_KEEPIDLE	 4
+#define TCP_KEEPINTVL	 5
+#define TCP_KEEPCNT	 6
 #define TCP_USER_TIMEOUT 18
 
-#define EINVAL 22
+#define IPPROTO_TCP 6
+#define ECONNRESET  104
+#define EPIPE	    32
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -37,8 +39,8 @@ struct ns_common {
 };
 
 struct netns_ipv4 {
-	int sysctl_tcp_keepalive_time;  /* jiffies */
-	int sysctl_tcp_keepalive_intvl; /* jiffies */
+	int sysctl_tcp_keepalive_time;	  /* jiffies */
+	int sysctl_tcp_keepalive_intvl;	  /* jiffies */
 	__u8 sysctl_tcp_keepalive_probes; /* of any width: see hf_sysctl_probes() */
 };
 
@@ -99,6 +101,7 @@ struct sock_cgroup_data {
 struct sock {
 	struct sock_common __sk_common;
 	struct sock_cgroup_data sk_cgrp_data;
+	int sk_err;
 };
 
 struct inet_sock {
@@ -108,13 +111,19 @@ struct inet_sock {
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
 	__u32 icsk_user_timeout; /* ms */
+	__u8 icsk_probes_out;
+	struct {
+		__u32 lrcvtime; /* jiffies: data was received last */
+	} icsk_ack;
 };
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	unsigned int keepalive_time;  /* jiffies; 0: the namespace's sysctl */
 	unsigned int keepalive_intvl; /* likewise */
-	__u8 keepalive_probes;        /* likewise, a count */
+	__u8 keepalive_probes;	      /* likewise, a count */
+	__u32 rcv_tstamp;	      /* jiffies: an acknowledgement was received last */
+	__u32 lsndtime;		      /* jiffies: data was sent last */
 };
 
 enum sock_flags {

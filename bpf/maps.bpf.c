@@ -7,5 +7,7 @@ const volatile __u64 hf_cgroup_id = 0;
 struct hf_rules_map hf_rules SEC(".maps");
 struct hf_sockets_map hf_sockets SEC(".maps");
 struct hf_info_map hf_info SEC(".maps");
+struct hf_counters_map hf_counters SEC(".maps");
+struct hf_ends_map hf_ends SEC(".maps");
 
 char LICENSE[] SEC("license") = "GPL";

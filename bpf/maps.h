@@ -52,4 +52,21 @@ struct hf_info_map {
 };
 extern struct hf_info_map hf_info SEC(".maps");
 
+/* What happened, by rule. The daemon makes the entries; programs only count in them. */
+struct hf_counters_map {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct hf_counters);
+};
+extern struct hf_counters_map hf_counters SEC(".maps");
+
+/* The ends of held connections: struct hf_ended. */
+struct hf_ends_map {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 * 1024);
+};
+extern struct hf_ends_map hf_ends SEC(".maps");
+
 #endif

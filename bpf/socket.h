@@ -62,8 +62,7 @@ HF_INLINE void hf_socket_keepalive(struct tcp_sock *tp, struct hf_keepalive *own
 /* A byte since 5.14, an int before: address and width are found out apart. */
 HF_INLINE __u32 hf_sysctl_probes(struct net *net)
 {
-	void *probes =
-		__builtin_preserve_access_index(&net->ipv4.sysctl_tcp_keepalive_probes);
+	void *probes = __builtin_preserve_access_index(&net->ipv4.sysctl_tcp_keepalive_probes);
 
 	asm volatile("" : "+r"(probes));
 	if (bpf_core_field_size(net->ipv4.sysctl_tcp_keepalive_probes) == 1)
@@ -121,6 +120,28 @@ HF_INLINE bool hf_keepalive_equal(const struct hf_keepalive *a, const struct hf_
 	       a->probes == b->probes && a->user_timeout_ms == b->user_timeout_ms;
 }
 
+/* Both ends, as sock_diag would show them: family 6 also where IPv4 is mapped. */
+HF_INLINE void hf_socket_addresses(struct tcp_sock *tp, __u8 *family, __u8 local[16], __u8 peer[16])
+{
+	struct sock_common *skc = (struct sock_common *)tp;
+
+	if (skc->skc_family == AF_INET) {
+		*family = 4;
+		*(__be32 *)local = skc->skc_rcv_saddr;
+		*(__be32 *)peer = skc->skc_daddr;
+		return;
+	}
+	*family = 6;
+	((__be32 *)local)[0] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[0];
+	((__be32 *)local)[1] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[1];
+	((__be32 *)local)[2] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[2];
+	((__be32 *)local)[3] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[3];
+	((__be32 *)peer)[0] = skc->skc_v6_daddr.in6_u.u6_addr32[0];
+	((__be32 *)peer)[1] = skc->skc_v6_daddr.in6_u.u6_addr32[1];
+	((__be32 *)peer)[2] = skc->skc_v6_daddr.in6_u.u6_addr32[2];
+	((__be32 *)peer)[3] = skc->skc_v6_daddr.in6_u.u6_addr32[3];
+}
+
 /* Everything about the socket that goes to user space. record may be NULL. */
 HF_INLINE bool hf_socket_view(struct tcp_sock *tp, const struct hf_record *record,
 			      struct hf_view *view)
@@ -150,21 +171,7 @@ HF_INLINE bool hf_socket_view(struct tcp_sock *tp, const struct hf_record *recor
 	view->state = skc->skc_state;
 	view->local_port = flow.local_port;
 	view->peer_port = flow.peer_port;
-	if (skc->skc_family == AF_INET) {
-		view->family = 4;
-		*(__be32 *)view->local = skc->skc_rcv_saddr;
-		*(__be32 *)view->peer = skc->skc_daddr;
-	} else {
-		view->family = 6;
-		((__be32 *)view->local)[0] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[0];
-		((__be32 *)view->local)[1] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[1];
-		((__be32 *)view->local)[2] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[2];
-		((__be32 *)view->local)[3] = skc->skc_v6_rcv_saddr.in6_u.u6_addr32[3];
-		((__be32 *)view->peer)[0] = skc->skc_v6_daddr.in6_u.u6_addr32[0];
-		((__be32 *)view->peer)[1] = skc->skc_v6_daddr.in6_u.u6_addr32[1];
-		((__be32 *)view->peer)[2] = skc->skc_v6_daddr.in6_u.u6_addr32[2];
-		((__be32 *)view->peer)[3] = skc->skc_v6_daddr.in6_u.u6_addr32[3];
-	}
+	hf_socket_addresses(tp, &view->family, view->local, view->peer);
 	if (rule) {
 		view->flags |= HF_VIEW_MATCH;
 		view->rule = rule->index;
@@ -175,8 +182,8 @@ HF_INLINE bool hf_socket_view(struct tcp_sock *tp, const struct hf_record *recor
 		view->flags |= HF_VIEW_RECORD;
 		view->way = record->way;
 		view->own = record->state;
-		if (rule && rule->generation == record->generation &&
-		    rule->index == record->rule && hf_keepalive_equal(&own, &record->set))
+		if (rule && rule->generation == record->generation && rule->index == record->rule &&
+		    hf_keepalive_equal(&own, &record->set))
 			view->flags |= HF_VIEW_SETTLED;
 	}
 	return true;

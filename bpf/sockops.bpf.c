@@ -32,12 +32,14 @@ HF_INLINE void established(struct bpf_sock_ops *ops, enum hf_way way)
 	record->cookie = bpf_get_socket_cookie(ops);
 	record->held_ns = bpf_ktime_get_ns();
 	record->way = (__u8)way;
+	record->ended = 0;
 	hf_plan_hold(tp, record, rule, first, &plan);
 	if (hf_plan_carry_out(ops, tp, &plan)) {
 		bpf_sk_storage_delete(&hf_sockets, sk);
 		return;
 	}
-	hf_plan_record(tp, record, rule);
+	hf_plan_record(tp, record, rule, &plan);
+	hf_count_held(record);
 }
 
 SEC("sockops")

@@ -66,7 +66,9 @@ HF_INLINE void hold(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_re
 			return;
 		}
 	}
-	hf_plan_record(tp, record, rule);
+	hf_plan_record(tp, record, rule, &plan);
+	if (first)
+		hf_count_held(record);
 }
 
 HF_INLINE void restore(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_record *record)

@@ -54,19 +54,19 @@ enum hf_key_kind {
 
 struct hf_key {
 	__u32 prefixlen; /* bits that count, from kind on; host byte order */
-	__u8 kind;       /* enum hf_key_kind */
-	__u8 side;       /* HF_KEY_PEER: enum hf_side; else 0 */
-	__u8 port[2];    /* HF_KEY_PORT: port number, big endian; else 0 */
-	__u8 class_[4];  /* HF_KEY_PEER: port class, big endian */
-	__u8 family;     /* HF_KEY_PEER: 4 or 6 */
-	__u8 addr[16];   /* HF_KEY_PEER: peer, network byte order */
+	__u8 kind;	 /* enum hf_key_kind */
+	__u8 side;	 /* HF_KEY_PEER: enum hf_side; else 0 */
+	__u8 port[2];	 /* HF_KEY_PORT: port number, big endian; else 0 */
+	__u8 class_[4];	 /* HF_KEY_PEER: port class, big endian */
+	__u8 family;	 /* HF_KEY_PEER: 4 or 6 */
+	__u8 addr[16];	 /* HF_KEY_PEER: peer, network byte order */
 	__u8 pad[3];
 };
 _Static_assert(sizeof(struct hf_key) == 32, "struct hf_key is part of the pinned layout");
 
-#define HF_KEY_PORT_BITS  16 /* before the port: kind, side */
-#define HF_KEY_PEER_BITS  72 /* before the address: kind, side, port, class, family */
-#define HF_KEY_BITS       224 /* all of struct hf_key but prefixlen */
+#define HF_KEY_PORT_BITS 16  /* before the port: kind, side */
+#define HF_KEY_PEER_BITS 72  /* before the address: kind, side, port, class, family */
+#define HF_KEY_BITS	 224 /* all of struct hf_key but prefixlen */
 
 /* Classes that a port belongs to; 0: no rule names it. */
 struct hf_ports {
@@ -75,32 +75,34 @@ struct hf_ports {
 
 /* The ends of a connection, as the matcher wants them. */
 struct hf_flow {
-	__u8 family;      /* 4 or 6; IPv4-mapped IPv6 is 4: hf_flow_unmap() */
+	__u8 family;	  /* 4 or 6; IPv4-mapped IPv6 is 4: hf_flow_unmap() */
 	__u16 peer_port;  /* host byte order */
 	__u16 local_port; /* host byte order */
-	__u8 peer[16];    /* network byte order; IPv4 in the first four bytes, the rest 0 */
+	__u8 peer[16];	  /* network byte order; IPv4 in the first four bytes, the rest 0 */
 };
 
 /* What a rule asks of a socket, and which rule it was. */
 struct hf_rule {
-	__u32 index;      /* position in the rule list of this generation */
-	__u32 generation; /* which configuration it came with */
+	__u64 key;	       /* of the rule's name, whatever its place: finds its counters */
+	__u32 index;	       /* position in the rule list of this generation */
+	__u32 generation;      /* which configuration it came with */
 	__u32 user_timeout_ms; /* TCP_USER_TIMEOUT; 0: not touched */
-	__u16 time_s;          /* TCP_KEEPIDLE */
+	__u16 time_s;	       /* TCP_KEEPIDLE */
 	__u16 interval_s;      /* TCP_KEEPINTVL */
-	__u8 probes;           /* TCP_KEEPCNT */
-	__u8 override;         /* enum hf_override */
-	__u8 flags;            /* HF_RULE_* */
+	__u8 probes;	       /* TCP_KEEPCNT */
+	__u8 override;	       /* enum hf_override */
+	__u8 flags;	       /* HF_RULE_* */
 	__u8 prefix_len;       /* of the destination that matched, 0 to 128 */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct hf_rule) == 20, "struct hf_rule is part of the pinned layout");
+_Static_assert(sizeof(struct hf_rule) == 32, "struct hf_rule is part of the pinned layout");
 
 /* Value of the trie: which member, the key's kind says. */
 union hf_value {
 	struct hf_ports ports;
 	struct hf_rule rule;
 };
-_Static_assert(sizeof(union hf_value) == 20, "union hf_value is part of the pinned layout");
+_Static_assert(sizeof(union hf_value) == 32, "union hf_value is part of the pinned layout");
 
 /*
  * Keepalive settings of a socket. 0 in a number means unset: the kernel then
@@ -108,13 +110,14 @@ _Static_assert(sizeof(union hf_value) == 20, "union hf_value is part of the pinn
  * and its neighbours, include/net/tcp.h: keepalive_time_when()).
  */
 struct hf_keepalive {
-	__u32 on;         /* SO_KEEPALIVE, 0 or 1 */
+	__u32 on; /* SO_KEEPALIVE, 0 or 1 */
 	__u32 time_s;
 	__u32 interval_s;
 	__u32 probes;
 	__u32 user_timeout_ms;
 };
-_Static_assert(sizeof(struct hf_keepalive) == 20, "struct hf_keepalive is part of the pinned layout");
+_Static_assert(sizeof(struct hf_keepalive) == 20,
+	       "struct hf_keepalive is part of the pinned layout");
 
 /* Bits for the members of struct hf_keepalive, see hf_record.chosen. */
 enum {
@@ -139,36 +142,65 @@ enum hf_state {
 
 /* Socket storage: the rule that was applied, and what there was before. */
 struct hf_record {
-	__u64 cookie;  /* socket cookie, as sock_diag has it */
-	__u64 held_ns; /* CLOCK_MONOTONIC at the first decision */
-	struct hf_keepalive app; /* what the application would have without us */
-	struct hf_keepalive set; /* what the socket had after our last visit */
-	__u32 generation; /* of the rules that decided last */
-	__u32 rule;       /* hf_rule.index of that generation */
-	__u8 chosen;      /* HF_CHOSE_*: what the application set itself */
-	__u8 state;       /* enum hf_state */
-	__u8 way;         /* enum hf_way */
-	__u8 pad[5];
+	__u64 cookie;		   /* socket cookie, as sock_diag has it */
+	__u64 rule_key;		   /* hf_rule.key */
+	__u64 held_ns;		   /* CLOCK_MONOTONIC at the first decision */
+	struct hf_keepalive app;   /* what it had before, and what was let through since */
+	struct hf_keepalive asked; /* the same, with what the guard kept from taking effect */
+	struct hf_keepalive set;   /* what the socket had after our last visit */
+	__u32 generation;	   /* of the rules that decided last */
+	__u32 rule;		   /* hf_rule.index of that generation */
+	/* For the guard, which can't look these up on every kernel. Of the namespace: */
+	__u32 sysctl_interval_s;
+	__u32 sysctl_probes;
+	/* Of that rule: */
+	__u32 rule_user_timeout_ms;
+	__u16 rule_time_s;
+	__u8 rule_override;
+	__u8 chosen; /* HF_CHOSE_*: what the application set itself */
+	__u8 state;  /* enum hf_state */
+	__u8 way;    /* enum hf_way */
+	__u8 ended;  /* its end has been reported */
+	__u8 pad;
 };
-_Static_assert(sizeof(struct hf_record) == 72, "struct hf_record is part of the pinned layout");
+_Static_assert(sizeof(struct hf_record) == 112, "struct hf_record is part of the pinned layout");
+
+/* How a held connection came to its end. */
+enum hf_end {
+	HF_END_APPLICATION = 0,	 /* the application closed it */
+	HF_END_SERVER = 1,	 /* the peer did, and the application hadn't */
+	HF_END_KEEPALIVE = 2,	 /* probes stayed unanswered */
+	HF_END_USER_TIMEOUT = 3, /* TCP_USER_TIMEOUT ran out */
+	HF_END_PROBE_RESET = 4,	 /* a reset in answer to a probe */
+	HF_END_RESET = 5,	 /* any other reset */
+	HF_END_RETRANSMIT = 6,	 /* what was sent stayed unacknowledged (tcp_retries2) */
+	HF_N_ENDS = 7,
+};
+
+/* By rule, in a per-CPU map that is keyed by hf_rule.key. */
+struct hf_counters {
+	__u64 held[3];	       /* by enum hf_way */
+	__u64 guarded;	       /* how often the guard kept an application from undoing it */
+	__u64 ends[HF_N_ENDS]; /* by enum hf_end */
+};
+_Static_assert(sizeof(struct hf_counters) == 88, "struct hf_counters is part of the pinned layout");
 
 #define HF_CGROUP_PATH_MAX 512
-#define HF_VERSION_MAX 32
+#define HF_VERSION_MAX	   32
 
 /* struct hf_info.flags */
 enum {
-	HF_INFO_GUARD = 1 << 0,         /* guard = yes, and some rule needs it */
-	HF_INFO_MADE_PIN_DIR = 1 << 1,  /* the pin dir was ours to make, so ours to remove */
-	HF_INFO_MOUNTED_BPFFS = 1 << 2, /* likewise the bpffs mount */
+	HF_INFO_MADE_PIN_DIR = 1 << 0,	/* the pin dir was ours to make, so ours to remove */
+	HF_INFO_MOUNTED_BPFFS = 1 << 1, /* likewise the bpffs mount */
 };
 
 /* The one entry of the info map: what is attached, for whoever asks. */
 struct hf_info {
-	__u64 since_s;    /* CLOCK_REALTIME of the attachment */
-	__u64 cgroup_id;  /* of the cgroup attached to */
-	__u32 generation; /* of the rules in force */
-	__u32 flags;      /* HF_INFO_* */
-	char version[HF_VERSION_MAX];    /* of the daemon that attached or took over */
+	__u64 since_s;			 /* CLOCK_REALTIME of the attachment */
+	__u64 cgroup_id;		 /* of the cgroup attached to */
+	__u32 generation;		 /* of the rules in force */
+	__u32 flags;			 /* HF_INFO_* */
+	char version[HF_VERSION_MAX];	 /* of the daemon that attached or took over */
 	char cgroup[HF_CGROUP_PATH_MAX]; /* directory attached to; empty: the root */
 };
 _Static_assert(sizeof(struct hf_info) == 568, "struct hf_info is part of the pinned layout");
@@ -179,27 +211,28 @@ _Static_assert(sizeof(struct hf_info) == 568, "struct hf_info is part of the pin
 /* struct hf_view.flags */
 enum {
 	HF_VIEW_RECORD = 1 << 0,  /* the socket has a record */
-	HF_VIEW_MATCH = 1 << 1,   /* a rule matches: rule and generation count */
-	HF_VIEW_SETTLED = 1 << 2, /* nothing to do: the rules in force have decided, and it is as they left it */
+	HF_VIEW_MATCH = 1 << 1,	  /* a rule matches: rule and generation count */
+	HF_VIEW_SETTLED = 1 << 2, /* nothing to do: the rules in force have decided, and it is as
+				     they left it */
 };
 
 /* A socket as the view iterators write it: all read from the socket itself. */
 struct hf_view {
 	__u64 cookie;
-	__u64 netns;      /* inode of its network namespace */
-	__u32 rule;       /* hf_rule.index */
-	__u32 generation; /* of that rule */
+	__u64 netns;		 /* inode of its network namespace */
+	__u32 rule;		 /* hf_rule.index */
+	__u32 generation;	 /* of that rule */
 	struct hf_keepalive now; /* in force: namespace sysctls filled in */
-	__u8 flags;       /* HF_VIEW_* */
-	__u8 state;       /* TCP state, TCP_ESTABLISHED... of <netinet/tcp.h> */
-	__u8 side;        /* enum hf_side of the match */
-	__u8 way;         /* enum hf_way, with HF_VIEW_RECORD */
-	__u8 own;         /* enum hf_state, with HF_VIEW_RECORD */
-	__u8 family;      /* 4, or 6 where sock_diag would say so */
-	__u16 local_port; /* host byte order */
+	__u8 flags;		 /* HF_VIEW_* */
+	__u8 state;		 /* TCP state, TCP_ESTABLISHED... of <netinet/tcp.h> */
+	__u8 side;		 /* enum hf_side of the match */
+	__u8 way;		 /* enum hf_way, with HF_VIEW_RECORD */
+	__u8 own;		 /* enum hf_state, with HF_VIEW_RECORD */
+	__u8 family;		 /* 4, or 6 where sock_diag would say so */
+	__u16 local_port;	 /* host byte order */
 	__u16 peer_port;
 	__u8 pad[2];
-	__u8 local[16];   /* network byte order; IPv4 in the first four bytes */
+	__u8 local[16]; /* network byte order; IPv4 in the first four bytes */
 	__u8 peer[16];
 };
 _Static_assert(sizeof(struct hf_view) == 88, "struct hf_view crosses the kernel border");
@@ -215,11 +248,31 @@ enum hf_swept {
 
 struct hf_sweep {
 	struct hf_view view; /* after the change */
-	__s32 error;         /* negative errno, with HF_SWEPT_FAILED */
-	__u8 what;           /* enum hf_swept */
+	__s32 error;	     /* negative errno, with HF_SWEPT_FAILED */
+	__u8 what;	     /* enum hf_swept */
 	__u8 pad[3];
 };
 _Static_assert(sizeof(struct hf_sweep) == 96, "struct hf_sweep crosses the kernel border");
+
+/* The end of a held connection, in the ring buffer; not for HF_END_APPLICATION. */
+struct hf_ended {
+	__u64 cookie;
+	__u64 netns;
+	__u64 rule_key;
+	__u32 idle_ms;	/* since something was received from the peer */
+	__u32 quiet_ms; /* since the application sent data */
+	__u32 user_timeout_ms;
+	__u16 local_port; /* host byte order */
+	__u16 peer_port;
+	__u8 cause;	/* enum hf_end */
+	__u8 probes;	/* unanswered ones at the end */
+	__u8 family;	/* 4, 6 */
+	__u8 state;	/* TCP state before */
+	__u8 local[16]; /* network byte order; IPv4 in the first four bytes */
+	__u8 peer[16];
+	__u32 pad;
+};
+_Static_assert(sizeof(struct hf_ended) == 80, "struct hf_ended crosses the kernel border");
 
 #define HF_COMM_LEN 16
 

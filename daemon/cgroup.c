@@ -27,8 +27,10 @@ static int mount_here(char *path, size_t size, struct error *e)
 	snprintf(path, size, "%s", CGROUP_OWN_MOUNT);
 	if ((mkdir("/run/holdfast", 0755) < 0 && errno != EEXIST) ||
 	    (mkdir(CGROUP_OWN_MOUNT, 0755) < 0 && errno != EEXIST) ||
-	    mount("cgroup2", CGROUP_OWN_MOUNT, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-		return error_set(e, errno, "no cgroup v2 is mounted, and it can't be mounted at %s: %s",
+	    mount("cgroup2", CGROUP_OWN_MOUNT, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) <
+		    0)
+		return error_set(e, errno,
+				 "no cgroup v2 is mounted, and it can't be mounted at %s: %s",
 				 CGROUP_OWN_MOUNT, strerror(errno));
 	return 0;
 }
@@ -66,10 +68,11 @@ int cgroup_find_root(char *path, size_t size, bool mount_own, struct error *e)
 	if (!err)
 		return 0;
 	if (partial)
-		return error_set(e, EXDEV,
-				 "the cgroup v2 hierarchy that is mounted here is not the host's root "
-				 "(in a container, share the host's cgroup namespace and its "
-				 "/sys/fs/cgroup; or name a subtree with --cgroup)");
+		return error_set(
+			e, EXDEV,
+			"the cgroup v2 hierarchy that is mounted here is not the host's root "
+			"(in a container, share the host's cgroup namespace and its "
+			"/sys/fs/cgroup; or name a subtree with --cgroup)");
 	if (mount_own)
 		return mount_here(path, size, e);
 	return error_set(e, ENOENT, "no cgroup v2 is mounted");
@@ -77,7 +80,7 @@ int cgroup_find_root(char *path, size_t size, bool mount_own, struct error *e)
 
 int cgroup_id(const char *path, uint64_t *id, struct error *e)
 {
-	struct cgroup_handle handle = { .handle.handle_bytes = sizeof(handle.id) };
+	struct cgroup_handle handle = {.handle.handle_bytes = sizeof(handle.id)};
 	struct statfs fs;
 	int mount_id;
 
@@ -94,7 +97,7 @@ int cgroup_id(const char *path, uint64_t *id, struct error *e)
 int cgroup_path(int root_fd, const char *root, uint64_t id, char *path, size_t size)
 {
 	struct cgroup_handle handle = {
-		.handle = { .handle_bytes = sizeof(handle.id), .handle_type = FILEID_KERNFS },
+		.handle = {.handle_bytes = sizeof(handle.id), .handle_type = FILEID_KERNFS},
 		.id = id,
 	};
 	_cleanup_close_ int fd = open_by_handle_at(root_fd, &handle.handle, O_PATH | O_CLOEXEC);

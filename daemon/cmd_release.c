@@ -10,8 +10,8 @@
 static int parse_options(int argc, char **argv)
 {
 	static const struct option known[] = {
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	static const char usage[] =
 		"Usage: holdfast release\n"
@@ -34,7 +34,7 @@ int release_main(const struct command *command, int argc, char **argv)
 {
 	bool ours = strcmp(command->pin_dir, PINS_DEFAULT_DIR) == 0;
 	struct plane plane = PLANE_INIT;
-	struct error e = { 0 };
+	struct error e = {0};
 	size_t restored, left;
 	int status, err;
 
@@ -59,7 +59,8 @@ int release_main(const struct command *command, int argc, char **argv)
 	printf("detached; %zu connection%s given back\n", restored, restored == 1 ? "" : "s");
 	if (!left)
 		return STATUS_OK;
-	fprintf(stderr, "holdfast: %zu connection%s could not be reached and keep the rules' values\n",
+	fprintf(stderr,
+		"holdfast: %zu connection%s could not be reached and keep the rules' values\n",
 		left, left == 1 ? "" : "s");
 	return STATUS_NOT_WELL;
 }

@@ -33,16 +33,13 @@ static void usage(FILE *out)
 static int parse_options(int argc, char **argv, struct options *options)
 {
 	static const struct option known[] = {
-		{ "json", no_argument, NULL, 'J' },
-		{ "output", required_argument, NULL, 'o' },
-		{ "noheadings", no_argument, NULL, 'n' },
-		{ "raw", no_argument, NULL, 'r' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+		{"json", no_argument, NULL, 'J'},	{"output", required_argument, NULL, 'o'},
+		{"noheadings", no_argument, NULL, 'n'}, {"raw", no_argument, NULL, 'r'},
+		{"help", no_argument, NULL, 'h'},	{0},
 	};
 	int option;
 
-	*options = (struct options){ .headings = true };
+	*options = (struct options){.headings = true};
 	while ((option = getopt_long(argc, argv, "Jo:nrh", known, NULL)) != -1) {
 		switch (option) {
 		case 'J':
@@ -71,7 +68,7 @@ static int parse_options(int argc, char **argv, struct options *options)
 static int show(const struct snapshot *snapshot, const struct filter *filter,
 		const struct options *options, const struct status_columns *columns)
 {
-	struct error e = { 0 };
+	struct error e = {0};
 	bool well = true;
 	size_t i;
 	int err;
@@ -82,9 +79,9 @@ static int show(const struct snapshot *snapshot, const struct filter *filter,
 		fputs("holdfast: the daemon is gone; the kernel goes on holding connections, "
 		      "but nobody reconciles\n",
 		      stderr);
-	err = options->json ? status_json(snapshot, filter) :
-			      status_table(snapshot, filter, columns, options->headings,
-					   options->raw);
+	err = options->json
+		      ? status_json(snapshot, filter)
+		      : status_table(snapshot, filter, columns, options->headings, options->raw);
 	if (err) {
 		error_set(&e, -err, "showing the status: %s", strerror(-err));
 		return command_failed(&e);
@@ -94,8 +91,8 @@ static int show(const struct snapshot *snapshot, const struct filter *filter,
 	for (i = 0; i < snapshot->n; i++) {
 		const struct snapshot_socket *socket = &snapshot->sockets[i];
 
-		if (filter_takes(filter, socket) && (socket->verdict == VERDICT_EXPOSED ||
-						     socket->verdict == VERDICT_CLOSED))
+		if (filter_takes(filter, socket) &&
+		    (socket->verdict == VERDICT_EXPOSED || socket->verdict == VERDICT_CLOSED))
 			well = false;
 	}
 	return well ? STATUS_OK : STATUS_NOT_WELL;
@@ -104,8 +101,8 @@ static int show(const struct snapshot *snapshot, const struct filter *filter,
 /* Nothing is pinned: the JSON says so all the same, for whoever reads it by program. */
 static int show_nothing(const struct options *options, int status)
 {
-	struct snapshot nothing = { 0 };
-	struct filter all = { 0 };
+	struct snapshot nothing = {0};
+	struct filter all = {0};
 
 	if (options->json && status == STATUS_NOT_ATTACHED)
 		status_json(&nothing, &all);
@@ -114,11 +111,11 @@ static int show_nothing(const struct options *options, int status)
 
 int status_main(const struct command *command, int argc, char **argv)
 {
-	struct status_columns columns = { 0 };
+	struct status_columns columns = {0};
 	struct plane plane = PLANE_INIT;
 	struct snapshot snapshot;
 	struct options options;
-	struct error e = { 0 };
+	struct error e = {0};
 	struct filter filter;
 	int status, err;
 

@@ -11,8 +11,8 @@
 /* Asked of the kernel itself: this one question isn't worth a library. */
 bool command_privileged(void)
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
 	const uint32_t needed = 1u << CAP_SYS_ADMIN | 1u << CAP_NET_ADMIN;
 
 	if (syscall(SYS_capget, &header, data) == 0 && (data[0].effective & needed) == needed)
@@ -30,7 +30,7 @@ int command_failed(const struct error *e)
 
 int command_open(const struct command *command, struct plane *plane)
 {
-	struct error e = { 0 };
+	struct error e = {0};
 	int err;
 
 	if (!command_privileged())

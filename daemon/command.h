@@ -8,10 +8,10 @@
 /* Exit statuses, the same for every verb. */
 enum {
 	STATUS_OK = 0,
-	STATUS_NOT_WELL = 1,     /* what was asked about isn't as it should be */
+	STATUS_NOT_WELL = 1, /* what was asked about isn't as it should be */
 	STATUS_USAGE = 2,
 	STATUS_NOT_ATTACHED = 3,
-	STATUS_BROKEN = 4,       /* no permission, or something broke */
+	STATUS_BROKEN = 4, /* no permission, or something broke */
 };
 
 struct command {

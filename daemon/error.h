@@ -21,7 +21,7 @@ __attribute__((format(printf, 3, 4))) int error_set(struct error *e, int err, co
 						    ...);
 
 /* Puts "context: " before the sentence that is there. Returns err as it came. */
-__attribute__((format(printf, 3, 4))) int error_prefix(struct error *e, int err,
-						       const char *format, ...);
+__attribute__((format(printf, 3, 4))) int error_prefix(struct error *e, int err, const char *format,
+						       ...);
 
 #endif

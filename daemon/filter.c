@@ -40,7 +40,7 @@ int filter_init(struct filter *filter, const struct config *config, int argc, ch
 {
 	int i, err = 0;
 
-	*filter = (struct filter){ 0 };
+	*filter = (struct filter){0};
 	filter->rules = calloc((size_t)argc + 1, sizeof(*filter->rules));
 	filter->peers = calloc((size_t)argc + 1, sizeof(*filter->peers));
 	if (!filter->rules || !filter->peers)
@@ -56,13 +56,13 @@ void filter_free(struct filter *filter)
 {
 	free(filter->rules);
 	free(filter->peers);
-	*filter = (struct filter){ 0 };
+	*filter = (struct filter){0};
 }
 
 bool filter_takes(const struct filter *filter, const struct snapshot_socket *socket)
 {
 	bool rule = !filter->n_rules, peer = !filter->n_peers;
-	struct hf_flow flow = { .family = socket->diag.family };
+	struct hf_flow flow = {.family = socket->diag.family};
 	size_t i;
 
 	if (filter->verdicts && !(filter->verdicts & 1u << socket->verdict))

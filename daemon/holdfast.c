@@ -13,10 +13,10 @@ static const struct verb {
 	const char *arguments;
 	const char *help;
 } verbs[] = {
-	{ "status", status_main, "[FILTER...]", "every socket that a rule matches" },
-	{ "check", check_main, "[FILE]", "read the configuration as the daemon would" },
-	{ "explain", explain_main, "ADDRESS[:PORT]", "which rule a connection to there gets" },
-	{ "release", release_main, "", "give everything back where the daemon is gone" },
+	{"status", status_main, "[FILTER...]", "every socket that a rule matches"},
+	{"check", check_main, "[FILE]", "read the configuration as the daemon would"},
+	{"explain", explain_main, "ADDRESS[:PORT]", "which rule a connection to there gets"},
+	{"release", release_main, "", "give everything back where the daemon is gone"},
 };
 
 static void usage(FILE *out)
@@ -35,12 +35,12 @@ static void usage(FILE *out)
 int main(int argc, char **argv)
 {
 	static const struct option known[] = {
-		{ "pin-dir", required_argument, NULL, 'p' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },
-		{ 0 },
+		{"pin-dir", required_argument, NULL, 'p'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{0},
 	};
-	struct command command = { .pin_dir = PINS_DEFAULT_DIR };
+	struct command command = {.pin_dir = PINS_DEFAULT_DIR};
 	int option;
 	size_t i;
 

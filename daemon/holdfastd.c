@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The daemon: one event loop around configuration, data plane and reconcile. */
 #include "conf.h"
+#include "hook.h"
 #include "loader.h"
 #include "log.h"
 #include "pins.h"
@@ -41,9 +42,9 @@ struct daemon {
 	struct reconcile *reconcile;
 	struct rtnl *rtnl;
 	sd_event *event;
-	sd_event_source *timer;  /* the slow one: everything, each `reconcile` */
+	sd_event_source *timer;	 /* the slow one: everything, each `reconcile` */
 	sd_event_source *settle; /* the quick one, after rtnetlink events */
-	int pending;             /* enum rtnl_event, what the quick one waits to answer */
+	int pending;		 /* enum rtnl_event, what the quick one waits to answer */
 };
 
 static void usage(FILE *out)
@@ -66,18 +67,18 @@ static int parse_options(int argc, char **argv, struct options *options)
 {
 	enum { CONFIG = 256, CGROUP, PIN_DIR, PERSIST, VERBOSE, VERSION_, HELP };
 	static const struct option known[] = {
-		{ "config", required_argument, NULL, CONFIG },
-		{ "cgroup", required_argument, NULL, CGROUP },
-		{ "pin-dir", required_argument, NULL, PIN_DIR },
-		{ "persist", no_argument, NULL, PERSIST },
-		{ "verbose", no_argument, NULL, VERBOSE },
-		{ "version", no_argument, NULL, VERSION_ },
-		{ "help", no_argument, NULL, HELP },
-		{ 0 },
+		{"config", required_argument, NULL, CONFIG},
+		{"cgroup", required_argument, NULL, CGROUP},
+		{"pin-dir", required_argument, NULL, PIN_DIR},
+		{"persist", no_argument, NULL, PERSIST},
+		{"verbose", no_argument, NULL, VERBOSE},
+		{"version", no_argument, NULL, VERSION_},
+		{"help", no_argument, NULL, HELP},
+		{0},
 	};
 	int option;
 
-	*options = (struct options){ .pin_dir = PINS_DEFAULT_DIR };
+	*options = (struct options){.pin_dir = PINS_DEFAULT_DIR};
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		switch (option) {
 		case CONFIG:
@@ -107,7 +108,8 @@ static int parse_options(int argc, char **argv, struct options *options)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "holdfastd: takes no arguments, but was given '%s'\n", argv[optind]);
+		fprintf(stderr, "holdfastd: takes no arguments, but was given '%s'\n",
+			argv[optind]);
 		usage(stderr);
 		return EXIT_USAGE;
 	}
@@ -117,7 +119,7 @@ static int parse_options(int argc, char **argv, struct options *options)
 /* 0, -EBADMSG where there are errors, -ENOMEM. Every fault is told. */
 static int read_config(const struct daemon *daemon, struct config *config)
 {
-	struct conf_messages messages = { 0 };
+	struct conf_messages messages = {0};
 	size_t i;
 	int err;
 
@@ -146,12 +148,12 @@ static uint64_t monotonic_us(void)
 static void reconcile(struct daemon *daemon, bool all)
 {
 	struct reconcile_result result;
-	struct error e = { 0 };
+	struct error e = {0};
 	uint64_t start = monotonic_us();
 	int err;
 
-	err = all ? reconcile_all(daemon->reconcile, &result, &e) :
-		    reconcile_unseen(daemon->reconcile, &result, &e);
+	err = all ? reconcile_all(daemon->reconcile, &result, &e)
+		  : reconcile_unseen(daemon->reconcile, &result, &e);
 	if (err)
 		log_warning(&daemon->log, "reconcile is incomplete: %s", e.text);
 	log_debug(&daemon->log, "reconcile: %zu network namespaces in %" PRIu64 " us",
@@ -192,7 +194,7 @@ static int on_settle(sd_event_source *source, uint64_t us, void *arg)
 static int on_rtnl(sd_event_source *source, int fd, uint32_t revents, void *arg)
 {
 	struct daemon *daemon = arg;
-	struct error e = { 0 };
+	struct error e = {0};
 	int events;
 
 	(void)source;
@@ -215,19 +217,26 @@ static int on_rtnl(sd_event_source *source, int fd, uint32_t revents, void *arg)
 /* New rules in one step, or everything as it was. */
 static int reload(struct daemon *daemon, struct error *e)
 {
+	struct hook_target target;
 	struct config config;
 	struct hf_info info;
+	struct error ignored;
 	int err;
 
 	err = read_config(daemon, &config);
 	if (err)
 		return error_set(e, -err, "the configuration has errors");
 	err = plane_get_info(&daemon->plane, &info, e);
+	target = (struct hook_target){info.cgroup, info.cgroup_id};
 	if (!err)
-		err = plane_put_rules(&daemon->plane, &config, info.generation + 1, e);
+		err = hook_set_guard(&daemon->plane.pins, &config, &target, e);
 	if (!err)
 		err = reconcile_set_rules(daemon->reconcile, &config, e);
+	if (!err)
+		err = plane_put_rules(&daemon->plane, &config, info.generation + 1, e);
 	if (err) {
+		reconcile_set_rules(daemon->reconcile, &daemon->config, &ignored);
+		hook_set_guard(&daemon->plane.pins, &daemon->config, &target, &ignored);
 		config_free(&config);
 		return err;
 	}
@@ -241,7 +250,7 @@ static int reload(struct daemon *daemon, struct error *e)
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 {
 	struct daemon *daemon = arg;
-	struct error e = { 0 };
+	struct error e = {0};
 
 	(void)source;
 	(void)info;
@@ -329,7 +338,7 @@ static int start(struct daemon *daemon, struct error *e)
 static int release(struct daemon *daemon)
 {
 	bool ours = strcmp(daemon->options.pin_dir, PINS_DEFAULT_DIR) == 0;
-	struct error e = { 0 };
+	struct error e = {0};
 	size_t restored, left;
 	int err;
 
@@ -341,8 +350,10 @@ static int release(struct daemon *daemon)
 	log_info(&daemon->log, "detached; %zu connection%s given back", restored,
 		 restored == 1 ? "" : "s");
 	if (left)
-		log_warning(&daemon->log, "%zu connection%s could not be reached and keep the "
-					  "rules' values", left, left == 1 ? "" : "s");
+		log_warning(&daemon->log,
+			    "%zu connection%s could not be reached and keep the "
+			    "rules' values",
+			    left, left == 1 ? "" : "s");
 	return EXIT_SUCCESS;
 }
 
@@ -359,7 +370,7 @@ static void free_daemon(struct daemon *daemon)
 
 static int run(struct daemon *daemon)
 {
-	struct error e = { 0 };
+	struct error e = {0};
 	int err, status;
 
 	err = read_config(daemon, &daemon->config);
@@ -396,7 +407,7 @@ static int print_libbpf(enum libbpf_print_level level, const char *format, va_li
 
 int main(int argc, char **argv)
 {
-	struct daemon daemon = { .plane = PLANE_INIT };
+	struct daemon daemon = {.plane = PLANE_INIT};
 	int status;
 
 	status = parse_options(argc, argv, &daemon.options);

@@ -5,6 +5,7 @@
 #include "loader.h"
 
 #include "cgroup.h"
+#include "hook.h"
 #include "util.h"
 
 #include <bpf/bpf.h>
@@ -39,7 +40,8 @@ static int find_target(const char *cgroup, struct target *target, struct error *
 
 	if (cgroup) {
 		if (strlen(cgroup) >= sizeof(target->path))
-			return error_set(e, ENAMETOOLONG, "cgroup %s: the path is too long", cgroup);
+			return error_set(e, ENAMETOOLONG, "cgroup %s: the path is too long",
+					 cgroup);
 		memcpy(target->path, cgroup, strlen(cgroup) + 1);
 	} else {
 		err = cgroup_find_root(target->path, sizeof(target->path), true, e);
@@ -95,6 +97,23 @@ static int reuse(const struct plane *plane, struct bpf_map *map, struct error *e
 	return 0;
 }
 
+/* Calls fn for every map that is pinned. */
+static int for_each_map(const struct plane *plane, const struct holdfast *skeleton,
+			int (*fn)(const struct plane *plane, struct bpf_map *map, struct error *e),
+			struct error *e)
+{
+	struct bpf_map *const maps[] = {
+		skeleton->maps.hf_rules,    skeleton->maps.hf_sockets, skeleton->maps.hf_info,
+		skeleton->maps.hf_counters, skeleton->maps.hf_ends,
+	};
+	size_t i;
+	int err = 0;
+
+	for (i = 0; !err && i < ARRAY_SIZE(maps); i++)
+		err = fn(plane, maps[i], e);
+	return err;
+}
+
 static int load(struct plane *plane, const struct target *target, bool take_over,
 		struct holdfast **loaded, struct error *e)
 {
@@ -110,11 +129,7 @@ static int load(struct plane *plane, const struct target *target, bool take_over
 	skeleton->rodata->hf_hz = hz;
 	skeleton->rodata->hf_cgroup_id = target->whole ? 0 : target->id;
 	if (take_over) {
-		err = reuse(plane, skeleton->maps.hf_rules, e);
-		if (!err)
-			err = reuse(plane, skeleton->maps.hf_sockets, e);
-		if (!err)
-			err = reuse(plane, skeleton->maps.hf_info, e);
+		err = for_each_map(plane, skeleton, reuse, e);
 		if (err)
 			return err;
 	}
@@ -125,7 +140,7 @@ static int load(struct plane *plane, const struct target *target, bool take_over
 	return 0;
 }
 
-static int pin_map(const struct plane *plane, const struct bpf_map *map, struct error *e)
+static int pin_map(const struct plane *plane, struct bpf_map *map, struct error *e)
 {
 	return pins_put(&plane->pins, bpf_map__name(map), bpf_map__fd(map), e);
 }
@@ -134,7 +149,7 @@ static int pin_map(const struct plane *plane, const struct bpf_map *map, struct 
 static int pin_iterator(const struct plane *plane, const struct bpf_program *program,
 			const struct bpf_map *map, struct error *e)
 {
-	union bpf_iter_link_info info = { 0 };
+	union bpf_iter_link_info info = {0};
 	LIBBPF_OPTS(bpf_iter_attach_opts, options);
 	_cleanup_link_ struct bpf_link *link = NULL;
 
@@ -167,67 +182,47 @@ static int pin_iterators(const struct plane *plane, const struct holdfast *skele
 	return err;
 }
 
-static int attach_error(const struct target *target, struct error *e)
+/* The tracepoint link can't be updated in place; for a moment both are there, and
+ * struct hf_record.ended sees to it that no end is told twice. */
+static int attach_ended(const struct plane *plane, const struct holdfast *skeleton, struct error *e)
 {
-	int err = errno;
+	_cleanup_link_ struct bpf_link *link = bpf_program__attach(skeleton->progs.hf_ended);
 
-	if (err == EPERM)
-		return error_set(e, err,
-				 "can't attach to the cgroup %s: another program is attached to it "
-				 "or above it exclusively (bpftool cgroup tree %s names it)",
-				 target->path, target->path);
-	return error_set(e, err, "can't attach to the cgroup %s: %s", target->path, strerror(err));
-}
-
-static int attach_new(const struct plane *plane, const struct holdfast *skeleton,
-		      const struct target *target, struct error *e)
-{
-	_cleanup_close_ int cgroup = open(target->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_link_ struct bpf_link *link = NULL;
-
-	if (cgroup < 0)
-		return error_set(e, errno, "cgroup %s: %s", target->path, strerror(errno));
-	link = bpf_program__attach_cgroup(skeleton->progs.hf_sockops, cgroup);
 	if (!link)
-		return attach_error(target, e);
-	return pins_put(&plane->pins, PIN_SOCKOPS, bpf_link__fd(link), e);
+		return error_set(e, errno, "can't attach to TCP state changes: %s",
+				 strerror(errno));
+	return pins_put(&plane->pins, PIN_ENDED, bpf_link__fd(link), e);
 }
 
-/* Puts the new program where the old one is, in one step. -ENOLINK: it isn't there. */
-static int attach_in_place(const struct plane *plane, const struct holdfast *skeleton,
-			   const struct target *target, struct error *e)
+/*
+ * All programs on the maps that are pinned. What an earlier daemon has attached
+ * is replaced in place. The sockops link comes last: with it we are attached.
+ */
+static int attach_all(const struct plane *plane, const struct holdfast *skeleton,
+		      const struct config *config, const struct target *target, struct error *e)
 {
-	_cleanup_close_ int link = -1;
-	struct bpf_link_info info = { 0 };
-	uint32_t size = sizeof(info);
+	struct hook_target where = {.path = target->path, .id = target->id};
+	int guard = bpf_program__fd(skeleton->progs.hf_guard);
+	int sockops = bpf_program__fd(skeleton->progs.hf_sockops);
+	int err;
 
-	if (!pins_has(&plane->pins, PIN_SOCKOPS))
-		return -ENOLINK;
-	link = pins_get(&plane->pins, PIN_SOCKOPS, e);
-	if (link < 0)
-		return link;
-	if (bpf_obj_get_info_by_fd(link, &info, &size) < 0)
-		return error_set(e, errno, "%s: %s", PIN_SOCKOPS, strerror(errno));
-	if (info.cgroup.cgroup_id != target->id)
-		return -ENOLINK; /* another cgroup than before, or the cgroup has gone */
-	if (bpf_link_update(link, bpf_program__fd(skeleton->progs.hf_sockops), NULL) < 0)
-		return error_set(e, errno, "can't replace the program on the cgroup %s: %s",
-				 target->path, strerror(errno));
-	return 0;
-}
-
-static int attach(const struct plane *plane, const struct holdfast *skeleton,
-		  const struct target *target, struct error *e)
-{
-	int err = attach_in_place(plane, skeleton, target, e);
-
-	return err == -ENOLINK ? attach_new(plane, skeleton, target, e) : err;
+	err = pins_put(&plane->pins, PIN_GUARD_PROGRAM, guard, e);
+	if (!err)
+		err = attach_ended(plane, skeleton, e);
+	if (!err && config_needs_guard(config))
+		err = hook_attach(&plane->pins, PIN_GUARD, guard, BPF_CGROUP_SETSOCKOPT, &where, e);
+	if (!err)
+		err = hook_attach(&plane->pins, PIN_SOCKOPS, sockops, BPF_CGROUP_SOCK_OPS, &where,
+				  e);
+	if (!err && !config_needs_guard(config))
+		err = hook_detach(&plane->pins, PIN_GUARD, e);
+	return err;
 }
 
 static int fill_info(const struct plane *plane, const struct loader_options *options,
 		     const struct target *target, bool attached_before, struct error *e)
 {
-	struct hf_info info = { 0 };
+	struct hf_info info = {0};
 	int err;
 
 	err = plane_get_info(plane, &info, e);
@@ -248,8 +243,7 @@ static int fill_info(const struct plane *plane, const struct loader_options *opt
  * before leaves the old ones in force.
  */
 static int take_over_pins(struct plane *plane, const struct loader_options *options,
-			  const struct config *config, const struct target *target,
-			  struct error *e)
+			  const struct config *config, const struct target *target, struct error *e)
 {
 	__attribute__((cleanup(cleanup_skeleton))) struct holdfast *skeleton = NULL;
 	bool attached = plane_attached(plane);
@@ -264,7 +258,7 @@ static int take_over_pins(struct plane *plane, const struct loader_options *opti
 	if (!err)
 		err = pin_iterators(plane, skeleton, e);
 	if (!err)
-		err = attach(plane, skeleton, target, e);
+		err = attach_all(plane, skeleton, config, target, e);
 	if (!err)
 		err = plane_put_rules(plane, config, info.generation + 1, e);
 	if (!err)
@@ -286,11 +280,7 @@ static int make_pins(struct plane *plane, const struct loader_options *options,
 	err = pins_begin(&plane->pins, e);
 	if (err)
 		return err;
-	err = pin_map(plane, skeleton->maps.hf_rules, e);
-	if (!err)
-		err = pin_map(plane, skeleton->maps.hf_sockets, e);
-	if (!err)
-		err = pin_map(plane, skeleton->maps.hf_info, e);
+	err = for_each_map(plane, skeleton, pin_map, e);
 	if (!err)
 		err = plane_open_maps(plane, e);
 	if (!err)
@@ -302,7 +292,7 @@ static int make_pins(struct plane *plane, const struct loader_options *options,
 	if (!err)
 		err = pins_commit(&plane->pins, e);
 	if (!err)
-		err = attach_new(plane, skeleton, target, e);
+		err = attach_all(plane, skeleton, config, target, e);
 	if (err)
 		pins_remove(&plane->pins, false, &ignored);
 	return err;
@@ -312,7 +302,8 @@ static int make_pins(struct plane *plane, const struct loader_options *options,
 static bool can_take_over(const struct plane *plane)
 {
 	return pins_has(&plane->pins, PIN_RULES) && pins_has(&plane->pins, PIN_SOCKETS) &&
-	       pins_has(&plane->pins, PIN_INFO);
+	       pins_has(&plane->pins, PIN_INFO) && pins_has(&plane->pins, PIN_COUNTERS) &&
+	       pins_has(&plane->pins, PIN_ENDS);
 }
 
 int loader_start(struct plane *plane, const struct loader_options *options,

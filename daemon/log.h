@@ -14,7 +14,7 @@ enum log_level {
 };
 
 struct log {
-	bool prefix; /* standard error is the journal: sd-daemon(3) */
+	bool prefix;	     /* standard error is the journal: sd-daemon(3) */
 	enum log_level most; /* what is more verbose than this isn't written */
 };
 
@@ -25,10 +25,10 @@ void log_init(struct log *log, bool verbose);
 __attribute__((format(printf, 3, 4))) void log_line(const struct log *log, enum log_level level,
 						    const char *format, ...);
 
-#define log_error(log, ...) log_line((log), LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_error(log, ...)   log_line((log), LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(log, ...) log_line((log), LOG_LEVEL_WARNING, __VA_ARGS__)
-#define log_notice(log, ...) log_line((log), LOG_LEVEL_NOTICE, __VA_ARGS__)
-#define log_info(log, ...) log_line((log), LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(log, ...) log_line((log), LOG_LEVEL_DEBUG, __VA_ARGS__)
+#define log_notice(log, ...)  log_line((log), LOG_LEVEL_NOTICE, __VA_ARGS__)
+#define log_info(log, ...)    log_line((log), LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(log, ...)   log_line((log), LOG_LEVEL_DEBUG, __VA_ARGS__)
 
 #endif

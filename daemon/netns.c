@@ -102,7 +102,7 @@ int netns_find(const struct pins *pins, struct netns_list *list, struct error *e
 {
 	int err;
 
-	*list = (struct netns_list){ 0 };
+	*list = (struct netns_list){0};
 	err = list_add(list, open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
 	if (!err)
 		err = iter_run(pins, PIN_TASKS, sizeof(struct hf_task), add_task, list, e);
@@ -128,7 +128,7 @@ void netns_list_free(struct netns_list *list)
 	for (i = 0; i < list->n; i++)
 		close(list->list[i].fd);
 	free(list->list);
-	*list = (struct netns_list){ 0 };
+	*list = (struct netns_list){0};
 }
 
 int netns_call(const struct netns *ns, int (*fn)(void *arg), void *arg, struct error *e)

@@ -12,7 +12,7 @@
 
 struct netns {
 	uint64_t inode; /* of nsfs: what /proc/PID/ns/net shows */
-	int fd;         /* owned */
+	int fd;		/* owned */
 };
 
 struct netns_list {

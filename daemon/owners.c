@@ -116,10 +116,10 @@ static int by_key(const void *a, const void *b)
 
 int owners_find(const struct pins *pins, struct owners *owners, struct error *e)
 {
-	struct finding finding = { .owners = owners };
+	struct finding finding = {.owners = owners};
 	int err;
 
-	*owners = (struct owners){ 0 };
+	*owners = (struct owners){0};
 	err = iter_run(pins, PIN_OWNERS, sizeof(struct hf_owner), add_record, &finding, e);
 	if (err && err != -ENOMEM) {
 		owners->n = 0;
@@ -138,7 +138,7 @@ int owners_find(const struct pins *pins, struct owners *owners, struct error *e)
 void owners_free(struct owners *owners)
 {
 	free(owners->list);
-	*owners = (struct owners){ 0 };
+	*owners = (struct owners){0};
 }
 
 const struct owner *owners_of(const struct owners *owners, uint64_t cookie, uint32_t inode,

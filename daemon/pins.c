@@ -17,7 +17,7 @@
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 
-#define BPFFS "/sys/fs/bpf"
+#define BPFFS	   "/sys/fs/bpf"
 #define NEW_SUFFIX "_new" /* bpffs allows no dots in names */
 
 static void set_paths(struct pins *pins, bool new)

@@ -5,8 +5,10 @@
  *
  *   PIN-DIR/                  locked (flock) by the daemon for as long as it runs
  *   PIN-DIR/layout-N/         N: HF_LAYOUT of types.h
- *       hf_rules hf_sockets hf_info hf_config     maps
+ *       hf_rules hf_sockets hf_info hf_config hf_counters hf_ends   maps
  *       hf_sweep hf_held hf_matched hf_owners hf_tasks   iterators
+ *       hf_guard_program      to attach when the rules come to need it
+ *       hf_ended hf_guard     links
  *       hf_sockops            the link; while it is here, we are attached
  */
 #ifndef HOLDFAST_PINS_H
@@ -20,27 +22,35 @@
 
 #define PINS_DEFAULT_DIR "/sys/fs/bpf/holdfast"
 
-#define PIN_RULES "hf_rules"
-#define PIN_SOCKETS "hf_sockets"
-#define PIN_INFO "hf_info"
-#define PIN_CONFIG "hf_config"
+#define PIN_RULES	  "hf_rules"
+#define PIN_SOCKETS	  "hf_sockets"
+#define PIN_INFO	  "hf_info"
+#define PIN_CONFIG	  "hf_config"
 #define PIN_CONFIG_STAGED "hf_config_new"
-#define PIN_SWEEP "hf_sweep"
-#define PIN_HELD "hf_held"
-#define PIN_MATCHED "hf_matched"
-#define PIN_OWNERS "hf_owners"
-#define PIN_TASKS "hf_tasks"
-#define PIN_SOCKOPS "hf_sockops"
+#define PIN_COUNTERS	  "hf_counters"
+#define PIN_ENDS	  "hf_ends"
+#define PIN_SWEEP	  "hf_sweep"
+#define PIN_HELD	  "hf_held"
+#define PIN_MATCHED	  "hf_matched"
+#define PIN_OWNERS	  "hf_owners"
+#define PIN_TASKS	  "hf_tasks"
+#define PIN_ENDED	  "hf_ended"
+#define PIN_GUARD	  "hf_guard"
+#define PIN_GUARD_PROGRAM "hf_guard_program"
+#define PIN_SOCKOPS	  "hf_sockops"
 
 struct pins {
 	char dir[PATH_MAX / 4]; /* the pin dir */
 	char sub[PATH_MAX / 2]; /* the folder of this layout in it */
-	int fd;                 /* the pin dir; owned */
-	bool made_dir;          /* pins_lock() made it */
-	bool mounted_bpffs;     /* pins_lock() mounted /sys/fs/bpf */
+	int fd;			/* the pin dir; owned */
+	bool made_dir;		/* pins_lock() made it */
+	bool mounted_bpffs;	/* pins_lock() mounted /sys/fs/bpf */
 };
 
-#define PINS_INIT { .fd = -1 }
+#define PINS_INIT                                                                                  \
+	{                                                                                          \
+		.fd = -1                                                                           \
+	}
 
 /* Opens the pin dir to read. -ENOENT: there is none, nothing is attached. -EACCES, -EPERM. */
 int pins_open(struct pins *pins, const char *dir, struct error *e);

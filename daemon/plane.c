@@ -3,6 +3,7 @@
 #include "util.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <string.h>
 
@@ -162,6 +163,29 @@ static int current_trie(const struct plane *plane)
 	return bpf_map_get_fd_by_id(id);
 }
 
+/* Makes the counters of rules that have none yet; the others go on counting. */
+static int make_counters(const struct plane *plane, const struct config *config, struct error *e)
+{
+	_cleanup_close_ int map = pins_get(&plane->pins, PIN_COUNTERS, e);
+	int cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ struct hf_counters *zero = NULL;
+	uint64_t key;
+	size_t i;
+
+	if (map < 0)
+		return map;
+	zero = cpus > 0 ? calloc((size_t)cpus, sizeof(*zero)) : NULL;
+	if (!zero)
+		return error_set(e, ENOMEM, "out of memory");
+	for (i = 0; i < config->n_rules; i++) {
+		key = rule_key(config->rules[i].name);
+		if (bpf_map_update_elem(map, &key, zero, BPF_NOEXIST) < 0 && errno != EEXIST)
+			return error_set(e, errno, "can't make the counters of rule %s: %s",
+					 config->rules[i].name, strerror(errno));
+	}
+	return 0;
+}
+
 /*
  * Staging the text, swapping the trie, publishing the text: killed at any point
  * in between, the text that belongs to the trie is under one of the two names.
@@ -180,7 +204,9 @@ int plane_put_rules(struct plane *plane, const struct config *config, uint32_t g
 	text = make_text(config, generation, e);
 	if (text < 0)
 		return text;
-	err = plane_get_info(plane, &info, e);
+	err = make_counters(plane, config, e);
+	if (!err)
+		err = plane_get_info(plane, &info, e);
 	if (!err)
 		err = pins_stage(&plane->pins, PIN_CONFIG, text, e);
 	if (err)
@@ -218,7 +244,7 @@ int plane_get_config(const struct plane *plane, bool staged, struct config *conf
 {
 	_cleanup_close_ int map =
 		pins_get(&plane->pins, staged ? PIN_CONFIG_STAGED : PIN_CONFIG, e);
-	struct conf_messages messages = { 0 };
+	struct conf_messages messages = {0};
 	_cleanup_free_ char *text = NULL;
 	char chunk[HF_TEXT_CHUNK];
 	struct text_header header;
@@ -266,7 +292,7 @@ static int open_inside(void *arg)
 int plane_iterate(const struct plane *plane, const char *iterator, const struct netns *ns,
 		  size_t record_size, iter_fn fn, void *arg, struct error *e)
 {
-	struct opening opening = { &plane->pins, iterator, e };
+	struct opening opening = {&plane->pins, iterator, e};
 	_cleanup_close_ int fd = netns_call(ns, open_inside, &opening, e);
 
 	if (fd < 0)
@@ -278,7 +304,7 @@ bool plane_match(const struct plane *plane, const struct hf_flow *flow, struct h
 		 enum hf_side *side)
 {
 	_cleanup_close_ int fd = current_trie(plane);
-	struct kernel_trie trie = { .fd = fd };
+	struct kernel_trie trie = {.fd = fd};
 	const struct hf_rule *found;
 
 	if (fd < 0)

@@ -18,7 +18,10 @@ struct plane {
 	int info_fd;  /* owned */
 };
 
-#define PLANE_INIT { .pins = PINS_INIT, .rules_fd = -1, .info_fd = -1 }
+#define PLANE_INIT                                                                                 \
+	{                                                                                          \
+		.pins = PINS_INIT, .rules_fd = -1, .info_fd = -1                                   \
+	}
 
 /* Opens what is pinned, to read. -ENOENT: nothing is attached. -EACCES, -EPERM. */
 int plane_open(struct plane *plane, const char *pin_dir, struct error *e);

@@ -30,7 +30,7 @@ struct reconcile {
 	struct lpm *lpm;
 	struct port_filter filter;
 	struct numbers seen; /* inodes of namespaces that a pass has looked at; sorted */
-	size_t unheld;       /* at the last full pass: told when it changes */
+	size_t unheld;	     /* at the last full pass: told when it changes */
 	uint64_t cgroup_id;  /* we are limited to this subtree; 0: no limit */
 	char cgroup[HF_CGROUP_PATH_MAX];
 	int cgroup_fd;
@@ -69,14 +69,14 @@ static void numbers_sort(struct numbers *numbers)
 /* Sorted ones only. */
 static bool numbers_have(const struct numbers *numbers, uint64_t number)
 {
-	return numbers->n && bsearch(&number, numbers->list, numbers->n, sizeof(*numbers->list),
-				     by_value);
+	return numbers->n &&
+	       bsearch(&number, numbers->list, numbers->n, sizeof(*numbers->list), by_value);
 }
 
 static void numbers_free(struct numbers *numbers)
 {
 	free(numbers->list);
-	*numbers = (struct numbers){ 0 };
+	*numbers = (struct numbers){0};
 }
 
 struct reconcile *reconcile_new(const struct log *log, const struct plane *plane)
@@ -135,7 +135,7 @@ int reconcile_set_rules(struct reconcile *reconcile, const struct config *config
 /* What socket storage says, at one moment. */
 struct held {
 	struct numbers settled; /* cookies of sockets that need nothing; sorted */
-	struct numbers dirty;   /* inodes of namespaces that hold some that do; sorted */
+	struct numbers dirty;	/* inodes of namespaces that hold some that do; sorted */
 };
 
 static void held_free(struct held *held)
@@ -161,7 +161,7 @@ static int read_held(const struct reconcile *reconcile, struct held *held, struc
 {
 	int err;
 
-	*held = (struct held){ 0 };
+	*held = (struct held){0};
 	err = iter_run(&reconcile->plane->pins, PIN_HELD, sizeof(struct hf_view), add_held, held,
 		       e);
 	if (err) {
@@ -194,7 +194,7 @@ struct missing {
 static int count_missing(const struct diag_socket *socket, void *arg)
 {
 	struct missing *missing = arg;
-	struct hf_flow flow = { 0 };
+	struct hf_flow flow = {0};
 	const struct hf_rule *rule;
 	enum hf_side side;
 
@@ -206,7 +206,8 @@ static int count_missing(const struct diag_socket *socket, void *arg)
 	memcpy(flow.peer, socket->peer, sizeof(flow.peer));
 	hf_flow_unmap(&flow);
 	rule = lpm_match(missing->reconcile->lpm, &flow, &side);
-	if (rule && rule->flags & HF_RULE_ENFORCE && in_scope(missing->reconcile, socket->cgroup_id))
+	if (rule && rule->flags & HF_RULE_ENFORCE &&
+	    in_scope(missing->reconcile, socket->cgroup_id))
 		missing->n++;
 	return 0;
 }
@@ -228,7 +229,7 @@ static int find_missing(const struct reconcile *reconcile, const struct held *he
 
 		if (fd < 0)
 			return fd;
-		missing = (struct missing){ .reconcile = reconcile, .held = held };
+		missing = (struct missing){.reconcile = reconcile, .held = held};
 		err = sockdiag_dump(fd, 1u << TCP_ESTABLISHED, &reconcile->filter, false,
 				    count_missing, &missing, e);
 	} while (err == -EINTR && ++tries < DUMPS);
@@ -247,7 +248,7 @@ static int on_swept(const void *record, void *arg)
 	const struct sweeping *sweeping = arg;
 	struct reconcile_result *result = sweeping->result;
 	static const char *const words[] = {
-		[HF_SWEPT_HELD] = "held",         [HF_SWEPT_CHANGED] = "changed",
+		[HF_SWEPT_HELD] = "held",	  [HF_SWEPT_CHANGED] = "changed",
 		[HF_SWEPT_HEALED] = "held again", [HF_SWEPT_RESTORED] = "given back",
 		[HF_SWEPT_FAILED] = "refused",
 	};
@@ -278,11 +279,10 @@ static int on_swept(const void *record, void *arg)
 }
 
 /* One look at one namespace; sweeps it where that is needed. 1: it was. */
-static int look(const struct reconcile *reconcile, const struct held *held,
-		const struct netns *ns, bool sweep, struct reconcile_result *result, size_t *missing,
-		struct error *e)
+static int look(const struct reconcile *reconcile, const struct held *held, const struct netns *ns,
+		bool sweep, struct reconcile_result *result, size_t *missing, struct error *e)
 {
-	struct sweeping sweeping = { reconcile->log, result };
+	struct sweeping sweeping = {reconcile->log, result};
 	int err;
 
 	err = find_missing(reconcile, held, ns, missing, e);
@@ -364,12 +364,12 @@ static int pass(struct reconcile *reconcile, bool all, struct reconcile_result *
 		struct error *e)
 {
 	struct netns_list namespaces;
-	struct numbers seen = { 0 };
+	struct numbers seen = {0};
 	_cleanup_free_ bool *todo = NULL;
 	size_t i;
 	int err;
 
-	*result = (struct reconcile_result){ 0 };
+	*result = (struct reconcile_result){0};
 	err = netns_find(&reconcile->plane->pins, &namespaces, e);
 	if (err)
 		return err;
@@ -402,8 +402,7 @@ int reconcile_all(struct reconcile *reconcile, struct reconcile_result *result, 
 	return pass(reconcile, true, result, e);
 }
 
-int reconcile_unseen(struct reconcile *reconcile, struct reconcile_result *result,
-		     struct error *e)
+int reconcile_unseen(struct reconcile *reconcile, struct reconcile_result *result, struct error *e)
 {
 	return pass(reconcile, false, result, e);
 }

@@ -15,11 +15,11 @@ struct reconcile; /* opaque */
 
 struct reconcile_result {
 	size_t namespaces; /* looked at */
-	size_t held;       /* newly, by this pass */
-	size_t changed;    /* to other values, since the rules have changed */
-	size_t healed;     /* put back, since the application had undone them */
+	size_t held;	   /* newly, by this pass */
+	size_t changed;	   /* to other values, since the rules have changed */
+	size_t healed;	   /* put back, since the application had undone them */
 	size_t restored;   /* given back, since no rule matches any more */
-	size_t unheld;     /* should be held, and can't be */
+	size_t unheld;	   /* should be held, and can't be */
 };
 
 /* log and plane must outlive it. NULL: out of memory. */
@@ -27,14 +27,12 @@ struct reconcile *reconcile_new(const struct log *log, const struct plane *plane
 void reconcile_free(struct reconcile *reconcile);
 
 /* From now on these rules count; plane_put_rules() has put them in force. -ENOMEM. */
-int reconcile_set_rules(struct reconcile *reconcile, const struct config *config,
-			struct error *e);
+int reconcile_set_rules(struct reconcile *reconcile, const struct config *config, struct error *e);
 
 /* All namespaces. */
 int reconcile_all(struct reconcile *reconcile, struct reconcile_result *result, struct error *e);
 
 /* Only the namespaces that no pass has looked at before. */
-int reconcile_unseen(struct reconcile *reconcile, struct reconcile_result *result,
-		     struct error *e);
+int reconcile_unseen(struct reconcile *reconcile, struct reconcile_result *result, struct error *e);
 
 #endif

@@ -3,27 +3,13 @@
 #include "plane.h"
 
 #include "cgroup.h"
+#include "hook.h"
 #include "util.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mount.h>
-
-/* Other links to the hook than the pin may be open somewhere: detach by force. */
-static int detach(struct plane *plane, struct error *e)
-{
-	_cleanup_close_ int link = -1;
-
-	if (!pins_has(&plane->pins, PIN_SOCKOPS))
-		return 0;
-	link = pins_get(&plane->pins, PIN_SOCKOPS, e);
-	if (link < 0)
-		return link;
-	if (bpf_link_detach(link) < 0)
-		return error_set(e, errno, "can't detach from the cgroup: %s", strerror(errno));
-	return pins_drop(&plane->pins, PIN_SOCKOPS, e);
-}
 
 static int count_restored(const void *record, void *arg)
 {
@@ -69,14 +55,16 @@ static int restore_all(struct plane *plane, size_t *restored, size_t *left, stru
 int plane_release(struct plane *plane, bool remove_dir, size_t *restored, size_t *left,
 		  struct error *e)
 {
-	struct hf_info info = { 0 };
+	struct hf_info info = {0};
 	struct error ignored;
 	int err, first;
 
 	*restored = *left = 0;
 	plane_get_info(plane, &info, &ignored);
 	first = plane_drop_rules(plane, e);
-	err = detach(plane, first ? &ignored : e);
+	err = hook_detach(&plane->pins, PIN_SOCKOPS, first ? &ignored : e);
+	first = first ? first : err;
+	err = hook_detach(&plane->pins, PIN_GUARD, first ? &ignored : e);
 	first = first ? first : err;
 	err = restore_all(plane, restored, left, first ? &ignored : e);
 	first = first ? first : err;

@@ -13,8 +13,8 @@ struct rtnl; /* opaque */
 
 enum rtnl_event {
 	RTNL_NAMESPACE = 1 << 0, /* a link or a namespace id came, moved or went */
-	RTNL_ROUTE = 1 << 1,     /* an address or a route changed */
-	RTNL_OVERRUN = 1 << 2,   /* events were lost: look at everything again */
+	RTNL_ROUTE = 1 << 1,	 /* an address or a route changed */
+	RTNL_OVERRUN = 1 << 2,	 /* events were lost: look at everything again */
 };
 
 /* Opens the socket and subscribes. Negative errno. rtnl_close() frees it. */

@@ -163,3 +163,12 @@ const char *rule_override_name(enum hf_override override)
 	}
 	return "?";
 }
+
+uint64_t rule_key(const char *name)
+{
+	uint64_t key = 0xcbf29ce484222325u;
+
+	for (; *name; name++)
+		key = (key ^ (unsigned char)*name) * 0x100000001b3u;
+	return key;
+}

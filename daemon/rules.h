@@ -100,6 +100,9 @@ uint16_t rule_default_interval(uint16_t time_s);
 /* The rule of that name, or NULL. The configuration keeps it. */
 const struct rule *config_find_rule(const struct config *config, const char *name);
 
+/* hf_rule.key: a hash of the name (FNV-1a), by which counters outlive reloads. */
+uint64_t rule_key(const char *name);
+
 /*
  * Translates all rules into trie entries; the array is the caller's to free.
  * Host names count with the addresses resolved by now. Where a resolved

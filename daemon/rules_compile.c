@@ -149,6 +149,7 @@ static int add_peer(struct drafts *drafts, const struct rule *rule, struct hf_ru
 		return err;
 	prefix_unmap(&prefix);
 	hf_key_peer(&draft->entry.key, side, class_, prefix.family, prefix.addr, prefix.len);
+	value.key = rule_key(rule->name);
 	value.user_timeout_ms = rule->user_timeout_ms;
 	value.time_s = rule->time_s;
 	value.interval_s = rule->interval_s;

@@ -75,7 +75,7 @@ static void sort_views(struct array *views)
 
 static const struct hf_view *find_view(const struct array *views, uint64_t cookie)
 {
-	struct hf_view key = { .cookie = cookie };
+	struct hf_view key = {.cookie = cookie};
 
 	return views->n ? bsearch(&key, views->list, views->n, sizeof(key), by_cookie) : NULL;
 }
@@ -105,7 +105,7 @@ static int read_diag(const struct netns *ns, const struct port_filter *filter,
 static int add_socket(struct snapshot *snapshot, struct array *sockets,
 		      const struct diag_socket *diag, const struct hf_view *view, uint64_t netns)
 {
-	struct snapshot_socket socket = { .diag = *diag, .netns = netns };
+	struct snapshot_socket socket = {.diag = *diag, .netns = netns};
 
 	if (!(view->flags & HF_VIEW_MATCH))
 		return 0; /* held by a rule that is gone; the daemon gives it back */
@@ -127,7 +127,7 @@ static int join(const struct plane *plane, struct snapshot *snapshot, const stru
 		const struct array *held, const struct array *diags, struct array *sockets,
 		struct error *e)
 {
-	_cleanup_array_ struct array matched = { 0 };
+	_cleanup_array_ struct array matched = {0};
 	const struct diag_socket *diag = diags->list;
 	const struct hf_view *view;
 	bool looked = false;
@@ -158,7 +158,7 @@ static int join(const struct plane *plane, struct snapshot *snapshot, const stru
 static int read_sockets(const struct plane *plane, struct snapshot *snapshot,
 			const struct netns_list *namespaces, struct error *e)
 {
-	_cleanup_array_ struct array held = { 0 }, diags = { 0 }, sockets = { 0 };
+	_cleanup_array_ struct array held = {0}, diags = {0}, sockets = {0};
 	struct port_filter filter;
 	size_t i;
 	int err;
@@ -217,7 +217,7 @@ static const char *find_cgroup(struct snapshot *snapshot, int root_fd, const cha
 		return NULL;
 	snapshot->cgroups = bigger;
 	name = &bigger[snapshot->n_cgroups++];
-	*name = (struct cgroup_name){ .id = id };
+	*name = (struct cgroup_name){.id = id};
 	if (cgroup_path(root_fd, root, id, path, sizeof(path)) == 0)
 		name->path = strdup(text_escape(escaped, sizeof(escaped), path, strlen(path)));
 	return name->path;
@@ -236,8 +236,7 @@ static void add_cgroups(struct snapshot *snapshot)
 		struct snapshot_socket *socket = &snapshot->sockets[i];
 
 		if (socket->diag.cgroup_id)
-			socket->cgroup =
-				find_cgroup(snapshot, fd, root, socket->diag.cgroup_id);
+			socket->cgroup = find_cgroup(snapshot, fd, root, socket->diag.cgroup_id);
 	}
 }
 
@@ -258,19 +257,18 @@ static int add_owners(const struct plane *plane, struct snapshot *snapshot, stru
 	return 0;
 }
 
-static int take(const struct plane *plane, bool staged, struct snapshot *snapshot,
-		struct error *e)
+static int take(const struct plane *plane, bool staged, struct snapshot *snapshot, struct error *e)
 {
 	struct netns_list namespaces;
 	int err;
 
 	err = plane_get_info(plane, &snapshot->info, e);
 	if (!err)
-		err = plane_get_config(plane, staged, &snapshot->config, &snapshot->generation,
-				       e);
+		err = plane_get_config(plane, staged, &snapshot->config, &snapshot->generation, e);
 	if (err)
 		return err;
 	snapshot->attached = plane_attached(plane);
+	snapshot->guard = pins_has(&plane->pins, PIN_GUARD);
 	snapshot->daemon_pid = pins_holder(&plane->pins);
 
 	err = netns_find(&plane->pins, &namespaces, e);
@@ -281,8 +279,7 @@ static int take(const struct plane *plane, bool staged, struct snapshot *snapsho
 	if (err)
 		return err;
 	if (snapshot->n)
-		qsort(snapshot->sockets, snapshot->n, sizeof(*snapshot->sockets),
-		      by_rule_and_peer);
+		qsort(snapshot->sockets, snapshot->n, sizeof(*snapshot->sockets), by_rule_and_peer);
 	add_cgroups(snapshot);
 	return add_owners(plane, snapshot, e);
 }
@@ -292,7 +289,7 @@ int snapshot_take(const struct plane *plane, struct snapshot *snapshot, struct e
 	int err, tries;
 
 	for (tries = 0; tries < TRIES; tries++) {
-		*snapshot = (struct snapshot){ 0 };
+		*snapshot = (struct snapshot){0};
 		bool staged = tries % 2 && pins_has(&plane->pins, PIN_CONFIG_STAGED);
 
 		err = take(plane, staged, snapshot, e);
@@ -315,7 +312,7 @@ void snapshot_free(struct snapshot *snapshot)
 		free(snapshot->cgroups[i].path);
 	free(snapshot->cgroups);
 	free(snapshot->sockets);
-	*snapshot = (struct snapshot){ 0 };
+	*snapshot = (struct snapshot){0};
 }
 
 int64_t snapshot_next_probe_ms(const struct snapshot_socket *socket)

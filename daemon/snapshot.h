@@ -15,7 +15,7 @@
 struct snapshot_socket {
 	struct diag_socket diag;
 	struct hf_keepalive now; /* in force, read from the socket itself */
-	uint64_t netns;          /* inode */
+	uint64_t netns;		 /* inode */
 	const struct rule *rule; /* of snapshot.config */
 	enum hf_side side;
 	enum verdict verdict;
@@ -27,6 +27,7 @@ struct snapshot_socket {
 struct snapshot {
 	struct hf_info info;
 	bool attached;
+	bool guard;	  /* the guard is attached */
 	pid_t daemon_pid; /* 0: none */
 	uint32_t generation;
 	struct config config;

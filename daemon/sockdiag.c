@@ -21,7 +21,7 @@
  * with more ranges than fit are asked for by their outermost ports.
  */
 #define RANGE_BYTES 20u
-#define RANGES_MAX 1000u
+#define RANGES_MAX  1000u
 
 static size_t merge(struct port_range *ranges, size_t n)
 {
@@ -38,7 +38,7 @@ int port_filter_init(struct port_filter *filter, const struct config *config)
 	size_t i, j, total = 0;
 	int side;
 
-	*filter = (struct port_filter){ 0 };
+	*filter = (struct port_filter){0};
 	for (i = 0; i < config->n_rules; i++)
 		total += config->rules[i].n_ports;
 	for (side = 0; side < 2; side++) {
@@ -69,7 +69,7 @@ void port_filter_free(struct port_filter *filter)
 {
 	free(filter->ranges[0]);
 	free(filter->ranges[1]);
-	*filter = (struct port_filter){ 0 };
+	*filter = (struct port_filter){0};
 }
 
 /*
@@ -80,8 +80,8 @@ void port_filter_free(struct port_filter *filter)
  */
 static size_t compile_filter(const struct port_filter *filter, struct inet_diag_bc_op *ops)
 {
-	static const uint8_t at_least[2] = { INET_DIAG_BC_D_GE, INET_DIAG_BC_S_GE };
-	static const uint8_t at_most[2] = { INET_DIAG_BC_D_LE, INET_DIAG_BC_S_LE };
+	static const uint8_t at_least[2] = {INET_DIAG_BC_D_GE, INET_DIAG_BC_S_GE};
+	static const uint8_t at_most[2] = {INET_DIAG_BC_D_LE, INET_DIAG_BC_S_LE};
 	size_t total = (filter->n[0] + filter->n[1]) * RANGE_BYTES + sizeof(*ops);
 	size_t at = 0, i;
 	int side;
@@ -90,17 +90,17 @@ static size_t compile_filter(const struct port_filter *filter, struct inet_diag_
 		for (i = 0; i < filter->n[side]; i++) {
 			const struct port_range *range = &filter->ranges[side][i];
 
-			ops[0] = (struct inet_diag_bc_op){ at_least[side], 8, RANGE_BYTES };
-			ops[1] = (struct inet_diag_bc_op){ INET_DIAG_BC_NOP, 4, range->first };
-			ops[2] = (struct inet_diag_bc_op){ at_most[side], 8, RANGE_BYTES - 8 };
-			ops[3] = (struct inet_diag_bc_op){ INET_DIAG_BC_NOP, 4, range->last };
-			ops[4] = (struct inet_diag_bc_op){ INET_DIAG_BC_JMP, 4,
-							   (uint16_t)(total - at - 16) };
+			ops[0] = (struct inet_diag_bc_op){at_least[side], 8, RANGE_BYTES};
+			ops[1] = (struct inet_diag_bc_op){INET_DIAG_BC_NOP, 4, range->first};
+			ops[2] = (struct inet_diag_bc_op){at_most[side], 8, RANGE_BYTES - 8};
+			ops[3] = (struct inet_diag_bc_op){INET_DIAG_BC_NOP, 4, range->last};
+			ops[4] = (struct inet_diag_bc_op){INET_DIAG_BC_JMP, 4,
+							  (uint16_t)(total - at - 16)};
 			ops += RANGE_BYTES / sizeof(*ops);
 			at += RANGE_BYTES;
 		}
 	}
-	*ops = (struct inet_diag_bc_op){ INET_DIAG_BC_JMP, 4, 8 }; /* reject */
+	*ops = (struct inet_diag_bc_op){INET_DIAG_BC_JMP, 4, 8}; /* reject */
 	return total;
 }
 
@@ -127,13 +127,13 @@ static int attribute(const struct nlattr *attr, void *data)
 	switch (mnl_attr_get_type(attr)) {
 	case INET_DIAG_INFO:
 		info = mnl_attr_get_payload(attr);
-		if (mnl_attr_get_payload_len(attr) <
-		    offsetof(struct tcp_info, tcpi_last_ack_recv) + sizeof(info->tcpi_last_ack_recv))
+		if (mnl_attr_get_payload_len(attr) < offsetof(struct tcp_info, tcpi_last_ack_recv) +
+							     sizeof(info->tcpi_last_ack_recv))
 			break;
 		/* As keepalive_time_elapsed() has it, include/net/tcp.h. */
-		socket->idle_ms = info->tcpi_last_data_recv < info->tcpi_last_ack_recv ?
-					  info->tcpi_last_data_recv :
-					  info->tcpi_last_ack_recv;
+		socket->idle_ms = info->tcpi_last_data_recv < info->tcpi_last_ack_recv
+					  ? info->tcpi_last_data_recv
+					  : info->tcpi_last_ack_recv;
 		break;
 	case INET_DIAG_CGROUP_ID:
 		if (mnl_attr_get_payload_len(attr) >= sizeof(uint64_t))
@@ -146,7 +146,7 @@ static int attribute(const struct nlattr *attr, void *data)
 static int message(const struct nlmsghdr *nlh, void *data)
 {
 	const struct inet_diag_msg *diag = mnl_nlmsg_get_payload(nlh);
-	struct diag_socket socket = { 0 };
+	struct diag_socket socket = {0};
 	struct dump *dump = data;
 
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*diag))
@@ -179,7 +179,7 @@ static int request(int fd, uint32_t states, const struct port_filter *filter, bo
 	_cleanup_free_ uint8_t *buffer = malloc(BUFFER_SIZE);
 	_cleanup_free_ struct inet_diag_bc_op *ops =
 		malloc((filter->n[0] + filter->n[1]) * RANGE_BYTES + sizeof(*ops));
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	struct inet_diag_req *diag;
 	struct nlmsghdr *nlh;
 	ssize_t sent;
@@ -204,7 +204,7 @@ int sockdiag_dump(int fd, uint32_t states, const struct port_filter *filter, boo
 		  sockdiag_fn fn, void *arg, struct error *e)
 {
 	_cleanup_free_ uint8_t *buffer = malloc(BUFFER_SIZE);
-	struct dump dump = { .fn = fn, .arg = arg };
+	struct dump dump = {.fn = fn, .arg = arg};
 	const uint32_t sequence = 1;
 	ssize_t got;
 	int ret;
@@ -215,8 +215,8 @@ int sockdiag_dump(int fd, uint32_t states, const struct port_filter *filter, boo
 	if (ret)
 		return error_set(e, -ret, "asking sock_diag: %s", strerror(-ret));
 	do {
-		struct iovec iov = { .iov_base = buffer, .iov_len = BUFFER_SIZE };
-		struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1 };
+		struct iovec iov = {.iov_base = buffer, .iov_len = BUFFER_SIZE};
+		struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
 
 		got = recvmsg(fd, &header, 0);
 		if (got < 0 && errno == EINTR) {

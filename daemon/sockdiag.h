@@ -24,17 +24,17 @@ void port_filter_free(struct port_filter *filter);
 
 struct diag_socket {
 	uint64_t cookie;
-	uint64_t cgroup_id; /* 0: the kernel didn't say (before 5.8) */
-	uint32_t inode;     /* of sockfs; 0: no file any more */
-	uint32_t idle_ms;   /* since a packet came from the peer; with `info` */
+	uint64_t cgroup_id;  /* 0: the kernel didn't say (before 5.8) */
+	uint32_t inode;	     /* of sockfs; 0: no file any more */
+	uint32_t idle_ms;    /* since a packet came from the peer; with `info` */
 	uint32_t expires_ms; /* until the timer fires */
-	uint8_t timer;      /* 0 none, 1 retransmission, 2 keepalive, 4 zero window probe */
-	uint8_t unanswered; /* keepalive probes out; with timer 2 */
-	uint8_t family;     /* 4, 6 */
-	uint8_t state;      /* TCP_ESTABLISHED... of <netinet/tcp.h> */
+	uint8_t timer;	     /* 0 none, 1 retransmission, 2 keepalive, 4 zero window probe */
+	uint8_t unanswered;  /* keepalive probes out; with timer 2 */
+	uint8_t family;	     /* 4, 6 */
+	uint8_t state;	     /* TCP_ESTABLISHED... of <netinet/tcp.h> */
 	uint16_t local_port; /* host byte order */
 	uint16_t peer_port;
-	uint8_t local[16];  /* network byte order; IPv4 in the first four bytes */
+	uint8_t local[16]; /* network byte order; IPv4 in the first four bytes */
 	uint8_t peer[16];
 };
 

@@ -66,9 +66,7 @@ static struct json_object *enforcement_to_json(const struct snapshot *snapshot, 
 		put(object, "kernel", json_object_new_string(kernel.release), err);
 	else
 		put_null(object, "kernel", err);
-	put(object, "guard",
-	    json_object_new_boolean(snapshot->attached && snapshot->info.flags & HF_INFO_GUARD),
-	    err);
+	put(object, "guard", json_object_new_boolean(snapshot->guard), err);
 	put(object, "adopts_existing", json_object_new_boolean(snapshot->attached), err);
 	put(object, "generation", integer(snapshot->generation), err);
 	return object;
@@ -151,8 +149,8 @@ static struct json_object *socket_to_json(const struct snapshot_socket *socket, 
 	return object;
 }
 
-static struct json_object *rule_with_count(const struct snapshot *snapshot,
-					   const struct rule *rule, int *err)
+static struct json_object *rule_with_count(const struct snapshot *snapshot, const struct rule *rule,
+					   int *err)
 {
 	struct json_object *object = rule_to_json(rule);
 	size_t i, n = 0;

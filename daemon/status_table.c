@@ -44,33 +44,33 @@ static const struct {
 	int flags; /* SCOLS_FL_* */
 	const char *help;
 } known[N_COLUMNS] = {
-	[COLUMN_VERDICT] = { "VERDICT", 0, "held, own, probing, exposed, closed, exempt" },
-	[COLUMN_RULE] = { "RULE", 0, "the rule that matches" },
-	[COLUMN_SIDE] = { "SIDE", 0, "client or server" },
-	[COLUMN_FAMILY] = { "FAMILY", 0, "inet or inet6" },
-	[COLUMN_LOCAL] = { "LOCAL", 0, "our address and port" },
-	[COLUMN_PEER] = { "PEER", 0, "the other end's address and port" },
-	[COLUMN_LOCAL_PORT] = { "LOCAL-PORT", SCOLS_FL_RIGHT, "our port" },
-	[COLUMN_PEER_PORT] = { "PEER-PORT", SCOLS_FL_RIGHT, "the other end's port" },
-	[COLUMN_KEEPALIVE] = { "KEEPALIVE", 0, "yes or no, as set on the socket" },
-	[COLUMN_TIME] = { "TIME", SCOLS_FL_RIGHT, "keepalive time of the socket, seconds" },
-	[COLUMN_INTERVAL] = { "INTERVAL", SCOLS_FL_RIGHT, "keepalive interval, seconds" },
-	[COLUMN_PROBES] = { "PROBES", SCOLS_FL_RIGHT, "keepalive probes" },
-	[COLUMN_USER_TIMEOUT] = { "USER-TIMEOUT", SCOLS_FL_RIGHT, "TCP_USER_TIMEOUT, milliseconds" },
-	[COLUMN_IDLE] = { "IDLE", SCOLS_FL_RIGHT, "since a packet came from the peer, seconds" },
-	[COLUMN_NEXT_PROBE] = { "NEXT-PROBE", SCOLS_FL_RIGHT, "until the next probe, seconds" },
-	[COLUMN_UNANSWERED] = { "UNANSWERED", SCOLS_FL_RIGHT, "probes out and not answered" },
-	[COLUMN_WINDOW] = { "WINDOW", SCOLS_FL_RIGHT, "the path forgets after, seconds" },
-	[COLUMN_MARGIN] = { "MARGIN", SCOLS_FL_RIGHT, "window minus the rule's time, seconds" },
-	[COLUMN_NETNS] = { "NETNS", SCOLS_FL_RIGHT, "inode of the network namespace" },
-	[COLUMN_CGROUP] = { "CGROUP", 0, "control group" },
-	[COLUMN_INODE] = { "INODE", SCOLS_FL_RIGHT, "inode of the socket" },
-	[COLUMN_COOKIE] = { "COOKIE", SCOLS_FL_RIGHT, "the kernel's name for the socket" },
-	[COLUMN_PROCESSES] = { "PROCESSES", 0, "command[pid]:fd of those that have it open" },
+	[COLUMN_VERDICT] = {"VERDICT", 0, "held, own, probing, exposed, closed, exempt"},
+	[COLUMN_RULE] = {"RULE", 0, "the rule that matches"},
+	[COLUMN_SIDE] = {"SIDE", 0, "client or server"},
+	[COLUMN_FAMILY] = {"FAMILY", 0, "inet or inet6"},
+	[COLUMN_LOCAL] = {"LOCAL", 0, "our address and port"},
+	[COLUMN_PEER] = {"PEER", 0, "the other end's address and port"},
+	[COLUMN_LOCAL_PORT] = {"LOCAL-PORT", SCOLS_FL_RIGHT, "our port"},
+	[COLUMN_PEER_PORT] = {"PEER-PORT", SCOLS_FL_RIGHT, "the other end's port"},
+	[COLUMN_KEEPALIVE] = {"KEEPALIVE", 0, "yes or no, as set on the socket"},
+	[COLUMN_TIME] = {"TIME", SCOLS_FL_RIGHT, "keepalive time of the socket, seconds"},
+	[COLUMN_INTERVAL] = {"INTERVAL", SCOLS_FL_RIGHT, "keepalive interval, seconds"},
+	[COLUMN_PROBES] = {"PROBES", SCOLS_FL_RIGHT, "keepalive probes"},
+	[COLUMN_USER_TIMEOUT] = {"USER-TIMEOUT", SCOLS_FL_RIGHT, "TCP_USER_TIMEOUT, milliseconds"},
+	[COLUMN_IDLE] = {"IDLE", SCOLS_FL_RIGHT, "since a packet came from the peer, seconds"},
+	[COLUMN_NEXT_PROBE] = {"NEXT-PROBE", SCOLS_FL_RIGHT, "until the next probe, seconds"},
+	[COLUMN_UNANSWERED] = {"UNANSWERED", SCOLS_FL_RIGHT, "probes out and not answered"},
+	[COLUMN_WINDOW] = {"WINDOW", SCOLS_FL_RIGHT, "the path forgets after, seconds"},
+	[COLUMN_MARGIN] = {"MARGIN", SCOLS_FL_RIGHT, "window minus the rule's time, seconds"},
+	[COLUMN_NETNS] = {"NETNS", SCOLS_FL_RIGHT, "inode of the network namespace"},
+	[COLUMN_CGROUP] = {"CGROUP", 0, "control group"},
+	[COLUMN_INODE] = {"INODE", SCOLS_FL_RIGHT, "inode of the socket"},
+	[COLUMN_COOKIE] = {"COOKIE", SCOLS_FL_RIGHT, "the kernel's name for the socket"},
+	[COLUMN_PROCESSES] = {"PROCESSES", 0, "command[pid]:fd of those that have it open"},
 };
 
 static const int by_default[] = {
-	COLUMN_VERDICT, COLUMN_RULE,	   COLUMN_LOCAL,  COLUMN_PEER,	COLUMN_TIME,
+	COLUMN_VERDICT, COLUMN_RULE,	   COLUMN_LOCAL,  COLUMN_PEER,	    COLUMN_TIME,
 	COLUMN_IDLE,	COLUMN_NEXT_PROBE, COLUMN_WINDOW, COLUMN_PROCESSES,
 };
 
@@ -103,7 +103,7 @@ int status_columns_parse(const char *list, struct status_columns *columns, struc
 	int id;
 
 	room = ARRAY_SIZE(by_default) + (list ? strlen(list) : 0) + 1;
-	*columns = (struct status_columns){ .ids = calloc(room, sizeof(*columns->ids)) };
+	*columns = (struct status_columns){.ids = calloc(room, sizeof(*columns->ids))};
 	if (!columns->ids)
 		return error_set(e, ENOMEM, "out of memory");
 	if (!list || *list == '+') {
@@ -128,7 +128,7 @@ int status_columns_parse(const char *list, struct status_columns *columns, struc
 void status_columns_free(struct status_columns *columns)
 {
 	free(columns->ids);
-	*columns = (struct status_columns){ 0 };
+	*columns = (struct status_columns){0};
 }
 
 void status_columns_help(FILE *out)
@@ -146,7 +146,8 @@ static void seconds(char *text, size_t size, int64_t ms)
 
 	if (tenths % 10)
 		snprintf(text, size, "%s%" PRId64 ".%" PRId64, tenths < 0 ? "-" : "",
-			 (tenths < 0 ? -tenths : tenths) / 10, (tenths < 0 ? -tenths : tenths) % 10);
+			 (tenths < 0 ? -tenths : tenths) / 10,
+			 (tenths < 0 ? -tenths : tenths) % 10);
 	else
 		snprintf(text, size, "%" PRId64, tenths / 10);
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const char *const names[N_VERDICTS] = {
-	[VERDICT_HELD] = "held",       [VERDICT_OWN] = "own",       [VERDICT_PROBING] = "probing",
+	[VERDICT_HELD] = "held",       [VERDICT_OWN] = "own",	    [VERDICT_PROBING] = "probing",
 	[VERDICT_EXPOSED] = "exposed", [VERDICT_CLOSED] = "closed", [VERDICT_EXEMPT] = "exempt",
 };
 

@@ -6,12 +6,12 @@
 #include "rules.h"
 
 enum verdict {
-	VERDICT_HELD,    /* keepalive is on with the rule's values */
-	VERDICT_OWN,     /* the application's own keepalive is on, and outlives the window too */
+	VERDICT_HELD,	 /* keepalive is on with the rule's values */
+	VERDICT_OWN,	 /* the application's own keepalive is on, and outlives the window too */
 	VERDICT_PROBING, /* probes are out and unanswered */
 	VERDICT_EXPOSED, /* would not outlive the window */
-	VERDICT_CLOSED,  /* the server has closed it, the application hasn't noticed */
-	VERDICT_EXEMPT,  /* enforce = no */
+	VERDICT_CLOSED,	 /* the server has closed it, the application hasn't noticed */
+	VERDICT_EXEMPT,	 /* enforce = no */
 	N_VERDICTS,
 };
 

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* holdfast explain: which rule a connection to there gets, which others match it, and why. */
+#include "command.h"
+#include "conf.h"
+#include "explain.h"
+#include "lpm.h"
+#include "util.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <json-c/json.h>
+#include <string.h>
+
+/* A reload can come between the two questions that are asked of the kernel. */
+#define TRIES 5
+
+static void usage(FILE *out)
+{
+	fputs("Usage: holdfast explain [-J] [--config FILE] ADDRESS[:PORT]\n"
+	      "Which rule a connection to there gets, which others match it, and why.\n"
+	      "Without a port: 3306. An IPv6 address with a port: [ADDRESS]:PORT.\n\n"
+	      "  --config FILE  the rules of this file, not those in force\n"
+	      "  -J, --json     as JSON\n"
+	      "  -h, --help     print this and exit\n",
+	      out);
+}
+
+static int show(const struct config *config, const struct hf_flow *flow, size_t winner, bool json)
+{
+	struct explanation explanation;
+	struct json_object *object;
+	struct error e = {0};
+
+	if (explain(config, flow, winner, &explanation, &e))
+		return command_failed(&e);
+	if (json) {
+		object = explain_to_json(&explanation);
+		if (object)
+			puts(json_object_to_json_string_ext(
+				object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+						JSON_C_TO_STRING_NOSLASHESCAPE));
+		json_object_put(object);
+	} else {
+		explain_print(&explanation, stdout);
+	}
+	explanation_free(&explanation);
+	return STATUS_OK;
+}
+
+static int explain_file(const char *file, const struct hf_flow *flow, bool json)
+{
+	_cleanup_free_ struct rule_entry *entries = NULL;
+	struct conf_messages messages = {0};
+	const struct hf_rule *rule = NULL;
+	struct config config = {0};
+	struct error e = {0};
+	enum hf_side side;
+	struct lpm *lpm;
+	size_t n, i;
+	int status;
+
+	status = conf_load(file, &config, &messages) ? STATUS_NOT_WELL : STATUS_OK;
+	for (i = 0; i < messages.n; i++) {
+		_cleanup_free_ char *line = conf_message_format(&messages.list[i]);
+
+		fprintf(stderr, "%s\n", line ? line : "out of memory");
+	}
+	conf_messages_free(&messages);
+	if (status)
+		return status;
+	if (rules_compile(&config, 1, &entries, &n, &e)) {
+		config_free(&config);
+		return command_failed(&e);
+	}
+	lpm = lpm_new(entries, n);
+	if (lpm)
+		rule = lpm_match(lpm, flow, &side);
+	status = lpm ? show(&config, flow, rule ? rule->index : EXPLAIN_NONE, json) : STATUS_BROKEN;
+	lpm_free(lpm);
+	config_free(&config);
+	return status;
+}
+
+/* What the kernel's own trie says. */
+static int explain_running(const struct plane *plane, const struct hf_flow *flow, bool json)
+{
+	struct config config;
+	struct error e = {0};
+	struct hf_rule rule;
+	uint32_t generation;
+	enum hf_side side;
+	int tries, err, status;
+	bool found;
+
+	for (tries = 0; tries < TRIES; tries++) {
+		bool staged = tries % 2 && pins_has(&plane->pins, PIN_CONFIG_STAGED);
+
+		found = plane_match(plane, flow, &rule, &side);
+		err = plane_get_config(plane, staged, &config, &generation, &e);
+		if (staged && err == -ENOENT)
+			continue;
+		if (err)
+			return command_failed(&e);
+		if (!found || rule.generation == generation) {
+			status = show(&config, flow, found ? rule.index : EXPLAIN_NONE, json);
+			config_free(&config);
+			return status;
+		}
+		config_free(&config);
+	}
+	error_set(&e, EAGAIN, "the rules kept changing while they were read; try again");
+	return command_failed(&e);
+}
+
+int explain_main(const struct command *command, int argc, char **argv)
+{
+	static const struct option known[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"json", no_argument, NULL, 'J'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	struct plane plane = PLANE_INIT;
+	const char *file = NULL;
+	struct error e = {0};
+	struct hf_flow flow;
+	bool json = false;
+	int option, status;
+
+	while ((option = getopt_long(argc, argv, "Jh", known, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			file = optarg;
+			break;
+		case 'J':
+			json = true;
+			break;
+		case 'h':
+			usage(stdout);
+			return STATUS_OK;
+		default:
+			usage(stderr);
+			return STATUS_USAGE;
+		}
+	}
+	if (argc - optind != 1) {
+		usage(stderr);
+		return STATUS_USAGE;
+	}
+	if (explain_parse(argv[optind], &flow, &e)) {
+		command_failed(&e);
+		return STATUS_USAGE;
+	}
+	if (file)
+		return explain_file(file, &flow, json);
+	status = command_open(command, &plane);
+	if (status)
+		return status;
+	if (plane_attached(&plane)) {
+		status = explain_running(&plane, &flow, json);
+	} else {
+		fputs("holdfast: nothing is attached\n", stderr);
+		status = STATUS_NOT_ATTACHED;
+	}
+	plane_close(&plane);
+	return status;
+}

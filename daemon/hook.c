@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hook.h"
+
+#include "util.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+/* -ENOLINK: the link isn't there, or not on that cgroup (any more). */
+static int replace(const struct pins *pins, const char *name, int program_fd,
+		   const struct hook_target *target, struct error *e)
+{
+	struct bpf_link_info info = {0};
+	uint32_t size = sizeof(info);
+	_cleanup_close_ int link = -1;
+
+	if (!pins_has(pins, name))
+		return -ENOLINK;
+	link = pins_get(pins, name, e);
+	if (link < 0)
+		return link;
+	if (bpf_obj_get_info_by_fd(link, &info, &size) < 0)
+		return error_set(e, errno, "%s: %s", name, strerror(errno));
+	if (info.cgroup.cgroup_id != target->id)
+		return -ENOLINK;
+	if (bpf_link_update(link, program_fd, NULL) < 0)
+		return error_set(e, errno, "can't replace the program on the cgroup %s: %s",
+				 target->path, strerror(errno));
+	return 0;
+}
+
+int hook_attach(const struct pins *pins, const char *name, int program_fd,
+		enum bpf_attach_type type, const struct hook_target *target, struct error *e)
+{
+	_cleanup_close_ int cgroup = -1, link = -1;
+	int err;
+
+	err = replace(pins, name, program_fd, target, e);
+	if (err != -ENOLINK)
+		return err;
+	cgroup = open(target->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (cgroup < 0)
+		return error_set(e, errno, "cgroup %s: %s", target->path, strerror(errno));
+	link = bpf_link_create(program_fd, cgroup, type, NULL);
+	if (link < 0 && errno == EPERM)
+		return error_set(e, EPERM,
+				 "can't attach to the cgroup %s: another program is attached to it "
+				 "or above it exclusively (bpftool cgroup tree %s names it)",
+				 target->path, target->path);
+	if (link < 0)
+		return error_set(e, errno, "can't attach to the cgroup %s: %s", target->path,
+				 strerror(errno));
+	return pins_put(pins, name, link, e);
+}
+
+int hook_detach(const struct pins *pins, const char *name, struct error *e)
+{
+	_cleanup_close_ int link = -1;
+
+	if (!pins_has(pins, name))
+		return 0;
+	link = pins_get(pins, name, e);
+	if (link < 0)
+		return link;
+	/* By force: someone else may have the link open. ENOLINK: its cgroup is gone. */
+	if (bpf_link_detach(link) < 0 && errno != ENOLINK)
+		return error_set(e, errno, "can't detach from the cgroup: %s", strerror(errno));
+	return pins_drop(pins, name, e);
+}
+
+bool config_needs_guard(const struct config *config)
+{
+	size_t i;
+
+	for (i = 0; config->guard && i < config->n_rules; i++) {
+		if (config->rules[i].enforce && config->rules[i].override != HF_OVERRIDE_NEVER)
+			return true;
+	}
+	return false;
+}
+
+int hook_set_guard(const struct pins *pins, const struct config *config,
+		   const struct hook_target *target, struct error *e)
+{
+	_cleanup_close_ int program = -1;
+
+	if (!config_needs_guard(config))
+		return hook_detach(pins, PIN_GUARD, e);
+	if (pins_has(pins, PIN_GUARD))
+		return 0;
+	program = pins_get(pins, PIN_GUARD_PROGRAM, e);
+	if (program < 0)
+		return program;
+	return hook_attach(pins, PIN_GUARD, program, BPF_CGROUP_SETSOCKOPT, target, e);
+}

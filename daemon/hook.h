@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Programs on cgroup hooks, by pinned links: attached, replaced in place, detached. */
+#ifndef HOLDFAST_HOOK_H
+#define HOLDFAST_HOOK_H
+
+#include "pins.h"
+#include "rules.h"
+
+#include <linux/bpf.h>
+#include <stdint.h>
+
+struct hook_target {
+	const char *path; /* cgroup v2 directory */
+	uint64_t id;	  /* its id */
+};
+
+/*
+ * Makes the program run on the hook and pins the link under that name. Where a
+ * link of that name is on that cgroup already, the program replaces its
+ * program in one step; otherwise the new link is there before the old one goes.
+ */
+int hook_attach(const struct pins *pins, const char *name, int program_fd,
+		enum bpf_attach_type type, const struct hook_target *target, struct error *e);
+
+/* Detaches and removes the pin; nothing where there is none. */
+int hook_detach(const struct pins *pins, const char *name, struct error *e);
+
+/* Whether any rule wants applications kept from undoing it, and the guard is allowed. */
+bool config_needs_guard(const struct config *config);
+
+/* Attaches or detaches the guard, as the configuration needs it. */
+int hook_set_guard(const struct pins *pins, const struct config *config,
+		   const struct hook_target *target, struct error *e);
+
+#endif
