@@ -20,12 +20,22 @@ HF_INLINE int hf_option(void *ctx, int level, int option, __u32 value)
 	return (int)bpf_setsockopt(ctx, level, option, &v, sizeof(v));
 }
 
-/* A number can't be unset again: the best that there is, is the sysctl's value. */
+/* What is to be unset and can't be, gets the sysctl's value, as far as it may be set. */
 HF_INLINE __u32 hf_or_sysctl(__u32 value, __u32 sysctl, __u32 most)
 {
-	if (value)
-		return value;
-	return sysctl < most ? sysctl : most;
+	return hf_select(hf_if(value), value, hf_select(hf_if_less(sysctl, most), sysctl, most));
+}
+
+HF_INLINE void hf_unset(struct hf_keepalive *want, const struct hf_keepalive *now,
+			const struct hf_keepalive *sysctls)
+{
+	want->time_s = hf_select(hf_if(now->time_s),
+				 hf_or_sysctl(want->time_s, sysctls->time_s, 32767), want->time_s);
+	want->interval_s = hf_select(hf_if(now->interval_s),
+				     hf_or_sysctl(want->interval_s, sysctls->interval_s, 32767),
+				     want->interval_s);
+	want->probes = hf_select(hf_if(now->probes),
+				 hf_or_sysctl(want->probes, sysctls->probes, 127), want->probes);
 }
 
 /*
@@ -36,24 +46,20 @@ HF_INLINE __u32 hf_or_sysctl(__u32 value, __u32 sysctl, __u32 most)
  * that a connection which is overdue is probed at once. What is equal isn't
  * touched, so that a visit to a socket that needs nothing sends nothing.
  */
-HF_INLINE int hf_put(void *ctx, const struct hf_keepalive *now, const struct hf_keepalive *want,
-		     const struct hf_keepalive *sysctls)
+HF_INLINE int hf_put(void *ctx, const struct hf_keepalive *now, const struct hf_keepalive *want)
 {
 	int err = 0;
 
 	if (now->on != want->on)
 		err = hf_option(ctx, SOL_SOCKET, SO_KEEPALIVE, want->on);
 	if (!err && now->interval_s != want->interval_s)
-		err = hf_option(ctx, SOL_TCP, TCP_KEEPINTVL,
-				hf_or_sysctl(want->interval_s, sysctls->interval_s, 32767));
+		err = hf_option(ctx, SOL_TCP, TCP_KEEPINTVL, want->interval_s);
 	if (!err && now->probes != want->probes)
-		err = hf_option(ctx, SOL_TCP, TCP_KEEPCNT,
-				hf_or_sysctl(want->probes, sysctls->probes, 127));
+		err = hf_option(ctx, SOL_TCP, TCP_KEEPCNT, want->probes);
 	if (!err && now->user_timeout_ms != want->user_timeout_ms)
 		err = hf_option(ctx, SOL_TCP, TCP_USER_TIMEOUT, want->user_timeout_ms);
 	if (!err && now->time_s != want->time_s)
-		err = hf_option(ctx, SOL_TCP, TCP_KEEPIDLE,
-				hf_or_sysctl(want->time_s, sysctls->time_s, 32767));
+		err = hf_option(ctx, SOL_TCP, TCP_KEEPIDLE, want->time_s);
 	return err;
 }
 
@@ -62,73 +68,60 @@ HF_INLINE void hf_learn_first(struct hf_record *record, const struct hf_keepaliv
 {
 	record->app = *now;
 	record->asked = *now;
-	record->chosen = (now->on ? HF_CHOSE_ON : 0) | (now->time_s ? HF_CHOSE_TIME : 0) |
-			 (now->interval_s ? HF_CHOSE_INTERVAL : 0) |
-			 (now->probes ? HF_CHOSE_PROBES : 0) |
-			 (now->user_timeout_ms ? HF_CHOSE_USER_TIMEOUT : 0);
+	record->chosen =
+		(__u8)((hf_if(now->on) & HF_CHOSE_ON) | (hf_if(now->time_s) & HF_CHOSE_TIME) |
+		       (hf_if(now->interval_s) & HF_CHOSE_INTERVAL) |
+		       (hf_if(now->probes) & HF_CHOSE_PROBES) |
+		       (hf_if(now->user_timeout_ms) & HF_CHOSE_USER_TIMEOUT));
 }
 
 /* A socket seen before: what isn't as we left it, the application has set. */
 HF_INLINE void hf_learn_again(struct hf_record *record, const struct hf_keepalive *now)
 {
 	const struct hf_keepalive *set = &record->set;
+	__u32 on = hf_if(now->on ^ set->on), time = hf_if(now->time_s ^ set->time_s);
+	__u32 interval = hf_if(now->interval_s ^ set->interval_s);
+	__u32 probes = hf_if(now->probes ^ set->probes);
+	__u32 user_timeout = hf_if(now->user_timeout_ms ^ set->user_timeout_ms);
+	struct hf_keepalive app = record->app;
 
-	if (now->time_s != set->time_s) {
-		record->app.time_s = record->asked.time_s = now->time_s;
-		record->chosen |= HF_CHOSE_TIME;
-		/* Who chooses a time for a keepalive that is on, wants it on. */
-		if (now->on)
-			record->app.on = record->asked.on = 1;
-	}
-	if (now->on != set->on) {
-		record->app.on = record->asked.on = now->on;
-		record->chosen |= HF_CHOSE_ON;
-	}
-	if (now->interval_s != set->interval_s) {
-		record->app.interval_s = record->asked.interval_s = now->interval_s;
-		record->chosen |= HF_CHOSE_INTERVAL;
-	}
-	if (now->probes != set->probes) {
-		record->app.probes = record->asked.probes = now->probes;
-		record->chosen |= HF_CHOSE_PROBES;
-	}
-	if (now->user_timeout_ms != set->user_timeout_ms) {
-		record->app.user_timeout_ms = record->asked.user_timeout_ms = now->user_timeout_ms;
-		record->chosen |= HF_CHOSE_USER_TIMEOUT;
-	}
+	/* Who chooses a time for a keepalive that is on, wants it on. */
+	app.on = hf_select(on | (time & hf_if(now->on)), now->on, app.on);
+	app.time_s = hf_select(time, now->time_s, app.time_s);
+	app.interval_s = hf_select(interval, now->interval_s, app.interval_s);
+	app.probes = hf_select(probes, now->probes, app.probes);
+	app.user_timeout_ms = hf_select(user_timeout, now->user_timeout_ms, app.user_timeout_ms);
+	/* What the guard kept back is forgotten once something got past it. */
+	if (on | time | interval | probes | user_timeout)
+		record->asked = app;
+	record->app = app;
+	record->chosen |= (__u8)((on & HF_CHOSE_ON) | (time & HF_CHOSE_TIME) |
+				 (interval & HF_CHOSE_INTERVAL) | (probes & HF_CHOSE_PROBES) |
+				 (user_timeout & HF_CHOSE_USER_TIMEOUT));
 }
 
 /* What the socket is to have, by the rule's `override`. Sets record->state. */
 HF_INLINE void hf_decide(struct hf_record *record, const struct hf_rule *rule,
 			 const struct hf_keepalive *sysctls, struct hf_keepalive *want)
 {
-	const struct hf_keepalive *app = &record->app;
-	__u32 app_time_s = app->time_s ? app->time_s : sysctls->time_s;
-	__u8 chosen = record->chosen;
+	const struct hf_keepalive app = record->app;
+	__u32 app_time_s = hf_select(hf_if(app.time_s), app.time_s, sysctls->time_s);
+	__u32 when_longer = ~hf_if(rule->override ^ HF_OVERRIDE_WHEN_LONGER);
+	__u32 own = when_longer & hf_if(app.on) & hf_if_less(app_time_s, rule->time_s);
+	__u32 never = ~hf_if(rule->override ^ HF_OVERRIDE_NEVER);
+	__u32 chosen = record->chosen & never, shorter;
 
-	record->state = HF_STATE_HELD;
-	*want = *app;
-	if (rule->override == HF_OVERRIDE_WHEN_LONGER && app->on && app_time_s < rule->time_s) {
-		record->state = HF_STATE_OWN;
-		return;
-	}
-	if (rule->override != HF_OVERRIDE_NEVER)
-		chosen = 0;
-	if (!(chosen & HF_CHOSE_ON))
-		want->on = 1;
-	if (!(chosen & HF_CHOSE_TIME))
-		want->time_s = rule->time_s;
-	if (!(chosen & HF_CHOSE_INTERVAL))
-		want->interval_s = rule->interval_s;
-	if (!(chosen & HF_CHOSE_PROBES))
-		want->probes = rule->probes;
-
-	if (!rule->user_timeout_ms || chosen & HF_CHOSE_USER_TIMEOUT)
-		return;
-	if (rule->override == HF_OVERRIDE_WHEN_LONGER && app->user_timeout_ms &&
-	    app->user_timeout_ms < rule->user_timeout_ms)
-		return;
-	want->user_timeout_ms = rule->user_timeout_ms;
+	want->on = hf_select(own | hf_if(chosen & HF_CHOSE_ON), app.on, 1);
+	want->time_s = hf_select(own | hf_if(chosen & HF_CHOSE_TIME), app.time_s, rule->time_s);
+	want->interval_s = hf_select(own | hf_if(chosen & HF_CHOSE_INTERVAL), app.interval_s,
+				     rule->interval_s);
+	want->probes = hf_select(own | hf_if(chosen & HF_CHOSE_PROBES), app.probes, rule->probes);
+	shorter = when_longer & hf_if(app.user_timeout_ms) &
+		  hf_if_less(app.user_timeout_ms, rule->user_timeout_ms);
+	want->user_timeout_ms = hf_select(own | ~hf_if(rule->user_timeout_ms) | shorter |
+						  hf_if(chosen & HF_CHOSE_USER_TIMEOUT),
+					  app.user_timeout_ms, rule->user_timeout_ms);
+	record->state = (__u8)hf_select(own, HF_STATE_OWN, HF_STATE_HELD);
 }
 
 /* What is about to happen to a socket: decided, not done. */
@@ -157,6 +150,7 @@ HF_INLINE void hf_plan_hold(struct tcp_sock *tp, struct hf_record *record,
 {
 	hf_plan_begin(tp, record, first, plan);
 	hf_decide(record, rule, &plan->sysctls, &plan->want);
+	hf_unset(&plan->want, &plan->now, &plan->sysctls);
 }
 
 /* Plan to give it back what the application would have had without us. */
@@ -164,6 +158,7 @@ HF_INLINE void hf_plan_restore(struct tcp_sock *tp, struct hf_record *record, st
 {
 	hf_plan_begin(tp, record, false, plan);
 	plan->want = record->app;
+	hf_unset(&plan->want, &plan->now, &plan->sysctls);
 }
 
 HF_INLINE bool hf_plan_changes(const struct hf_plan *plan)
@@ -177,13 +172,14 @@ HF_INLINE bool hf_plan_changes(const struct hf_plan *plan)
  */
 HF_INLINE int hf_plan_carry_out(void *ctx, struct tcp_sock *tp, const struct hf_plan *plan)
 {
-	struct hf_keepalive half;
+	struct hf_keepalive half, back = plan->now;
 	int err;
 
-	err = hf_put(ctx, &plan->now, &plan->want, &plan->sysctls);
+	err = hf_put(ctx, &plan->now, &plan->want);
 	if (err) {
 		hf_socket_keepalive(tp, &half);
-		hf_put(ctx, &half, &plan->now, &plan->sysctls);
+		hf_unset(&back, &half, &plan->sysctls);
+		hf_put(ctx, &half, &back);
 	}
 	return err;
 }
