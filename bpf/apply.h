@@ -79,7 +79,8 @@ HF_INLINE void hf_learn_first(struct hf_record *record, const struct hf_keepaliv
 HF_INLINE void hf_learn_again(struct hf_record *record, const struct hf_keepalive *now)
 {
 	const struct hf_keepalive *set = &record->set;
-	__u32 on = hf_if(now->on ^ set->on), time = hf_if(now->time_s ^ set->time_s);
+	__u32 ours = hf_if(record->probing) & ~hf_if(now->time_s ^ HF_PROBE_TIME_S);
+	__u32 on = hf_if(now->on ^ set->on), time = hf_if(now->time_s ^ set->time_s) & ~ours;
 	__u32 interval = hf_if(now->interval_s ^ set->interval_s);
 	__u32 probes = hf_if(now->probes ^ set->probes);
 	__u32 user_timeout = hf_if(now->user_timeout_ms ^ set->user_timeout_ms);
@@ -189,6 +190,7 @@ HF_INLINE void hf_plan_record(struct tcp_sock *tp, struct hf_record *record,
 			      const struct hf_rule *rule, const struct hf_plan *plan)
 {
 	hf_socket_keepalive(tp, &record->set);
+	record->probing = 0;
 	record->rule = rule->index;
 	record->rule_key = rule->key;
 	record->generation = rule->generation;

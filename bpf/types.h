@@ -157,13 +157,16 @@ struct hf_record {
 	__u32 rule_user_timeout_ms;
 	__u16 rule_time_s;
 	__u8 rule_override;
-	__u8 chosen; /* HF_CHOSE_*: what the application set itself */
-	__u8 state;  /* enum hf_state */
-	__u8 way;    /* enum hf_way */
-	__u8 ended;  /* its end has been reported */
-	__u8 pad;
+	__u8 chosen;  /* HF_CHOSE_*: what the application set itself */
+	__u8 state;   /* enum hf_state */
+	__u8 way;     /* enum hf_way */
+	__u8 ended;   /* its end has been reported */
+	__u8 probing; /* time is HF_PROBE_TIME_S for a moment: ours, not the application's */
 };
 _Static_assert(sizeof(struct hf_record) == 112, "struct hf_record is part of the pinned layout");
+
+/* The keepalive time of a socket that is being probed: the shortest there is. */
+#define HF_PROBE_TIME_S 1
 
 /* How a held connection came to its end. */
 enum hf_end {

@@ -16,6 +16,8 @@ static const struct verb {
 	{"status", status_main, "[FILTER...]", "every socket that a rule matches"},
 	{"check", check_main, "[FILE]", "read the configuration as the daemon would"},
 	{"explain", explain_main, "ADDRESS[:PORT]", "which rule a connection to there gets"},
+	{"probe", probe_main, "[FILTER...]", "probe every held socket now, say which answered"},
+	{"reload", reload_main, "", "have the daemon reload, say how it went"},
 	{"release", release_main, "", "give everything back where the daemon is gone"},
 };
 

@@ -247,34 +247,48 @@ static int reload(struct daemon *daemon, struct error *e)
 	return 0;
 }
 
+/* How the reload went, where `holdfast reload` looks for it. */
+static void publish_outcome(const struct daemon *daemon, uint64_t started_us, int err, char *lines)
+{
+	struct plane_text text = {.number = started_us, .status = err, .text = lines};
+	struct error e = {0};
+
+	if (plane_put_text(&daemon->plane, PIN_RELOAD, &text, &e))
+		log_warning(&daemon->log, "holdfast reload won't learn how it went: %s", e.text);
+}
+
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 {
 	struct daemon *daemon = arg;
+	uint64_t started_us = monotonic_us();
+	_cleanup_free_ char *lines = NULL;
 	struct error e = {0};
+	size_t size;
+	int err;
 
 	(void)source;
 	(void)info;
-	sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, monotonic_us());
-	if (reload(daemon, &e))
+	sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, started_us);
+	daemon->log.copy = open_memstream(&lines, &size);
+	err = reload(daemon, &e);
+	if (err)
 		log_error(&daemon->log, "not reloaded, the old rules stay in force: %s", e.text);
 	else
 		log_info(&daemon->log, "reloaded: %zu rule%s in force", daemon->config.n_rules,
 			 daemon->config.n_rules == 1 ? "" : "s");
+	if (daemon->log.copy)
+		fclose(daemon->log.copy);
+	daemon->log.copy = NULL;
+	if (lines)
+		publish_outcome(daemon, started_us, err, lines);
 	sd_notify(false, "READY=1");
 	return 0;
 }
 
 static int add_sources(struct daemon *daemon)
 {
-	sigset_t mask;
 	int err;
 
-	sigemptyset(&mask);
-	sigaddset(&mask, SIGHUP);
-	sigaddset(&mask, SIGTERM);
-	sigaddset(&mask, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
-		return -errno;
 	err = sd_event_new(&daemon->event);
 	if (err >= 0)
 		err = sd_event_add_signal(daemon->event, NULL, SIGHUP, on_reload, daemon);
@@ -405,6 +419,18 @@ static int print_libbpf(enum libbpf_print_level level, const char *format, va_li
 	return level == LIBBPF_DEBUG ? 0 : vfprintf(stderr, format, args);
 }
 
+/* From the first moment on: a signal that comes while we start waits for the loop. */
+static void block_signals(void)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGHUP);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGINT);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	struct daemon daemon = {.plane = PLANE_INIT};
@@ -413,6 +439,7 @@ int main(int argc, char **argv)
 	status = parse_options(argc, argv, &daemon.options);
 	if (status >= 0)
 		return status;
+	block_signals();
 	setvbuf(stderr, NULL, _IOLBF, 0);
 	log_init(&daemon.log, daemon.options.verbose);
 	libbpf_set_print(daemon.options.verbose ? print_libbpf : NULL);

@@ -104,7 +104,7 @@ static int for_each_map(const struct plane *plane, const struct holdfast *skelet
 {
 	struct bpf_map *const maps[] = {
 		skeleton->maps.hf_rules,    skeleton->maps.hf_sockets, skeleton->maps.hf_info,
-		skeleton->maps.hf_counters, skeleton->maps.hf_ends,
+		skeleton->maps.hf_counters, skeleton->maps.hf_ends,    skeleton->maps.hf_targets,
 	};
 	size_t i;
 	int err = 0;
@@ -171,6 +171,8 @@ static int pin_iterators(const struct plane *plane, const struct holdfast *skele
 	int err;
 
 	err = pin_iterator(plane, skeleton->progs.hf_sweep, NULL, e);
+	if (!err)
+		err = pin_iterator(plane, skeleton->progs.hf_probe, NULL, e);
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_held, skeleton->maps.hf_sockets, e);
 	if (!err)
@@ -303,7 +305,7 @@ static bool can_take_over(const struct plane *plane)
 {
 	return pins_has(&plane->pins, PIN_RULES) && pins_has(&plane->pins, PIN_SOCKETS) &&
 	       pins_has(&plane->pins, PIN_INFO) && pins_has(&plane->pins, PIN_COUNTERS) &&
-	       pins_has(&plane->pins, PIN_ENDS);
+	       pins_has(&plane->pins, PIN_ENDS) && pins_has(&plane->pins, PIN_TARGETS);
 }
 
 int loader_start(struct plane *plane, const struct loader_options *options,

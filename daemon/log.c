@@ -15,6 +15,7 @@ void log_init(struct log *log, bool verbose)
 	uintmax_t device, inode;
 	struct stat st;
 
+	log->copy = NULL;
 	log->most = verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
 	log->prefix = stream && sscanf(stream, "%" SCNuMAX ":%" SCNuMAX, &device, &inode) == 2 &&
 		      fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
@@ -25,11 +26,13 @@ void log_line(const struct log *log, enum log_level level, const char *format, .
 	char line[2048];
 	va_list args;
 
-	if (level > log->most)
-		return;
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
+	if (log->copy && level <= LOG_LEVEL_INFO)
+		fprintf(log->copy, "%s\n", line);
+	if (level > log->most)
+		return;
 	if (log->prefix)
 		fprintf(stderr, "<%d>%s\n", level, line);
 	else

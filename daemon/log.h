@@ -4,6 +4,7 @@
 #define HOLDFAST_LOG_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 enum log_level {
 	LOG_LEVEL_ERROR = 3, /* syslog's numbers, which the journal takes as <N> */
@@ -16,6 +17,7 @@ enum log_level {
 struct log {
 	bool prefix;	     /* standard error is the journal: sd-daemon(3) */
 	enum log_level most; /* what is more verbose than this isn't written */
+	FILE *copy;	     /* NULL, or where lines up to LOG_LEVEL_INFO go as well */
 };
 
 /* Finds out whether standard error is the journal ($JOURNAL_STREAM). */

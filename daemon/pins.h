@@ -5,8 +5,9 @@
  *
  *   PIN-DIR/                  locked (flock) by the daemon for as long as it runs
  *   PIN-DIR/layout-N/         N: HF_LAYOUT of types.h
- *       hf_rules hf_sockets hf_info hf_config hf_counters hf_ends   maps
- *       hf_sweep hf_held hf_matched hf_owners hf_tasks   iterators
+ *       hf_rules hf_sockets hf_info hf_counters hf_ends hf_targets  maps
+ *       hf_config hf_reload   maps with a text: the rules, how the last reload went
+ *       hf_sweep hf_probe hf_held hf_matched hf_owners hf_tasks     iterators
  *       hf_guard_program      to attach when the rules come to need it
  *       hf_ended hf_guard     links
  *       hf_sockops            the link; while it is here, we are attached
@@ -27,6 +28,9 @@
 #define PIN_INFO	  "hf_info"
 #define PIN_CONFIG	  "hf_config"
 #define PIN_CONFIG_STAGED "hf_config_new"
+#define PIN_RELOAD	  "hf_reload"
+#define PIN_TARGETS	  "hf_targets"
+#define PIN_PROBE	  "hf_probe"
 #define PIN_COUNTERS	  "hf_counters"
 #define PIN_ENDS	  "hf_ends"
 #define PIN_SWEEP	  "hf_sweep"

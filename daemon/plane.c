@@ -110,30 +110,26 @@ static int make_trie(const struct config *config, uint32_t generation, struct er
 
 /* The first chunk begins with this; the text follows. */
 struct text_header {
-	uint32_t generation;
+	uint64_t number;
 	uint32_t length;
+	int32_t status;
 };
 
-/* A map that holds the configuration's text. A descriptor, or negative errno. */
-static int make_text(const struct config *config, uint32_t generation, struct error *e)
+/* A map that holds a text. A descriptor, or negative errno. */
+static int make_text(const char *name, const struct plane_text *text, struct error *e)
 {
-	_cleanup_free_ char *text = config_to_text(config);
+	struct text_header header = {.number = text->number, .status = text->status};
 	_cleanup_close_ int map = -1;
 	char chunk[HF_TEXT_CHUNK];
-	struct text_header header;
 	size_t total, at;
 	uint32_t i;
 
-	if (!text)
-		return error_set(e, ENOMEM, "out of memory");
-	header.generation = generation;
-	header.length = (uint32_t)strlen(text);
+	header.length = (uint32_t)strlen(text->text);
 	total = sizeof(header) + header.length;
-	map = bpf_map_create(BPF_MAP_TYPE_ARRAY, PIN_CONFIG, sizeof(uint32_t), sizeof(chunk),
+	map = bpf_map_create(BPF_MAP_TYPE_ARRAY, name, sizeof(uint32_t), sizeof(chunk),
 			     (uint32_t)((total + sizeof(chunk) - 1) / sizeof(chunk)), NULL);
 	if (map < 0)
-		return error_set(e, errno, "can't make a map for the configuration: %s",
-				 strerror(errno));
+		return error_set(e, errno, "can't make the map %s: %s", name, strerror(errno));
 	for (i = 0, at = 0; at < total; i++) {
 		size_t start = i == 0 ? sizeof(header) : 0;
 		size_t room = sizeof(chunk) - start;
@@ -142,14 +138,54 @@ static int make_text(const struct config *config, uint32_t generation, struct er
 		memset(chunk, 0, sizeof(chunk));
 		if (i == 0)
 			memcpy(chunk, &header, sizeof(header));
-		memcpy(chunk + start, text + at + start - sizeof(header),
+		memcpy(chunk + start, text->text + at + start - sizeof(header),
 		       left < room ? left : room);
 		if (bpf_map_update_elem(map, &i, chunk, BPF_ANY) < 0)
-			return error_set(e, errno, "filling the map of the configuration: %s",
-					 strerror(errno));
+			return error_set(e, errno, "filling the map %s: %s", name, strerror(errno));
 		at += sizeof(chunk);
 	}
 	return take_fd(&map);
+}
+
+int plane_put_text(const struct plane *plane, const char *name, const struct plane_text *text,
+		   struct error *e)
+{
+	_cleanup_close_ int map = make_text(name, text, e);
+
+	return map < 0 ? map : pins_put(&plane->pins, name, map, e);
+}
+
+int plane_get_text(const struct plane *plane, const char *name, struct plane_text *text,
+		   struct error *e)
+{
+	_cleanup_close_ int map = pins_get(&plane->pins, name, e);
+	_cleanup_free_ char *bytes = NULL;
+	char chunk[HF_TEXT_CHUNK];
+	struct text_header header;
+	size_t at, total = 0;
+	uint32_t i = 0;
+
+	if (map < 0)
+		return map;
+	for (at = 0; i == 0 || at < total; i++) {
+		if (bpf_map_lookup_elem(map, &i, chunk) < 0)
+			return error_set(e, errno, "reading %s: %s", name, strerror(errno));
+		if (i == 0) {
+			memcpy(&header, chunk, sizeof(header));
+			total = sizeof(header) + header.length;
+			bytes = malloc((total / sizeof(chunk) + 1) * sizeof(chunk));
+			if (!bytes)
+				return error_set(e, ENOMEM, "out of memory");
+		}
+		memcpy(bytes + at, chunk, sizeof(chunk));
+		at += sizeof(chunk);
+	}
+	memmove(bytes, bytes + sizeof(header), header.length);
+	bytes[header.length] = '\0';
+	text->number = header.number;
+	text->status = header.status;
+	text->text = take_ptr(bytes);
+	return 0;
 }
 
 /* The trie in force, or -1 where there is none. */
@@ -194,6 +230,7 @@ int plane_put_rules(struct plane *plane, const struct config *config, uint32_t g
 		    struct error *e)
 {
 	_cleanup_close_ int trie = make_trie(config, generation, e);
+	struct plane_text words = {.number = generation};
 	_cleanup_close_ int text = -1, old = -1;
 	const uint32_t zero = 0;
 	struct hf_info info;
@@ -201,7 +238,10 @@ int plane_put_rules(struct plane *plane, const struct config *config, uint32_t g
 
 	if (trie < 0)
 		return trie;
-	text = make_text(config, generation, e);
+	words.text = config_to_text(config);
+	text = words.text ? make_text(PIN_CONFIG, &words, e)
+			  : error_set(e, ENOMEM, "out of memory");
+	free(words.text);
 	if (text < 0)
 		return text;
 	err = make_counters(plane, config, e);
@@ -242,37 +282,20 @@ int plane_drop_rules(struct plane *plane, struct error *e)
 int plane_get_config(const struct plane *plane, bool staged, struct config *config,
 		     uint32_t *generation, struct error *e)
 {
-	_cleanup_close_ int map =
-		pins_get(&plane->pins, staged ? PIN_CONFIG_STAGED : PIN_CONFIG, e);
 	struct conf_messages messages = {0};
-	_cleanup_free_ char *text = NULL;
-	char chunk[HF_TEXT_CHUNK];
-	struct text_header header;
-	size_t at, total = 0;
-	uint32_t i = 0;
+	struct plane_text text;
 	int err;
 
-	if (map < 0)
-		return map;
-	for (at = 0; i == 0 || at < total; i++) {
-		if (bpf_map_lookup_elem(map, &i, chunk) < 0)
-			return error_set(e, errno, "reading %s: %s", PIN_CONFIG, strerror(errno));
-		if (i == 0) {
-			memcpy(&header, chunk, sizeof(header));
-			total = sizeof(header) + header.length;
-			text = malloc((total / sizeof(chunk) + 1) * sizeof(chunk));
-			if (!text)
-				return error_set(e, ENOMEM, "out of memory");
-		}
-		memcpy(text + at, chunk, sizeof(chunk));
-		at += sizeof(chunk);
-	}
-	*generation = header.generation;
-	err = conf_parse_text(PIN_CONFIG, text + sizeof(header), header.length, config, &messages);
+	err = plane_get_text(plane, staged ? PIN_CONFIG_STAGED : PIN_CONFIG, &text, e);
+	if (err)
+		return err;
+	*generation = (uint32_t)text.number;
+	err = conf_parse_text(PIN_CONFIG, text.text, strlen(text.text), config, &messages);
 	if (err)
 		error_set(e, -err, "the pinned configuration can't be read: %s",
 			  messages.n ? messages.list[0].text : strerror(-err));
 	conf_messages_free(&messages);
+	free(text.text);
 	return err;
 }
 

@@ -38,6 +38,20 @@ bool plane_attached(const struct plane *plane);
 int plane_get_info(const struct plane *plane, struct hf_info *info, struct error *e);
 int plane_set_info(const struct plane *plane, const struct hf_info *info, struct error *e);
 
+/* A text that is kept in a pinned map of its own, with a number to tell versions apart. */
+struct plane_text {
+	uint64_t number;
+	int status; /* whatever the writer wants to say with it */
+	char *text; /* without NULs; the caller's to free after plane_get_text() */
+};
+
+int plane_put_text(const struct plane *plane, const char *name, const struct plane_text *text,
+		   struct error *e);
+
+/* -ENOENT: there is none. */
+int plane_get_text(const struct plane *plane, const char *name, struct plane_text *text,
+		   struct error *e);
+
 /*
  * Puts these rules in force in one step: a connection sees the old rules or the
  * new, never a mix or none. Keeps the configuration's text beside them for

@@ -6,10 +6,46 @@
 #include "filter.h"
 #include "snapshot.h"
 
+#include <json-c/json_types.h>
 #include <stdio.h>
 
 /* Prints the JSON of the contract to standard output. -ENOMEM. */
 int status_json(const struct snapshot *snapshot, const struct filter *filter);
+
+enum status_column {
+	COLUMN_VERDICT,
+	COLUMN_RULE,
+	COLUMN_SIDE,
+	COLUMN_FAMILY,
+	COLUMN_LOCAL,
+	COLUMN_PEER,
+	COLUMN_LOCAL_PORT,
+	COLUMN_PEER_PORT,
+	COLUMN_KEEPALIVE,
+	COLUMN_TIME,
+	COLUMN_INTERVAL,
+	COLUMN_PROBES,
+	COLUMN_USER_TIMEOUT,
+	COLUMN_IDLE,
+	COLUMN_NEXT_PROBE,
+	COLUMN_UNANSWERED,
+	COLUMN_WINDOW,
+	COLUMN_MARGIN,
+	COLUMN_NETNS,
+	COLUMN_CGROUP,
+	COLUMN_INODE,
+	COLUMN_COOKIE,
+	COLUMN_PROCESSES,
+	N_COLUMNS,
+};
+
+/* One cell of the table. size: STATUS_CELL_MAX holds them all. */
+#define STATUS_CELL_MAX 4096
+void status_cell(char *text, size_t size, const struct snapshot_socket *socket,
+		 enum status_column column);
+
+/* An object of the `sockets` array; the caller puts it away. NULL: out of memory. */
+struct json_object *status_socket_to_json(const struct snapshot_socket *socket);
 
 struct status_columns {
 	int *ids; /* owned */

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "status.h"
 
+#include "address.h"
 #include "rules_json.h"
 #include "util.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <json-c/json.h>
 #include <sys/utsname.h>
@@ -34,9 +34,9 @@ static struct json_object *integer(uint64_t value)
 static void put_address(struct json_object *object, const char *key, uint8_t family,
 			const uint8_t address[16], int *err)
 {
-	char text[INET6_ADDRSTRLEN];
+	char text[ADDRESS_TEXT_MAX];
 
-	inet_ntop(family == 4 ? AF_INET : AF_INET6, address, text, sizeof(text));
+	address_format(text, sizeof(text), family, address);
 	put(object, key, json_object_new_string(text), err);
 }
 
@@ -146,6 +146,19 @@ static struct json_object *socket_to_json(const struct snapshot_socket *socket, 
 	for (i = 0; i < socket->n_owners; i++)
 		append(processes, owner_to_json(&socket->owners[i], err), err);
 	put(object, "processes", processes, err);
+	return object;
+}
+
+struct json_object *status_socket_to_json(const struct snapshot_socket *socket)
+{
+	struct json_object *object;
+	int err = 0;
+
+	object = socket_to_json(socket, &err);
+	if (err) {
+		json_object_put(object);
+		return NULL;
+	}
 	return object;
 }
 

@@ -1,42 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "status.h"
 
+#include "address.h"
 #include "conf_value.h"
 #include "util.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <libsmartcols/libsmartcols.h>
 #include <string.h>
-
-enum column {
-	COLUMN_VERDICT,
-	COLUMN_RULE,
-	COLUMN_SIDE,
-	COLUMN_FAMILY,
-	COLUMN_LOCAL,
-	COLUMN_PEER,
-	COLUMN_LOCAL_PORT,
-	COLUMN_PEER_PORT,
-	COLUMN_KEEPALIVE,
-	COLUMN_TIME,
-	COLUMN_INTERVAL,
-	COLUMN_PROBES,
-	COLUMN_USER_TIMEOUT,
-	COLUMN_IDLE,
-	COLUMN_NEXT_PROBE,
-	COLUMN_UNANSWERED,
-	COLUMN_WINDOW,
-	COLUMN_MARGIN,
-	COLUMN_NETNS,
-	COLUMN_CGROUP,
-	COLUMN_INODE,
-	COLUMN_COOKIE,
-	COLUMN_PROCESSES,
-	N_COLUMNS,
-};
 
 /* Named as the keys of the JSON. */
 static const struct {
@@ -152,15 +125,6 @@ static void seconds(char *text, size_t size, int64_t ms)
 		snprintf(text, size, "%" PRId64, tenths / 10);
 }
 
-static void endpoint(char *text, size_t size, uint8_t family, const uint8_t address[16],
-		     uint16_t port)
-{
-	char bare[INET6_ADDRSTRLEN];
-
-	inet_ntop(family == 4 ? AF_INET : AF_INET6, address, bare, sizeof(bare));
-	snprintf(text, size, family == 4 ? "%s:%u" : "[%s]:%u", bare, port);
-}
-
 static void processes(char *text, size_t size, const struct snapshot_socket *socket)
 {
 	size_t i, used = 0;
@@ -172,12 +136,13 @@ static void processes(char *text, size_t size, const struct snapshot_socket *soc
 					 socket->owners[i].fd);
 }
 
-static void cell(char *text, size_t size, const struct snapshot_socket *socket, int column)
+void status_cell(char *text, size_t size, const struct snapshot_socket *socket,
+		 enum status_column column)
 {
 	const struct diag_socket *diag = &socket->diag;
 	int64_t next;
 
-	switch ((enum column)column) {
+	switch (column) {
 	case COLUMN_VERDICT:
 		snprintf(text, size, "%s", verdict_name(socket->verdict));
 		break;
@@ -191,10 +156,10 @@ static void cell(char *text, size_t size, const struct snapshot_socket *socket, 
 		snprintf(text, size, "%s", diag->family == 4 ? "inet" : "inet6");
 		break;
 	case COLUMN_LOCAL:
-		endpoint(text, size, diag->family, diag->local, diag->local_port);
+		endpoint_format(text, size, diag->family, diag->local, diag->local_port);
 		break;
 	case COLUMN_PEER:
-		endpoint(text, size, diag->family, diag->peer, diag->peer_port);
+		endpoint_format(text, size, diag->family, diag->peer, diag->peer_port);
 		break;
 	case COLUMN_LOCAL_PORT:
 		snprintf(text, size, "%u", diag->local_port);
@@ -261,13 +226,13 @@ static int add_line(struct libscols_table *table, const struct snapshot_socket *
 		    const struct status_columns *columns)
 {
 	struct libscols_line *line = scols_table_new_line(table, NULL);
-	char text[HF_CGROUP_PATH_MAX * 8];
+	char text[STATUS_CELL_MAX];
 	size_t i;
 
 	if (!line)
 		return -ENOMEM;
 	for (i = 0; i < columns->n; i++) {
-		cell(text, sizeof(text), socket, columns->ids[i]);
+		status_cell(text, sizeof(text), socket, (enum status_column)columns->ids[i]);
 		if (scols_line_set_data(line, i, text) < 0)
 			return -ENOMEM;
 	}
