@@ -71,6 +71,7 @@ FORMATTED       := $(wildcard bpf/*.[ch] daemon/*.[ch] tests/unit/*.[ch])
 .PHONY: all run test unit-programs test-unit test-system demo install format check-format deps deps-test clean help
 
 all: $(BUILD)/holdfastd $(BUILD)/holdfast
+	@:
 
 help:
 	@sed -n '3,10s/^# \{0,3\}//p' Makefile
@@ -145,7 +146,9 @@ demo: deps-test
 	@HF_BUILD=$(abspath $(BUILD)) $(PYTHON) tests/demo/demo.py
 
 test: deps-test
-	@$(MAKE) --no-print-directory test-unit test-system
+	@rm -rf $(BUILD)/tests/*.xml
+	@$(MAKE) --no-print-directory -k test-unit test-system; status=$$?; \
+		tests/summary $(BUILD)/tests/*.xml && exit $$status
 
 unit-programs: $(UNIT_TESTS)
 

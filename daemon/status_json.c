@@ -102,7 +102,7 @@ static struct json_object *socket_to_json(const struct snapshot_socket *socket, 
 	const struct diag_socket *diag = &socket->diag;
 	const struct hf_keepalive *now = &socket->now;
 	int64_t next = snapshot_next_probe_ms(socket);
-	int64_t margin = (int64_t)socket->rule->window_ms - (int64_t)socket->rule->time_s * 1000;
+	int64_t margin = (int64_t)socket->rule->window_ms - (int64_t)now->time_s * 1000;
 	size_t i;
 
 	if (!object || !processes) {
@@ -134,7 +134,7 @@ static struct json_object *socket_to_json(const struct snapshot_socket *socket, 
 	put(object, "window", json_seconds(socket->rule->window_ms), err);
 	if (margin >= 0)
 		put(object, "margin", json_seconds((uint64_t)margin), err);
-	else /* only a rule that doesn't enforce may have that */
+	else
 		put(object, "margin", json_object_new_double((double)margin / 1000), err);
 	put(object, "netns", integer(socket->netns), err);
 	if (socket->cgroup)

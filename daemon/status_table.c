@@ -34,7 +34,7 @@ static const struct {
 	[COLUMN_NEXT_PROBE] = {"NEXT-PROBE", SCOLS_FL_RIGHT, "until the next probe, seconds"},
 	[COLUMN_UNANSWERED] = {"UNANSWERED", SCOLS_FL_RIGHT, "probes out and not answered"},
 	[COLUMN_WINDOW] = {"WINDOW", SCOLS_FL_RIGHT, "the path forgets after, seconds"},
-	[COLUMN_MARGIN] = {"MARGIN", SCOLS_FL_RIGHT, "window minus the rule's time, seconds"},
+	[COLUMN_MARGIN] = {"MARGIN", SCOLS_FL_RIGHT, "window minus time, seconds"},
 	[COLUMN_NETNS] = {"NETNS", SCOLS_FL_RIGHT, "inode of the network namespace"},
 	[COLUMN_CGROUP] = {"CGROUP", 0, "control group"},
 	[COLUMN_INODE] = {"INODE", SCOLS_FL_RIGHT, "inode of the socket"},
@@ -200,7 +200,7 @@ void status_cell(char *text, size_t size, const struct snapshot_socket *socket,
 		break;
 	case COLUMN_MARGIN:
 		seconds(text, size,
-			(int64_t)socket->rule->window_ms - (int64_t)socket->rule->time_s * 1000);
+			(int64_t)socket->rule->window_ms - (int64_t)socket->now.time_s * 1000);
 		break;
 	case COLUMN_NETNS:
 		snprintf(text, size, "%" PRIu64, socket->netns);

@@ -1,0 +1,209 @@
+"""The inside of sockets.Agent: opens, changes and inspects TCP sockets on order."""
+
+import array
+import ctypes
+import os
+import signal
+import socket
+import struct
+import threading
+from typing import Any
+
+from . import netns, options
+from .orders import rename, serve
+
+SO_COOKIE = 57
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+_sockets: dict[int, socket.socket] = {}
+
+
+def _keep(sock: socket.socket) -> int:
+    _sockets[sock.fileno()] = sock
+    return sock.fileno()
+
+
+def _new(address: str, family: str | None) -> socket.socket:
+    six = family == "inet6" or ":" in address
+    return socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM)
+
+
+def listen(address: str, port: int = 0) -> dict[str, int]:
+    """A listener; `::` takes IPv4 too."""
+    sock = _new(address, None)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((address, port))
+    sock.listen(1024)
+    return {"id": _keep(sock), "port": sock.getsockname()[1]}
+
+
+def connect(address: str, port: int, family: str | None, source: str | None,
+            values: dict[str, int]) -> int:
+    """A connection; `values` are set before connect()."""
+    sock = _new(address, family)
+    options.write(sock, values)
+    if source:
+        sock.bind((source, 0))
+    sock.settimeout(5)
+    sock.connect((address, port))
+    sock.settimeout(None)
+    return _keep(sock)
+
+
+def accept(sock: int) -> int:
+    """The next connection of a listener."""
+    _sockets[sock].settimeout(5)
+    new, _ = _sockets[sock].accept()
+    new.settimeout(None)
+    return _keep(new)
+
+
+def info(sock: int) -> dict[str, Any]:
+    """Who the socket is."""
+    s = _sockets[sock]
+    return {
+        "fd": s.fileno(),
+        "inode": os.fstat(s.fileno()).st_ino,
+        "cookie": struct.unpack("=Q", s.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8))[0],
+        "local": s.getsockname()[:2],
+        "peer": s.getpeername()[:2],
+    }
+
+
+def serve_all(sock: int) -> None:
+    """From now on, accepts every connection of a listener in the background, and closes it."""
+    def run() -> None:
+        while True:
+            _sockets[sock].accept()[0].close()
+
+    threading.Thread(target=run, daemon=True).start()
+
+
+def settings(sock: int) -> options.Settings:
+    """The keepalive options in force."""
+    return options.read(_sockets[sock])
+
+
+def change(sock: int, values: dict[str, int]) -> None:
+    """setsockopt on an open connection."""
+    options.write(_sockets[sock], values)
+
+
+def send(sock: int, text: str) -> None:
+    """Sends a little text."""
+    _sockets[sock].sendall(text.encode())
+
+
+def receive(sock: int) -> str:
+    """What has come, or comes within 5 s; nothing at the end of the stream."""
+    _sockets[sock].settimeout(5)
+    text = _sockets[sock].recv(65536).decode()
+    _sockets[sock].settimeout(None)
+    return text
+
+
+def error(sock: int) -> int:
+    """The pending error (SO_ERROR) of a socket."""
+    return _sockets[sock].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+def close(sock: int) -> None:
+    """Closes a socket."""
+    _sockets.pop(sock).close()
+
+
+def fork() -> int:
+    """A child process that holds all the sockets too, and does nothing else."""
+    pid = os.fork()
+    if pid == 0:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        while True:
+            signal.pause()
+    return pid
+
+
+_parked: dict[str, Any] = {}
+
+
+def leave() -> None:
+    """Moves into a namespace of its own; now only open sockets hold the old one."""
+    netns.unshare_net()
+
+
+def park(socks: list[int]) -> None:
+    """Leaves the namespace and hides it and the sockets where no process has them open.
+
+    They lie in the queue of a unix socket until unpark() takes them out again.
+    """
+    inside = netns.own_namespace()
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    fds = array.array("i", [inside, *socks])
+    ends[0].sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+    os.close(inside)
+    for sock in socks:
+        _sockets.pop(sock).close()
+    netns.unshare_net()
+    _parked.update(ends=ends, count=len(fds))
+
+
+def unpark() -> list[int]:
+    """Takes everything back and enters the namespace again."""
+    ends, count = _parked["ends"], _parked["count"]
+    _, fds, _, _ = socket.recv_fds(ends[1], 1, count)
+    netns.setns_net(fds[0])
+    os.close(fds[0])
+    return [_keep(socket.socket(fileno=fd)) for fd in fds[1:]]
+
+
+class Churn:
+    """Connects again and again, and notes which settings each connection got."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self.target = (address, port)
+        self.seen: dict[options.Settings, int] = {}
+        self.fault: OSError | None = None
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self) -> None:
+        """Until told to stop, or until it fails."""
+        try:
+            while not self.stop.wait(0.001):
+                self.once()
+        except OSError as fault:
+            self.fault = fault
+
+    def once(self) -> None:
+        """One connection, reset at its end so that no port stays taken."""
+        with socket.create_connection(self.target, timeout=5) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            first = options.read(sock)
+            # Two readings that agree: a change between two getsockopt calls is no mixture.
+            while (second := options.read(sock)) != first:
+                first = second
+            self.seen[first] = self.seen.get(first, 0) + 1
+
+
+_churns: list[Churn] = []
+
+
+def churn_start(address: str, port: int) -> None:
+    """Starts connecting to an address in the background."""
+    _churns.append(Churn(address, port))
+
+
+def churn_stop() -> list[tuple[options.Settings, int]]:
+    """Stops it; each kind of settings seen, with how often."""
+    churn = _churns.pop()
+    churn.stop.set()
+    churn.thread.join()
+    if churn.fault:
+        raise churn.fault
+    return list(churn.seen.items())
+
+
+if __name__ == "__main__":
+    serve({order.__name__: order for order in (
+        listen, connect, accept, serve_all, info, settings, change, send, receive, error, close,
+        fork, rename, leave, park, unpark, churn_start, churn_stop)})

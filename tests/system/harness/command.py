@@ -1,0 +1,51 @@
+"""Running the holdfast command."""
+
+import json
+import subprocess
+from typing import Any, NamedTuple
+
+from . import build
+
+
+class Result(NamedTuple):
+    """What a run of it gave."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output, parsed."""
+        return json.loads(self.out)
+
+
+def run(*argv: str) -> Result:
+    """Runs a program under test to its end."""
+    done = subprocess.run(argv, capture_output=True, timeout=60, check=False,
+                          stdin=subprocess.DEVNULL)
+    result = Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+    build.check_sanitizers(result.err)
+    return result
+
+
+class Command:
+    """The holdfast command on a pin dir of our own."""
+
+    def __init__(self, pin_dir: str) -> None:
+        self.pin_dir = pin_dir
+
+    def __call__(self, *arguments: str) -> Result:
+        return run(build.HOLDFAST, "--pin-dir", self.pin_dir, *arguments)
+
+    def status(self, *filters: str) -> Any:
+        """The parsed `status -J`, whatever its exit status is."""
+        result = self("status", "-J", *filters)
+        assert result.out, result.err
+        return result.json
+
+    def socket(self, cookie: int) -> dict[str, Any]:
+        """What `status -J` says of one socket."""
+        found = [s for s in self.status()["sockets"] if s["cookie"] == cookie]
+        assert len(found) == 1, f"cookie {cookie} is there {len(found)} times"
+        return found[0]

@@ -1,0 +1,135 @@
+"""Running holdfastd."""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+
+from . import build
+from .cgroup import Cgroup
+from .netns import Netns
+from .process import spawn
+
+START_TIMEOUT = 60.0 if build.SANITIZED else 20.0
+
+
+class Daemon:
+    """A holdfastd on a control group and a pin dir of our own."""
+
+    def __init__(self, directory: str, cgroup: Cgroup, pin_dir: str,
+                 netns: Netns | None = None) -> None:
+        self.config_file = os.path.join(directory, "holdfast.conf")
+        self.pin_dir = pin_dir
+        self.cgroup = cgroup
+        self._netns = netns
+        self._log_file = os.path.join(directory, "holdfastd.log")
+        self._notify_file = os.path.join(directory, "notify")
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.bind(self._notify_file)
+        self.process: subprocess.Popen | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the running daemon."""
+        assert self.process
+        return self.process.pid
+
+    @property
+    def log(self) -> str:
+        """All that it has written to standard error, over all starts."""
+        if not os.path.exists(self._log_file):
+            return ""
+        with open(self._log_file, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def configure(self, config: str) -> None:
+        """Writes the configuration file."""
+        with open(self.config_file, "w", encoding="utf-8") as file:
+            file.write(config)
+
+    def remove_configuration(self) -> None:
+        """Removes the configuration file."""
+        os.unlink(self.config_file)
+
+    def launch(self, *arguments: str) -> None:
+        """Starts it, without waiting for anything."""
+        assert not self.running
+        environment = {**os.environ, "NOTIFY_SOCKET": self._notify_file}
+        with open(self._log_file, "ab") as log:
+            self.process = spawn(
+                [build.HOLDFASTD, "--cgroup", self.cgroup.directory, "--pin-dir", self.pin_dir,
+                 "--config", self.config_file, *arguments],
+                self._netns, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+
+    def start(self, config: str | None = None, *arguments: str) -> float:
+        """Starts it and waits until it is ready; returns the time of that (time.monotonic())."""
+        if config is not None:
+            self.configure(config)
+        self.launch(*arguments)
+        self._await("READY=1")
+        return time.monotonic()
+
+    def reload(self, config: str | None = None) -> None:
+        """Writes a new configuration, has it read, and waits for the end of that."""
+        if config is not None:
+            self.configure(config)
+        self.send_signal(signal.SIGHUP)
+        self._await("RELOADING=1")
+        self._await("READY=1")
+
+    def _await(self, wanted: str) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            if select.select([self._notify], [], [], 0.05)[0]:
+                if wanted in self._notify.recv(4096).decode().split("\n"):
+                    return
+            elif not self.running:
+                raise AssertionError(f"holdfastd has ended before {wanted}:\n{self.log}")
+            elif time.monotonic() > deadline:
+                raise AssertionError(f"holdfastd does not say {wanted}:\n{self.log}")
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self.process is not None and self.process.poll() is None
+
+    def send_signal(self, number: int) -> None:
+        """Sends it a signal."""
+        assert self.process
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Waits for its end and returns the exit status."""
+        assert self.process
+        status = self.process.wait(START_TIMEOUT)
+        self.process = None
+        while select.select([self._notify], [], [], 0)[0]:
+            self._notify.recv(4096)
+        return status
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Ends it the ordinary way, and insists on exit status 0."""
+        self.send_signal(number)
+        status = self.wait()
+        assert status == 0, f"holdfastd has ended with {status}:\n{self.log}"
+
+    def kill(self) -> None:
+        """Ends it with SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+        self.wait()
+
+    def close(self) -> None:
+        """Ends it if need be; it must not have ended by itself, nor any sanitizer reported."""
+        try:
+            if self.process:
+                status = self.process.poll()
+                assert status is None, f"holdfastd ended by itself with {status}:\n{self.log}"
+                self.stop()
+        finally:
+            if self.process:
+                self.process.kill()
+                self.process.wait()
+            self._notify.close()
+        build.check_sanitizers(self.log)

@@ -1,0 +1,41 @@
+"""What this kernel can do, for tests that have to be skipped where it can't."""
+
+import os
+import re
+
+import pytest
+
+from .netns import Netns
+
+
+def version() -> tuple[int, int]:
+    """Major and minor number of the running kernel."""
+    match = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    assert match
+    return int(match[1]), int(match[2])
+
+
+def _firewall_fault() -> str | None:
+    netns = Netns()
+    try:
+        netns.nft("table inet t {\n chain c {\n type filter hook input priority 0\n"
+                  "ct state established accept\n }\n }\n")
+        netns.sysctl("netfilter/nf_conntrack_tcp_timeout_established", 10)
+    except (OSError, RuntimeError) as error:
+        return str(error)
+    finally:
+        netns.close()
+    return None
+
+
+needs_sweep = pytest.mark.skipif(
+    version() < (5, 15), reason="holding existing sockets needs Linux 5.15")
+needs_ipv6 = pytest.mark.skipif(
+    not os.path.exists("/proc/net/if_inet6"), reason="this kernel has no IPv6")
+
+
+def require_firewall() -> None:
+    """Skips the test where nftables or connection tracking is missing."""
+    fault = _firewall_fault()
+    if fault:
+        pytest.skip(f"no stateful firewall on this kernel: {fault}")

@@ -1,0 +1,116 @@
+"""TCP sockets in another process, namespace and control group."""
+
+from typing import Any
+
+from .cgroup import Cgroup
+from .netns import Netns
+from .options import Settings
+from .remote import Remote
+
+
+class Socket:
+    """A socket of an agent."""
+
+    def __init__(self, agent: "Agent", number: int) -> None:
+        self.agent = agent
+        self.number = number
+
+    def _call(self, do: str, **arguments: Any) -> Any:
+        return self.agent.call(do, sock=self.number, **arguments)
+
+    @property
+    def settings(self) -> Settings:
+        """What getsockopt says in the application."""
+        return Settings(*self._call("settings"))
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Its fd, inode, cookie, local and peer address."""
+        return self._call("info")
+
+    @property
+    def error(self) -> int:
+        """The pending error (an errno), which reading clears."""
+        return self._call("error")
+
+    def change(self, **values: int) -> None:
+        """setsockopt, in the order given: keepalive, time, interval, probes, user_timeout."""
+        self._call("change", values=values)
+
+    def send(self, text: str) -> None:
+        """Sends a little text."""
+        self._call("send", text=text)
+
+    def receive(self) -> str:
+        """What has come."""
+        return self._call("receive")
+
+    def close(self) -> None:
+        """Closes it."""
+        self._call("close")
+
+
+class Listener(Socket):
+    """A listening socket of an agent."""
+
+    def __init__(self, agent: "Agent", number: int, port: int) -> None:
+        super().__init__(agent, number)
+        self.port = port
+
+    def accept(self) -> Socket:
+        """The next connection."""
+        return Socket(self.agent, self._call("accept"))
+
+    def serve_all(self) -> None:
+        """From now on, accepts every connection in the background, and closes it."""
+        self._call("serve_all")
+
+
+class Agent(Remote):
+    """A process that opens sockets on order."""
+
+    def __init__(self, netns: Netns | None = None, cgroup: Cgroup | None = None) -> None:
+        super().__init__("harness.agent", netns, cgroup, site=False)
+
+    @property
+    def command(self) -> str:
+        """The command name of the process."""
+        with open(f"/proc/{self.pid}/comm", encoding="utf-8") as file:
+            return file.read().rstrip("\n")
+
+    def listen(self, address: str = "::", port: int = 0) -> Listener:
+        """A listener, by default on all addresses of both families."""
+        made = self.call("listen", address=address, port=port)
+        return Listener(self, made["id"], made["port"])
+
+    def begin_connect(self, address: str, port: int, family: str | None = None,
+                      source: str | None = None, **values: int) -> None:
+        """Starts to connect; end_connect() waits for the end of it."""
+        self.begin("connect", address=address, port=port, family=family, source=source,
+                   values=values)
+
+    def end_connect(self) -> Socket:
+        """The connection that begin_connect() has asked for."""
+        return Socket(self, self.end())
+
+    def connect(self, address: str, port: int, family: str | None = None,
+                source: str | None = None, **values: int) -> Socket:
+        """A connection; `values` (keepalive, time...) are set before connect()."""
+        self.begin_connect(address, port, family, source, **values)
+        return self.end_connect()
+
+    def churn_start(self, address: str, port: int) -> None:
+        """Starts to open connection after connection in the background."""
+        self.call("churn_start", address=address, port=port)
+
+    def churn_stop(self) -> dict[Settings, int]:
+        """Stops it: which settings were seen, and how often."""
+        return {Settings(*settings): count for settings, count in self.call("churn_stop")}
+
+    def park(self, *socks: Socket) -> None:
+        """Hides namespace and sockets where no process has them open; see agent.park()."""
+        self.call("park", socks=[s.number for s in socks])
+
+    def unpark(self) -> list[Socket]:
+        """Takes them out again, in the same order."""
+        return [Socket(self, number) for number in self.call("unpark")]

@@ -1,0 +1,168 @@
+"""Connections that are open already when holdfastd starts."""
+
+import os
+from typing import Callable
+
+import pytest
+
+from harness import sockdiag
+from harness.cgroup import Cgroup
+from harness.command import Command
+from harness.config import PORT, rule
+from harness.daemon import Daemon
+from harness.kernel import needs_ipv6, needs_sweep
+from harness.netns import Netns
+from harness.options import UNTOUCHED, Settings, held
+from harness.sockets import Agent, Listener
+from harness.wait import wait_for
+
+pytestmark = needs_sweep
+
+RULE = held(120, 30, 4)
+KEYS = {"time": "120s", "interval": "30s", "probes": 4}
+
+ADDRESSES = [
+    "127.0.0.1",
+    pytest.param("::1", marks=needs_ipv6),
+    pytest.param("::ffff:127.0.0.1", marks=needs_ipv6),
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_open_connection_is_held(daemon: Daemon, agent: Agent, listener: Listener,
+                                 address: str) -> None:
+    """When the daemon says that it is ready, the application sees the rule's values."""
+    sock = agent.connect(address, listener.port)
+    assert sock.settings == UNTOUCHED
+    daemon.start(rule("all", **KEYS))
+    assert sock.settings == RULE
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_sides(daemon: Daemon, agent: Agent, address: str) -> None:
+    """An accepted connection is held by a rule for servers, and the other end isn't."""
+    listener = agent.listen("::", PORT)
+    client = agent.connect(address, PORT)
+    server = listener.accept()
+    daemon.start(rule("all", side="server", **KEYS))
+    assert server.settings == RULE
+    assert client.settings == UNTOUCHED
+    assert listener.settings == UNTOUCHED
+
+
+def test_accepted_late(daemon: Daemon, agent: Agent) -> None:
+    """A connection that still waits in the listener's queue is held too."""
+    listener = agent.listen("::", PORT)
+    agent.connect("127.0.0.1", PORT)
+    daemon.start(rule("all", side="server", **KEYS))
+    assert listener.accept().settings == RULE
+
+
+def test_other_sockets_are_untouched(daemon: Daemon, agent: Agent, outsider: Agent, netns: Netns,
+                                     listener: Listener) -> None:
+    """Outside the control group, on other ports, of exempt or unmatched destinations."""
+    netns.add_address("10.20.0.8", "10.20.99.1", "10.30.0.8")
+    outsider.listen("::", PORT + 1)
+    socks = [outsider.connect("10.20.0.8", PORT), agent.connect("10.20.0.8", PORT + 1),
+             agent.connect("10.20.99.1", PORT), agent.connect("10.30.0.8", PORT)]
+    matched = agent.connect("10.20.0.8", PORT)
+    daemon.start(rule("net", "10.20.0.0/16", **KEYS)
+                 + rule("lab", "10.20.99.0/24", enforce="no"))
+    assert matched.settings == RULE
+    assert [s.settings for s in socks] == [UNTOUCHED] * 4
+
+
+def test_connecting_while_it_starts(daemon: Daemon, agent: Agent, netns: Netns,
+                                    listener: Listener) -> None:
+    """A connection whose SYN is still unanswered then is held once it is established."""
+    netns.nft("table inet t {\n chain c {\n type filter hook input priority 0\n"
+              f"tcp dport {PORT} drop\n }}\n }}\n")
+    agent.begin_connect("127.0.0.1", listener.port)
+    wait_for(lambda: [d for d in sockdiag.dump(netns) if d.state == sockdiag.SYN_SENT], "SYN_SENT")
+    daemon.start(rule("all", **KEYS))
+    netns.nft("flush ruleset")
+    assert agent.end_connect().settings == RULE
+
+
+@pytest.mark.parametrize("override, application, outcome", [
+    ("when-longer", {"keepalive": 1, "time": 15}, held(15, 75, 9)),
+    ("when-longer", {"keepalive": 1, "time": 5000}, RULE),
+    ("when-longer", {"time": 15}, RULE),
+    ("always", {"keepalive": 1, "time": 15}, RULE),
+    ("never", {"keepalive": 1, "time": 5000}, held(5000, 30, 4)),
+    ("never", {"keepalive": 1}, RULE),
+])
+def test_override(daemon: Daemon, agent: Agent, listener: Listener, override: str,
+                  application: dict[str, int], outcome: Settings) -> None:
+    """The application's own settings count as they do at connect."""
+    sock = agent.connect("127.0.0.1", listener.port, **application)
+    daemon.start(rule("all", override=override, **KEYS))
+    assert sock.settings == outcome
+
+
+def test_user_timeout(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """TCP_USER_TIMEOUT comes with the rest."""
+    sock = agent.connect("127.0.0.1", listener.port)
+    daemon.start(rule("all", user_timeout="240s", **KEYS))
+    assert sock.settings == RULE._replace(user_timeout=240000)
+
+
+def test_many_connections(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """All of them, not most of them, and whatever else lies about in the kernel's table."""
+    socks = [agent.connect("127.0.0.1", listener.port) for _ in range(120)]
+    for sock in socks[::10]:
+        agent.connect("127.0.0.1", listener.port).close()
+    daemon.start(rule("all", **KEYS))
+    assert [s.settings for s in socks] == [RULE] * len(socks)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_namespace_of_a_process(daemon: Daemon, make_netns: Callable[[], Netns],
+                                make_agent: Callable[..., Agent], cgroup: Cgroup,
+                                holdfast: Command, address: str) -> None:
+    """A namespace without a name, as `unshare -n` and containers have it."""
+    inside = make_netns()
+    agent = make_agent(inside, cgroup)
+    agent.listen("::", PORT)
+    sock = agent.connect(address, PORT)
+    daemon.start(rule("all", **KEYS))
+    assert sock.settings == RULE
+    assert holdfast.socket(sock.info["cookie"])["netns"] == inside.inode
+
+
+def test_named_namespace(daemon: Daemon, named_netns: Netns, make_agent: Callable[..., Agent],
+                         cgroup: Cgroup) -> None:
+    """A namespace that `ip netns add` has made."""
+    agent = make_agent(named_netns, cgroup)
+    agent.listen("::", PORT)
+    sock = agent.connect("127.0.0.1", PORT)
+    daemon.start(rule("all", **KEYS))
+    assert sock.settings == RULE
+
+
+def test_namespace_that_only_sockets_hold(daemon: Daemon, make_netns: Callable[[], Netns],
+                                          make_agent: Callable[..., Agent], cgroup: Cgroup,
+                                          holdfast: Command) -> None:
+    """The process has left the namespace, which lives by the open connection alone."""
+    inside = make_netns()
+    inode = inside.inode
+    agent = make_agent(inside, cgroup)
+    agent.listen("::", PORT)
+    sock = agent.connect("127.0.0.1", PORT)
+    agent.call("leave")
+    inside.close()
+    daemon.start(rule("all", **KEYS))
+    assert sock.settings == RULE
+    assert holdfast.socket(sock.info["cookie"])["netns"] == inode
+
+
+def test_daemon_in_a_namespace_of_its_own(make_daemon: Callable[..., Daemon],
+                                          make_netns: Callable[[], Netns], agent: Agent,
+                                          listener: Listener) -> None:
+    """Where the daemon lives makes no difference, and it is back there afterwards."""
+    sock = agent.connect("127.0.0.1", listener.port)
+    home = make_netns()
+    daemon = make_daemon(netns=home)
+    daemon.start(rule("all", **KEYS))
+    assert sock.settings == RULE
+    assert os.stat(f"/proc/{daemon.pid}/ns/net").st_ino == home.inode

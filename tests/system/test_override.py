@@ -1,0 +1,78 @@
+"""Applications with keepalive settings of their own at connect: the rules' `override`."""
+
+import pytest
+
+from harness.command import Command
+from harness.config import rule
+from harness.daemon import Daemon
+from harness.netns import Netns
+from harness.options import Settings, held
+from harness.sockets import Agent, Listener
+
+RULE = held(120, 30, 4)
+
+
+def start(daemon: Daemon, override: str) -> None:
+    """One rule with the values of RULE."""
+    daemon.start(rule("all", time="120s", interval="30s", probes=4, override=override))
+
+
+@pytest.mark.parametrize("application, outcome", [
+    ({}, RULE),
+    ({"keepalive": 1}, RULE),
+    ({"keepalive": 1, "time": 5000, "interval": 5, "probes": 2}, RULE),
+    ({"keepalive": 1, "time": 121}, RULE),
+    ({"keepalive": 1, "time": 120, "interval": 7, "probes": 2}, RULE),
+    ({"keepalive": 1, "time": 119, "interval": 7, "probes": 2}, held(119, 7, 2)),
+    ({"keepalive": 1, "time": 15}, held(15, 75, 9)),
+    # Its own time is short, but keepalive is off: nothing would ever fire.
+    ({"time": 15, "interval": 7}, RULE),
+])
+def test_when_longer(daemon: Daemon, agent: Agent, listener: Listener,
+                     application: dict[str, int], outcome: Settings) -> None:
+    """Its own settings stand where its keepalive is on and fires sooner."""
+    start(daemon, "when-longer")
+    assert agent.connect("127.0.0.1", listener.port, **application).settings == outcome
+
+
+def test_when_longer_counts_the_namespace(daemon: Daemon, agent: Agent, netns: Netns,
+                                          listener: Listener) -> None:
+    """An application without a time of its own fires when its namespace's sysctl says."""
+    netns.sysctl("ipv4/tcp_keepalive_time", 60)
+    start(daemon, "when-longer")
+    assert agent.connect("127.0.0.1", listener.port, keepalive=1).settings == held(60, 75, 9)
+    assert agent.connect("127.0.0.1", listener.port).settings == RULE
+
+
+@pytest.mark.parametrize("application", [
+    {}, {"keepalive": 1, "time": 15, "interval": 7, "probes": 2}, {"keepalive": 1, "time": 5000},
+])
+def test_always(daemon: Daemon, agent: Agent, listener: Listener,
+                application: dict[str, int]) -> None:
+    """The rule's values, whatever the application asks for."""
+    start(daemon, "always")
+    assert agent.connect("127.0.0.1", listener.port, **application).settings == RULE
+
+
+@pytest.mark.parametrize("application, outcome", [
+    ({}, RULE),
+    ({"keepalive": 1}, RULE),
+    ({"keepalive": 1, "time": 5000}, held(5000, 30, 4)),
+    ({"keepalive": 1, "time": 15, "probes": 2}, held(15, 30, 2)),
+    ({"time": 5000, "interval": 5}, held(5000, 5, 4)),
+])
+def test_never(daemon: Daemon, agent: Agent, listener: Listener,
+               application: dict[str, int], outcome: Settings) -> None:
+    """Only what the application has left unset is filled in."""
+    start(daemon, "never")
+    assert agent.connect("127.0.0.1", listener.port, **application).settings == outcome
+
+
+def test_own_keepalive_gets_the_verdict_own(daemon: Daemon, agent: Agent, listener: Listener,
+                                            holdfast: Command) -> None:
+    """`status` says whose settings a socket has."""
+    start(daemon, "when-longer")
+    own = agent.connect("127.0.0.1", listener.port, keepalive=1, time=15)
+    other = agent.connect("127.0.0.1", listener.port, keepalive=1, time=5000)
+    assert holdfast.socket(own.info["cookie"])["verdict"] == "own"
+    assert holdfast.socket(other.info["cookie"])["verdict"] == "held"
