@@ -124,8 +124,7 @@ install_missing = missing=$$(for p in $(1); do \
 		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
 		echo "installing:" $$missing; \
-		export DEBIAN_FRONTEND=noninteractive; \
-		apt-get update -qq && packaging/apt-install $$missing; \
+		packaging/apt-install $$missing; \
 	fi
 
 deps:
@@ -138,16 +137,16 @@ deps-test: deps
 
 # Set-up first, then make again: which flags the libraries want is known only now.
 run: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$$(nproc) all
 	$(BUILD)/holdfastd
 
 demo: deps-test
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@HF_BUILD=$(abspath $(BUILD)) $(PYTHON) tests/demo/demo.py
 
 test: deps-test
 	@rm -rf $(BUILD)/tests/*.xml
-	@$(MAKE) --no-print-directory -k test-unit test-system; status=$$?; \
+	@$(MAKE) --no-print-directory -j$$(nproc) all unit-programs && $(MAKE) --no-print-directory -k test-unit test-system; status=$$?; \
 		tests/summary $(BUILD)/tests/*.xml && exit $$status
 
 unit-programs: $(UNIT_TESTS)
