@@ -60,7 +60,8 @@ HF_INLINE void report(struct tcp_sock *tp, const struct hf_record *record, enum 
 	ended->idle_ms = idle < received ? idle : received;
 	ended->quiet_ms = since_ms(now, tp->lsndtime);
 	ended->user_timeout_ms = tp->inet_conn.icsk_user_timeout;
-	ended->local_port = skc->skc_num;
+	/* Not skc_num: tcp_set_state() has given the port back by now. */
+	ended->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
 	ended->peer_port = bpf_ntohs(skc->skc_dport);
 	ended->cause = (__u8)cause;
 	ended->probes = tp->inet_conn.icsk_probes_out;

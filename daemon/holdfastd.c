@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The daemon: one event loop around configuration, data plane and reconcile. */
 #include "conf.h"
+#include "ends.h"
 #include "hook.h"
 #include "loader.h"
 #include "log.h"
+#include "path.h"
 #include "pins.h"
+#include "probe.h"
 #include "reconcile.h"
 #include "rtnl.h"
 #include "util.h"
@@ -23,8 +26,13 @@
 
 #define EXIT_USAGE 2
 
-/* A burst of links (a container is a handful) is answered once, this long after its first. */
-#define SETTLE_US (100u * 1000u)
+/* A burst of events is answered once: when it has been quiet for so long, but at the
+ * latest so long after its first. */
+#define SETTLE_US      (100u * 1000u)
+#define SETTLE_MOST_US (1000u * 1000u)
+
+/* After this long a probe has been sent on every socket that was to be probed. */
+#define PROBED_US (1500u * 1000u)
 
 struct options {
 	const char *config;
@@ -41,10 +49,15 @@ struct daemon {
 	struct plane plane;
 	struct reconcile *reconcile;
 	struct rtnl *rtnl;
+	struct ends *ends;
 	sd_event *event;
 	sd_event_source *timer;	 /* the slow one: everything, each `reconcile` */
 	sd_event_source *settle; /* the quick one, after rtnetlink events */
 	int pending;		 /* enum rtnl_event, what the quick one waits to answer */
+	uint64_t pending_us;	 /* since when */
+	sd_event_source *probed; /* puts the keepalive time back after a probe */
+	uint64_t *probing;	 /* cookies of the sockets that are being probed; owned */
+	size_t n_probing;
 };
 
 static void usage(FILE *out)
@@ -179,6 +192,66 @@ static int on_timer(sd_event_source *source, uint64_t us, void *arg)
 	return 0;
 }
 
+/* The rule's keepalive time back on what was probed. */
+static void end_probes(struct daemon *daemon)
+{
+	struct netns_list namespaces;
+	struct error e = {0};
+	int err;
+
+	if (!daemon->probing)
+		return;
+	err = netns_find(&daemon->plane.pins, &namespaces, &e);
+	if (!err) {
+		err = probe_end(&daemon->plane, &namespaces, daemon->probing, daemon->n_probing,
+				&e);
+		netns_list_free(&namespaces);
+	}
+	if (err) /* the next reconcile pass does it */
+		log_warning(&daemon->log, "after probing: %s", e.text);
+	free(daemon->probing);
+	daemon->probing = NULL;
+	daemon->n_probing = 0;
+}
+
+static int on_probed(sd_event_source *source, uint64_t us, void *arg)
+{
+	(void)source;
+	(void)us;
+	end_probes(arg);
+	return 0;
+}
+
+/* Held sockets whose path has moved are probed at once. */
+static void probe_moved(struct daemon *daemon)
+{
+	struct netns_list namespaces;
+	const struct rtnl_change *changes;
+	struct error e = {0};
+	size_t n_changes;
+	int err;
+
+	end_probes(daemon);
+	changes = rtnl_changes(daemon->rtnl, &n_changes);
+	err = netns_find(&daemon->plane.pins, &namespaces, &e);
+	if (!err) {
+		err = path_moved(&daemon->plane, &namespaces, changes, n_changes, &daemon->probing,
+				 &daemon->n_probing, &e);
+		if (!err && daemon->n_probing) {
+			log_info(&daemon->log,
+				 "the path of %zu held connection%s has moved: probing",
+				 daemon->n_probing, daemon->n_probing == 1 ? "" : "s");
+			err = probe_begin(&daemon->plane, &namespaces, daemon->probing,
+					  daemon->n_probing, &e);
+			sd_event_source_set_time_relative(daemon->probed, PROBED_US);
+			sd_event_source_set_enabled(daemon->probed, SD_EVENT_ONESHOT);
+		}
+		netns_list_free(&namespaces);
+	}
+	if (err)
+		log_warning(&daemon->log, "probing after a change of routes: %s", e.text);
+}
+
 static int on_settle(sd_event_source *source, uint64_t us, void *arg)
 {
 	struct daemon *daemon = arg;
@@ -187,7 +260,11 @@ static int on_settle(sd_event_source *source, uint64_t us, void *arg)
 	(void)source;
 	(void)us;
 	daemon->pending = 0;
-	reconcile(daemon, pending & RTNL_OVERRUN);
+	if (pending & (RTNL_NAMESPACE | RTNL_OVERRUN))
+		reconcile(daemon, pending & RTNL_OVERRUN);
+	if (pending & RTNL_PATH)
+		probe_moved(daemon);
+	rtnl_forget(daemon->rtnl);
 	return 0;
 }
 
@@ -195,6 +272,7 @@ static int on_rtnl(sd_event_source *source, int fd, uint32_t revents, void *arg)
 {
 	struct daemon *daemon = arg;
 	struct error e = {0};
+	uint64_t now_us = monotonic_us();
 	int events;
 
 	(void)source;
@@ -205,12 +283,28 @@ static int on_rtnl(sd_event_source *source, int fd, uint32_t revents, void *arg)
 		log_warning(&daemon->log, "%s", e.text);
 		events = RTNL_OVERRUN;
 	}
-	events &= RTNL_NAMESPACE | RTNL_OVERRUN;
-	if (events && !daemon->pending) {
+	if (!events)
+		return 0;
+	if (!daemon->pending)
+		daemon->pending_us = now_us;
+	daemon->pending |= events;
+	if (now_us - daemon->pending_us < SETTLE_MOST_US) {
 		sd_event_source_set_time_relative(daemon->settle, SETTLE_US);
 		sd_event_source_set_enabled(daemon->settle, SD_EVENT_ONESHOT);
 	}
-	daemon->pending |= events;
+	return 0;
+}
+
+static int on_ends(sd_event_source *source, int fd, uint32_t revents, void *arg)
+{
+	struct daemon *daemon = arg;
+	struct error e = {0};
+
+	(void)source;
+	(void)fd;
+	(void)revents;
+	if (ends_read(daemon->ends, &daemon->config, &e))
+		log_warning(&daemon->log, "%s", e.text);
 	return 0;
 }
 
@@ -300,11 +394,19 @@ static int add_sources(struct daemon *daemon)
 		err = sd_event_add_io(daemon->event, NULL, rtnl_fd(daemon->rtnl), EPOLLIN, on_rtnl,
 				      daemon);
 	if (err >= 0)
+		err = sd_event_add_io(daemon->event, NULL, ends_fd(daemon->ends), EPOLLIN, on_ends,
+				      daemon);
+	if (err >= 0)
 		err = sd_event_add_time_relative(daemon->event, &daemon->timer, CLOCK_MONOTONIC, 0,
 						 0, on_timer, daemon);
 	if (err >= 0)
 		err = sd_event_add_time_relative(daemon->event, &daemon->settle, CLOCK_MONOTONIC, 0,
 						 1000, on_settle, daemon);
+	if (err >= 0)
+		err = sd_event_add_time_relative(daemon->event, &daemon->probed, CLOCK_MONOTONIC, 0,
+						 1000, on_probed, daemon);
+	if (err >= 0)
+		err = sd_event_source_set_enabled(daemon->probed, SD_EVENT_OFF);
 	if (err >= 0)
 		err = sd_event_source_set_enabled(daemon->settle, SD_EVENT_OFF);
 	if (err >= 0)
@@ -341,6 +443,9 @@ static int start(struct daemon *daemon, struct error *e)
 	err = reconcile_set_rules(daemon->reconcile, &daemon->config, e);
 	if (err)
 		return err;
+	err = ends_open(&daemon->ends, &daemon->log, &daemon->plane, e);
+	if (err)
+		return err;
 	err = add_sources(daemon);
 	if (err < 0)
 		return error_set(e, -err, "can't set up the event loop: %s", strerror(-err));
@@ -375,8 +480,11 @@ static void free_daemon(struct daemon *daemon)
 {
 	sd_event_source_unref(daemon->timer);
 	sd_event_source_unref(daemon->settle);
+	sd_event_source_unref(daemon->probed);
+	free(daemon->probing);
 	sd_event_unref(daemon->event);
 	rtnl_close(daemon->rtnl);
+	ends_close(daemon->ends);
 	reconcile_free(daemon->reconcile);
 	plane_close(&daemon->plane);
 	config_free(&daemon->config);
@@ -405,6 +513,7 @@ static int run(struct daemon *daemon)
 	sd_notify(false, "STOPPING=1");
 	if (err < 0)
 		log_error(&daemon->log, "the event loop broke: %s", strerror(-err));
+	end_probes(daemon);
 	if (daemon->options.persist) {
 		log_info(&daemon->log, "stopped; everything stays attached (--persist)");
 		status = EXIT_SUCCESS;

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "rtnl.h"
 
+#include "util.h"
+
 #include <errno.h>
+#include <linux/net_namespace.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <netlink/addr.h>
 #include <netlink/errno.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
+#include <netlink/route/addr.h>
+#include <netlink/route/route.h>
 #include <netlink/socket.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -17,32 +22,17 @@
 #endif
 
 #define RECEIVE_BUFFER (1024 * 1024)
+#define MESSAGE_MAX    (64u * 1024u)
+
+/* More changes than this in one burst count as an overrun. */
+#define CHANGES_MAX 16384u
 
 struct rtnl {
 	struct nl_sock *socket;
-	int events; /* gathered while reading */
+	struct rtnl_change *changes; /* owned */
+	size_t n, room;
+	uint8_t *buffer; /* MESSAGE_MAX; owned */
 };
-
-static int on_message(struct nl_msg *message, void *arg)
-{
-	struct rtnl *rtnl = arg;
-
-	switch (nlmsg_hdr(message)->nlmsg_type) {
-	case RTM_NEWLINK:
-	case RTM_DELLINK:
-	case RTM_NEWNSID:
-	case RTM_DELNSID:
-		rtnl->events |= RTNL_NAMESPACE;
-		break;
-	case RTM_NEWADDR:
-	case RTM_DELADDR:
-	case RTM_NEWROUTE:
-	case RTM_DELROUTE:
-		rtnl->events |= RTNL_ROUTE;
-		break;
-	}
-	return NL_OK;
-}
 
 int rtnl_open(struct rtnl **out, struct error *e)
 {
@@ -50,15 +40,14 @@ int rtnl_open(struct rtnl **out, struct error *e)
 	const int on = 1;
 	int err;
 
-	if (!rtnl)
-		return error_set(e, ENOMEM, "out of memory");
-	rtnl->socket = nl_socket_alloc();
-	if (!rtnl->socket) {
-		free(rtnl);
+	if (rtnl) {
+		rtnl->buffer = malloc(MESSAGE_MAX);
+		rtnl->socket = nl_socket_alloc();
+	}
+	if (!rtnl || !rtnl->socket || !rtnl->buffer) {
+		rtnl_close(rtnl);
 		return error_set(e, ENOMEM, "out of memory");
 	}
-	nl_socket_disable_seq_check(rtnl->socket);
-	nl_socket_modify_cb(rtnl->socket, NL_CB_VALID, NL_CB_CUSTOM, on_message, rtnl);
 	err = nl_connect(rtnl->socket, NETLINK_ROUTE);
 	if (!err)
 		err = nl_socket_set_nonblocking(rtnl->socket);
@@ -84,6 +73,8 @@ void rtnl_close(struct rtnl *rtnl)
 	if (!rtnl)
 		return;
 	nl_socket_free(rtnl->socket);
+	free(rtnl->changes);
+	free(rtnl->buffer);
 	free(rtnl);
 }
 
@@ -92,19 +83,219 @@ int rtnl_fd(const struct rtnl *rtnl)
 	return nl_socket_get_fd(rtnl->socket);
 }
 
+/* What libnl calls an address, as a prefix. False: neither IPv4 nor IPv6. */
+static bool to_prefix(const struct nl_addr *addr, struct prefix *prefix)
+{
+	int family = nl_addr_get_family(addr);
+
+	*prefix = (struct prefix){0};
+	if (family != AF_INET && family != AF_INET6)
+		return false;
+	prefix->family = family == AF_INET ? 4 : 6;
+	prefix->len = (uint8_t)nl_addr_get_prefixlen(addr);
+	memcpy(prefix->addr, nl_addr_get_binary_addr(addr), nl_addr_get_len(addr));
+	return true;
+}
+
+static int add_change(struct rtnl *rtnl, const struct rtnl_change *change)
+{
+	struct rtnl_change *bigger;
+	size_t room;
+
+	if (rtnl->n == CHANGES_MAX)
+		return RTNL_OVERRUN;
+	if (rtnl->n == rtnl->room) {
+		room = rtnl->room ? rtnl->room * 2 : 64;
+		bigger = reallocarray(rtnl->changes, room, sizeof(*bigger));
+		if (!bigger)
+			return RTNL_OVERRUN;
+		rtnl->changes = bigger;
+		rtnl->room = room;
+	}
+	rtnl->changes[rtnl->n++] = *change;
+	return RTNL_PATH;
+}
+
+static int on_route(struct rtnl *rtnl, struct nlmsghdr *header, int nsid)
+{
+	struct rtnl_change change = {.nsid = nsid};
+	struct rtnl_route *route;
+	int events = 0;
+
+	if (rtnl_route_parse(header, &route) < 0)
+		return 0;
+	/* The local table is about our own addresses: nobody's way to a peer. */
+	if (rtnl_route_get_table(route) != RT_TABLE_LOCAL &&
+	    !(rtnl_route_get_flags(route) & RTM_F_CLONED) &&
+	    to_prefix(rtnl_route_get_dst(route), &change.prefix))
+		events = add_change(rtnl, &change);
+	rtnl_route_put(route);
+	return events;
+}
+
+static int on_address_gone(struct rtnl *rtnl, struct nlmsghdr *header, int nsid)
+{
+	struct rtnl_change change = {.nsid = nsid, .local = true};
+	const struct ifaddrmsg *message = nlmsg_data(header);
+	struct nlattr *attr = nlmsg_find_attr(header, sizeof(*message), IFA_LOCAL);
+
+	if (!attr)
+		attr = nlmsg_find_attr(header, sizeof(*message), IFA_ADDRESS);
+	if (!attr || (message->ifa_family != AF_INET && message->ifa_family != AF_INET6) ||
+	    nla_len(attr) > (int)sizeof(change.prefix.addr))
+		return 0;
+	change.prefix.family = message->ifa_family == AF_INET ? 4 : 6;
+	change.prefix.len = message->ifa_family == AF_INET ? 32 : 128;
+	memcpy(change.prefix.addr, nla_data(attr), (size_t)nla_len(attr));
+	return add_change(rtnl, &change);
+}
+
+static int on_message(struct rtnl *rtnl, struct nlmsghdr *header, int nsid)
+{
+	switch (header->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+	case RTM_NEWNSID:
+	case RTM_DELNSID:
+		return RTNL_NAMESPACE;
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		return on_route(rtnl, header, nsid);
+	case RTM_DELADDR:
+		return on_address_gone(rtnl, header, nsid);
+	}
+	return 0;
+}
+
+/* The namespace that a message comes from: libnl's own reader drops this. */
+static int message_nsid(struct msghdr *message)
+{
+	struct cmsghdr *part;
+	int nsid;
+
+	for (part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+		if (part->cmsg_level == SOL_NETLINK && part->cmsg_type == NETLINK_LISTEN_ALL_NSID) {
+			memcpy(&nsid, CMSG_DATA(part), sizeof(nsid));
+			return nsid;
+		}
+	}
+	return RTNL_OWN_NAMESPACE;
+}
+
 int rtnl_read(struct rtnl *rtnl, struct error *e)
 {
-	int err;
+	int events = 0;
 
-	rtnl->events = 0;
-	do {
-		err = nl_recvmsgs_default(rtnl->socket);
-		if (err == -NLE_NOMEM) { /* ENOBUFS: the kernel had to drop some */
-			rtnl->events |= RTNL_OVERRUN;
-			err = 0;
+	for (;;) {
+		char control[CMSG_SPACE(sizeof(int)) * 4];
+		struct iovec iov = {.iov_base = rtnl->buffer, .iov_len = MESSAGE_MAX};
+		struct msghdr message = {.msg_iov = &iov,
+					 .msg_iovlen = 1,
+					 .msg_control = control,
+					 .msg_controllen = sizeof(control)};
+		ssize_t got = recvmsg(rtnl_fd(rtnl), &message, MSG_DONTWAIT);
+		struct nlmsghdr *header = (struct nlmsghdr *)rtnl->buffer;
+		int left = (int)got, nsid;
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && errno == EAGAIN)
+			return events;
+		if (got < 0 && errno == ENOBUFS) { /* the kernel had to drop some */
+			events |= RTNL_OVERRUN;
+			continue;
 		}
-	} while (err >= 0 || err == -NLE_INTR);
-	if (err != -NLE_AGAIN)
-		return error_set(e, EIO, "reading rtnetlink events: %s", nl_geterror(err));
-	return rtnl->events;
+		if (got < 0)
+			return error_set(e, errno, "reading rtnetlink events: %s", strerror(errno));
+		if (message.msg_flags & MSG_TRUNC)
+			events |= RTNL_OVERRUN;
+		nsid = message_nsid(&message);
+		for (; nlmsg_ok(header, left); header = nlmsg_next(header, &left))
+			events |= on_message(rtnl, header, nsid);
+	}
+}
+
+const struct rtnl_change *rtnl_changes(const struct rtnl *rtnl, size_t *n)
+{
+	*n = rtnl->n;
+	return rtnl->changes;
+}
+
+void rtnl_forget(struct rtnl *rtnl)
+{
+	rtnl->n = 0;
+}
+
+/* One question, one answer: what the callback found lands where it points to. */
+static int ask(struct nl_msg *question, nl_recvmsg_msg_cb_t answer, void *arg)
+{
+	struct nl_sock *socket = nl_socket_alloc();
+	int err = socket ? 0 : -NLE_NOMEM;
+
+	if (!err)
+		err = nl_connect(socket, NETLINK_ROUTE);
+	if (!err)
+		err = nl_socket_modify_cb(socket, NL_CB_VALID, NL_CB_CUSTOM, answer, arg);
+	if (!err) {
+		nl_socket_disable_auto_ack(socket);
+		err = nl_send_auto(socket, question);
+	}
+	if (err >= 0)
+		err = nl_recvmsgs_default(socket);
+	nl_socket_free(socket);
+	if (err >= 0)
+		return 0;
+	return err == -NLE_NOMEM ? -ENOMEM : -ENETUNREACH;
+}
+
+static int take_nsid(struct nl_msg *message, void *arg)
+{
+	struct nlattr *attr =
+		nlmsg_find_attr(nlmsg_hdr(message), sizeof(struct rtgenmsg), NETNSA_NSID);
+	int *nsid = arg;
+
+	if (attr)
+		*nsid = (int)nla_get_u32(attr);
+	return NL_OK;
+}
+
+int rtnl_nsid(int ns_fd, int *nsid)
+{
+	struct rtgenmsg general = {.rtgen_family = AF_UNSPEC};
+	struct nl_msg *question = nlmsg_alloc_simple(RTM_GETNSID, NLM_F_REQUEST);
+	int err = -ENOMEM;
+
+	*nsid = RTNL_OWN_NAMESPACE;
+	if (question && nlmsg_append(question, &general, sizeof(general), NLMSG_ALIGNTO) == 0 &&
+	    nla_put_u32(question, NETNSA_FD, (uint32_t)ns_fd) == 0)
+		err = ask(question, take_nsid, nsid);
+	nlmsg_free(question);
+	return err;
+}
+
+static int take_length(struct nl_msg *message, void *arg)
+{
+	const struct rtmsg *route = nlmsg_data(nlmsg_hdr(message));
+	int *length = arg;
+
+	if (nlmsg_hdr(message)->nlmsg_type == RTM_NEWROUTE)
+		*length = route->rtm_dst_len;
+	return NL_OK;
+}
+
+int rtnl_matched_length(uint8_t family, const uint8_t address[16])
+{
+	int size = family == 4 ? 4 : 16, length = -ENETUNREACH, err = -ENOMEM;
+	struct rtmsg route = {
+		.rtm_family = family == 4 ? AF_INET : AF_INET6,
+		.rtm_dst_len = (unsigned char)(size * 8),
+		.rtm_flags = RTM_F_LOOKUP_TABLE | RTM_F_FIB_MATCH,
+	};
+	struct nl_msg *question = nlmsg_alloc_simple(RTM_GETROUTE, NLM_F_REQUEST);
+
+	if (question && nlmsg_append(question, &route, sizeof(route), NLMSG_ALIGNTO) == 0 &&
+	    nla_put(question, RTA_DST, size, address) == 0)
+		err = ask(question, take_length, &length);
+	nlmsg_free(question);
+	return err ? err : length;
 }

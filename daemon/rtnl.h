@@ -1,20 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * rtnetlink events, of our namespace and of every one that is linked to it
- * (veth, macvlan...): NETLINK_LISTEN_ALL_NSID brings them through one socket,
- * which keeps none of those namespaces alive.
+ * rtnetlink: events of our namespace and of every one that is linked to it
+ * (veth, macvlan...), which NETLINK_LISTEN_ALL_NSID brings through one socket
+ * that keeps none of those namespaces alive; and questions.
  */
 #ifndef HOLDFAST_RTNL_H
 #define HOLDFAST_RTNL_H
 
 #include "error.h"
+#include "rules.h"
 
 struct rtnl; /* opaque */
 
 enum rtnl_event {
 	RTNL_NAMESPACE = 1 << 0, /* a link or a namespace id came, moved or went */
-	RTNL_ROUTE = 1 << 1,	 /* an address or a route changed */
+	RTNL_PATH = 1 << 1,	 /* routes or addresses changed: rtnl_changes() */
 	RTNL_OVERRUN = 1 << 2,	 /* events were lost: look at everything again */
+};
+
+#define RTNL_OWN_NAMESPACE (-1) /* in place of an nsid; also: has none */
+
+/* A route that came or went, or one of our own addresses that went. */
+struct rtnl_change {
+	int nsid;   /* of the namespace, as ours names it, or RTNL_OWN_NAMESPACE */
+	bool local; /* an address of ours: prefix is the whole of it */
+	struct prefix prefix;
 };
 
 /* Opens the socket and subscribes. Negative errno. rtnl_close() frees it. */
@@ -26,5 +36,19 @@ int rtnl_fd(const struct rtnl *rtnl);
 
 /* Reads what is there, without waiting. The events (bits of enum rtnl_event), or negative errno. */
 int rtnl_read(struct rtnl *rtnl, struct error *e);
+
+/* The changes gathered since rtnl_forget(), *n of them; rtnl keeps them. */
+const struct rtnl_change *rtnl_changes(const struct rtnl *rtnl, size_t *n);
+void rtnl_forget(struct rtnl *rtnl);
+
+/* The nsid by which our namespace names that of ns_fd; RTNL_OWN_NAMESPACE: none. Negative errno
+ * else. */
+int rtnl_nsid(int ns_fd, int *nsid);
+
+/*
+ * In the current namespace: the length of the routing prefix that takes packets
+ * to that address. -ENETUNREACH and the like: there is none.
+ */
+int rtnl_matched_length(uint8_t family, const uint8_t address[16]);
 
 #endif
