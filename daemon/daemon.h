@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The running daemon and its parts: holdfastd.c starts and stops it, events.c
+ * answers what happens, reload.c reads the configuration.
+ */
+#ifndef HOLDFAST_DAEMON_H
+#define HOLDFAST_DAEMON_H
+
+#include "ends.h"
+#include "log.h"
+#include "plane.h"
+#include "reconcile.h"
+#include "rtnl.h"
+
+#include <systemd/sd-event.h>
+
+struct options {
+	const char *config;
+	const char *cgroup;
+	const char *pin_dir;
+	bool persist;
+	bool verbose;
+};
+
+struct daemon {
+	struct options options;
+	struct log log;
+	struct config config;
+	struct plane plane;
+	struct reconcile *reconcile;
+	struct rtnl *rtnl;
+	struct ends *ends;
+	sd_event *event;
+	sd_event_source *timer;	 /* the slow one: everything, each `reconcile` */
+	sd_event_source *settle; /* the quick one, after rtnetlink events */
+	int pending;		 /* enum rtnl_event, what the quick one waits to answer */
+	uint64_t pending_us;	 /* since when */
+	sd_event_source *probed; /* puts the keepalive time back after a probe */
+	uint64_t *probing;	 /* cookies of the sockets that are being probed; owned */
+	size_t n_probing;
+};
+
+/* Reads the configuration and tells every fault. 0, -EBADMSG where there are errors, -ENOMEM. */
+int daemon_read_config(const struct daemon *daemon, struct config *config);
+
+/* SIGHUP: new rules in one step, or everything as it was; says how it went. */
+void daemon_reload(struct daemon *daemon);
+
+/* Compares all namespaces with the rules, or only those that no pass has seen before. */
+void daemon_reconcile(struct daemon *daemon, bool all);
+
+/* Starts the wait for the next full pass anew: one has been made, or its period has changed. */
+void daemon_arm_timer(struct daemon *daemon);
+
+/* The event loop's sources, the loop included. Negative errno. */
+int daemon_add_sources(struct daemon *daemon);
+
+/* Puts the keepalive time back on what is being probed. */
+void daemon_end_probes(struct daemon *daemon);
+
+/* CLOCK_MONOTONIC. */
+uint64_t daemon_now_us(void);
+
+#endif

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What happens, and what the daemon does about it. */
+#include "daemon.h"
+
+#include "path.h"
+#include "probe.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+
+/* A burst of events is answered once: when it has been quiet for so long, but at the
+ * latest so long after its first. */
+#define SETTLE_US      (100u * 1000u)
+#define SETTLE_MOST_US (1000u * 1000u)
+
+/* After this long a probe has been sent on every socket that was to be probed. */
+#define PROBED_US (1500u * 1000u)
+
+uint64_t daemon_now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+void daemon_reconcile(struct daemon *daemon, bool all)
+{
+	struct reconcile_result result;
+	struct error e = {0};
+	uint64_t start = daemon_now_us();
+	int err;
+
+	err = all ? reconcile_all(daemon->reconcile, &result, &e)
+		  : reconcile_unseen(daemon->reconcile, &result, &e);
+	if (err)
+		log_warning(&daemon->log, "reconcile is incomplete: %s", e.text);
+	log_debug(&daemon->log, "reconcile: %zu network namespaces in %" PRIu64 " us",
+		  result.namespaces, daemon_now_us() - start);
+}
+
+void daemon_arm_timer(struct daemon *daemon)
+{
+	uint64_t period = (uint64_t)daemon->config.reconcile_s * 1000000u;
+
+	sd_event_source_set_time_relative(daemon->timer, period);
+	sd_event_source_set_enabled(daemon->timer, SD_EVENT_ONESHOT);
+}
+
+static int on_timer(sd_event_source *source, uint64_t us, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	(void)source;
+	(void)us;
+	daemon_reconcile(daemon, true);
+	daemon_arm_timer(daemon);
+	return 0;
+}
+
+/* The rule's keepalive time back on what was probed. */
+void daemon_end_probes(struct daemon *daemon)
+{
+	struct netns_list namespaces;
+	struct error e = {0};
+	int err;
+
+	if (!daemon->probing)
+		return;
+	err = netns_find(&daemon->plane.pins, &namespaces, &e);
+	if (!err) {
+		err = probe_end(&daemon->plane, &namespaces, daemon->probing, daemon->n_probing,
+				&e);
+		netns_list_free(&namespaces);
+	}
+	if (err) /* the next reconcile pass does it */
+		log_warning(&daemon->log, "after probing: %s", e.text);
+	free(daemon->probing);
+	daemon->probing = NULL;
+	daemon->n_probing = 0;
+}
+
+static int on_probed(sd_event_source *source, uint64_t us, void *arg)
+{
+	(void)source;
+	(void)us;
+	daemon_end_probes(arg);
+	return 0;
+}
+
+/* Held sockets whose path has moved are probed at once. */
+static void probe_moved(struct daemon *daemon)
+{
+	struct netns_list namespaces;
+	const struct rtnl_change *changes;
+	struct error e = {0};
+	size_t n_changes;
+	int err;
+
+	daemon_end_probes(daemon);
+	changes = rtnl_changes(daemon->rtnl, &n_changes);
+	err = netns_find(&daemon->plane.pins, &namespaces, &e);
+	if (!err) {
+		err = path_moved(&daemon->plane, &namespaces, changes, n_changes, &daemon->probing,
+				 &daemon->n_probing, &e);
+		if (!err && daemon->n_probing) {
+			log_info(&daemon->log,
+				 "the path of %zu held connection%s has moved: probing",
+				 daemon->n_probing, daemon->n_probing == 1 ? "" : "s");
+			err = probe_begin(&daemon->plane, &namespaces, daemon->probing,
+					  daemon->n_probing, &e);
+			sd_event_source_set_time_relative(daemon->probed, PROBED_US);
+			sd_event_source_set_enabled(daemon->probed, SD_EVENT_ONESHOT);
+		}
+		netns_list_free(&namespaces);
+	}
+	if (err)
+		log_warning(&daemon->log, "probing after a change of routes: %s", e.text);
+}
+
+static int on_settle(sd_event_source *source, uint64_t us, void *arg)
+{
+	struct daemon *daemon = arg;
+	int pending = daemon->pending;
+
+	(void)source;
+	(void)us;
+	daemon->pending = 0;
+	if (pending & (RTNL_NAMESPACE | RTNL_OVERRUN))
+		daemon_reconcile(daemon, pending & RTNL_OVERRUN);
+	if (pending & RTNL_PATH)
+		probe_moved(daemon);
+	rtnl_forget(daemon->rtnl);
+	return 0;
+}
+
+static int on_rtnl(sd_event_source *source, int fd, uint32_t revents, void *arg)
+{
+	struct daemon *daemon = arg;
+	struct error e = {0};
+	uint64_t now_us = daemon_now_us();
+	int events;
+
+	(void)source;
+	(void)fd;
+	(void)revents;
+	events = rtnl_read(daemon->rtnl, &e);
+	if (events < 0) {
+		log_warning(&daemon->log, "%s", e.text);
+		events = RTNL_OVERRUN;
+	}
+	if (!events)
+		return 0;
+	if (!daemon->pending)
+		daemon->pending_us = now_us;
+	daemon->pending |= events;
+	if (now_us - daemon->pending_us < SETTLE_MOST_US) {
+		sd_event_source_set_time_relative(daemon->settle, SETTLE_US);
+		sd_event_source_set_enabled(daemon->settle, SD_EVENT_ONESHOT);
+	}
+	return 0;
+}
+
+static int on_ends(sd_event_source *source, int fd, uint32_t revents, void *arg)
+{
+	struct daemon *daemon = arg;
+	struct error e = {0};
+
+	(void)source;
+	(void)fd;
+	(void)revents;
+	if (ends_read(daemon->ends, &daemon->config, &e))
+		log_warning(&daemon->log, "%s", e.text);
+	return 0;
+}
+
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
+{
+	(void)source;
+	(void)info;
+	daemon_reload(arg);
+	return 0;
+}
+
+int daemon_add_sources(struct daemon *daemon)
+{
+	int err;
+
+	err = sd_event_new(&daemon->event);
+	if (err >= 0)
+		err = sd_event_add_signal(daemon->event, NULL, SIGHUP, on_reload, daemon);
+	if (err >= 0) /* no handler: the loop ends */
+		err = sd_event_add_signal(daemon->event, NULL, SIGTERM, NULL, NULL);
+	if (err >= 0)
+		err = sd_event_add_signal(daemon->event, NULL, SIGINT, NULL, NULL);
+	if (err >= 0)
+		err = sd_event_add_io(daemon->event, NULL, rtnl_fd(daemon->rtnl), EPOLLIN, on_rtnl,
+				      daemon);
+	if (err >= 0)
+		err = sd_event_add_io(daemon->event, NULL, ends_fd(daemon->ends), EPOLLIN, on_ends,
+				      daemon);
+	if (err >= 0)
+		err = sd_event_add_time_relative(daemon->event, &daemon->timer, CLOCK_MONOTONIC, 0,
+						 0, on_timer, daemon);
+	if (err >= 0)
+		err = sd_event_add_time_relative(daemon->event, &daemon->settle, CLOCK_MONOTONIC, 0,
+						 1000, on_settle, daemon);
+	if (err >= 0)
+		err = sd_event_add_time_relative(daemon->event, &daemon->probed, CLOCK_MONOTONIC, 0,
+						 1000, on_probed, daemon);
+	if (err >= 0)
+		err = sd_event_source_set_enabled(daemon->probed, SD_EVENT_OFF);
+	if (err >= 0)
+		err = sd_event_source_set_enabled(daemon->settle, SD_EVENT_OFF);
+	if (err >= 0)
+		err = sd_event_set_watchdog(daemon->event, true);
+	if (err < 0)
+		return err;
+	daemon_arm_timer(daemon);
+	return 0;
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon.h"
+
+#include "conf.h"
+#include "hook.h"
+#include "util.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+int daemon_read_config(const struct daemon *daemon, struct config *config)
+{
+	struct conf_messages messages = {0};
+	size_t i;
+	int err;
+
+	err = conf_load(daemon->options.config, config, &messages);
+	for (i = 0; i < messages.n; i++) {
+		_cleanup_free_ char *line = conf_message_format(&messages.list[i]);
+
+		log_line(&daemon->log,
+			 messages.list[i].warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "%s",
+			 line ? line : "out of memory");
+	}
+	if (err && !messages.n)
+		log_error(&daemon->log, "reading the configuration: %s", strerror(-err));
+	conf_messages_free(&messages);
+	return err;
+}
+
+/* New rules in one step, or everything as it was. */
+static int reload(struct daemon *daemon, struct error *e)
+{
+	struct hook_target target;
+	struct config config;
+	struct hf_info info;
+	struct error ignored;
+	int err;
+
+	err = daemon_read_config(daemon, &config);
+	if (err)
+		return error_set(e, -err, "the configuration has errors");
+	err = plane_get_info(&daemon->plane, &info, e);
+	target = (struct hook_target){info.cgroup, info.cgroup_id};
+	if (!err)
+		err = hook_set_guard(&daemon->plane.pins, &config, &target, e);
+	if (!err)
+		err = reconcile_set_rules(daemon->reconcile, &config, e);
+	if (!err)
+		err = plane_put_rules(&daemon->plane, &config, info.generation + 1, e);
+	if (err) {
+		reconcile_set_rules(daemon->reconcile, &daemon->config, &ignored);
+		hook_set_guard(&daemon->plane.pins, &daemon->config, &target, &ignored);
+		config_free(&config);
+		return err;
+	}
+	config_free(&daemon->config);
+	daemon->config = config;
+	daemon_reconcile(daemon, true);
+	daemon_arm_timer(daemon);
+	return 0;
+}
+
+/* How the reload went, where `holdfast reload` looks for it. */
+static void publish_outcome(const struct daemon *daemon, uint64_t started_us, int err, char *lines)
+{
+	struct plane_text text = {.number = started_us, .status = err, .text = lines};
+	struct error e = {0};
+
+	if (plane_put_text(&daemon->plane, PIN_RELOAD, &text, &e))
+		log_warning(&daemon->log, "holdfast reload won't learn how it went: %s", e.text);
+}
+
+void daemon_reload(struct daemon *daemon)
+{
+	uint64_t started_us = daemon_now_us();
+	_cleanup_free_ char *lines = NULL;
+	struct error e = {0};
+	size_t size;
+	int err;
+
+	sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, started_us);
+	daemon->log.copy = open_memstream(&lines, &size);
+	err = reload(daemon, &e);
+	if (err)
+		log_error(&daemon->log, "not reloaded, the old rules stay in force: %s", e.text);
+	else
+		log_info(&daemon->log, "reloaded: %zu rule%s in force", daemon->config.n_rules,
+			 daemon->config.n_rules == 1 ? "" : "s");
+	if (daemon->log.copy)
+		fclose(daemon->log.copy);
+	daemon->log.copy = NULL;
+	if (lines)
+		publish_outcome(daemon, started_us, err, lines);
+	sd_notify(false, "READY=1");
+}
