@@ -11,8 +11,10 @@
 
 #include <linux/types.h>
 
-/* Version of everything pinned; part of the pin path. */
+/* Version of everything pinned; part of the pin path. (A test builds another one.) */
+#ifndef HF_LAYOUT
 #define HF_LAYOUT 1
+#endif
 
 /* Which end of a connection a rule's port names. */
 enum hf_side {

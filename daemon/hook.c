@@ -31,6 +31,55 @@ static int replace(const struct pins *pins, const char *name, int program_fd,
 	return 0;
 }
 
+/* "NAME (id N)" of a program; ids alone where we can't look. */
+static void name_program(char *text, size_t size, uint32_t id)
+{
+	struct bpf_prog_info info = {0};
+	uint32_t length = sizeof(info);
+	_cleanup_close_ int fd = bpf_prog_get_fd_by_id(id);
+
+	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &length) == 0 && info.name[0])
+		snprintf(text, size, "%s (id %u)", info.name, id);
+	else
+		snprintf(text, size, "id %u", id);
+}
+
+/*
+ * Who keeps us off a cgroup: a program that was attached to it, or above it,
+ * without BPF_F_ALLOW_MULTI (hierarchy_allows_attach() in kernel/bpf/cgroup.c).
+ */
+static int in_the_way(const char *cgroup, enum bpf_attach_type type, struct error *e)
+{
+	char path[PATH_MAX], program[BPF_OBJ_NAME_LEN + 32];
+	uint32_t ids[64], n, flags;
+	char *slash;
+
+	snprintf(path, sizeof(path), "%s", cgroup);
+	for (;;) {
+		_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		n = ARRAY_SIZE(ids);
+		if (fd < 0 || bpf_prog_query(fd, type, 0, &flags, ids, &n) < 0)
+			break; /* above the hierarchy's root */
+		if (n && !(flags & BPF_F_ALLOW_MULTI)) {
+			name_program(program, sizeof(program), ids[0]);
+			return error_set(e, EPERM,
+					 "can't attach to the cgroup %s: another program, %s, is "
+					 "attached exclusively to %s (bpftool cgroup tree shows "
+					 "it)",
+					 cgroup, program, path);
+		}
+		slash = strrchr(path, '/');
+		if (!slash || slash == path)
+			break;
+		*slash = '\0';
+	}
+	return error_set(e, EPERM,
+			 "can't attach to the cgroup %s: not permitted (run as root, or with "
+			 "CAP_BPF and CAP_NET_ADMIN)",
+			 cgroup);
+}
+
 int hook_attach(const struct pins *pins, const char *name, int program_fd,
 		enum bpf_attach_type type, const struct hook_target *target, struct error *e)
 {
@@ -45,10 +94,7 @@ int hook_attach(const struct pins *pins, const char *name, int program_fd,
 		return error_set(e, errno, "cgroup %s: %s", target->path, strerror(errno));
 	link = bpf_link_create(program_fd, cgroup, type, NULL);
 	if (link < 0 && errno == EPERM)
-		return error_set(e, EPERM,
-				 "can't attach to the cgroup %s: another program is attached to it "
-				 "or above it exclusively (bpftool cgroup tree %s names it)",
-				 target->path, target->path);
+		return in_the_way(target->path, type, e);
 	if (link < 0)
 		return error_set(e, errno, "can't attach to the cgroup %s: %s", target->path,
 				 strerror(errno));

@@ -308,6 +308,13 @@ static bool can_take_over(const struct plane *plane)
 	       pins_has(&plane->pins, PIN_ENDS) && pins_has(&plane->pins, PIN_TARGETS);
 }
 
+static int is_other(struct pins *other, void *arg)
+{
+	(void)other;
+	(void)arg;
+	return 1;
+}
+
 int loader_start(struct plane *plane, const struct loader_options *options,
 		 const struct config *config, bool *took_over, struct error *e)
 {
@@ -326,10 +333,15 @@ int loader_start(struct plane *plane, const struct loader_options *options,
 		err = take_over_pins(plane, options, config, &target, e);
 	} else {
 		err = pins_remove(&plane->pins, false, e);
+		/* With an older layout in it, the pin dir is of our making too. */
+		if (pins_each_other(&plane->pins, is_other, NULL, NULL))
+			plane->pins.made_dir = true;
 		if (!err)
 			err = make_pins(plane, options, config, &target, e);
 		if (err && plane->pins.made_dir)
 			rmdir(plane->pins.dir);
+		if (!err)
+			err = plane_release_others(plane, e);
 	}
 	if (err)
 		plane_close(plane);

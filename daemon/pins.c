@@ -17,12 +17,13 @@
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 
-#define BPFFS	   "/sys/fs/bpf"
-#define NEW_SUFFIX "_new" /* bpffs allows no dots in names */
+#define BPFFS	      "/sys/fs/bpf"
+#define LAYOUT_PREFIX "layout-"
+#define NEW_SUFFIX    "_new" /* bpffs allows no dots in names */
 
 static void set_paths(struct pins *pins, bool new)
 {
-	snprintf(pins->sub, sizeof(pins->sub), "%s/layout-%d%s", pins->dir, HF_LAYOUT,
+	snprintf(pins->sub, sizeof(pins->sub), "%s/" LAYOUT_PREFIX "%d%s", pins->dir, HF_LAYOUT,
 		 new ? NEW_SUFFIX : "");
 }
 
@@ -40,6 +41,35 @@ static int set_dir(struct pins *pins, const char *dir, struct error *e)
 	return 0;
 }
 
+int pins_each_other(const struct pins *pins, int (*fn)(struct pins *other, void *arg), void *arg,
+		    struct error *e)
+{
+	_cleanup_closedir_ DIR *dir = opendir(pins->dir);
+	struct dirent *entry;
+	struct pins other;
+	int err = 0, layout;
+	char end;
+
+	if (!dir)
+		return error_set(e, errno, "%s: %s", pins->dir, strerror(errno));
+	while (!err && (entry = readdir(dir))) {
+		if (sscanf(entry->d_name, LAYOUT_PREFIX "%d%c", &layout, &end) != 1 ||
+		    layout == HF_LAYOUT)
+			continue;
+		other = *pins;
+		snprintf(other.sub, sizeof(other.sub), "%s/%s", pins->dir, entry->d_name);
+		err = fn(&other, arg);
+	}
+	return err;
+}
+
+static int is_there(struct pins *other, void *arg)
+{
+	(void)other;
+	(void)arg;
+	return 1;
+}
+
 int pins_open(struct pins *pins, const char *dir, struct error *e)
 {
 	int err;
@@ -51,12 +81,16 @@ int pins_open(struct pins *pins, const char *dir, struct error *e)
 	pins->fd = open(pins->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (pins->fd < 0)
 		return error_set(e, errno, "%s: %s", pins->dir, strerror(errno));
-	if (!pins_exist(pins)) {
-		err = errno;
-		pins_close(pins);
-		return error_set(e, err, "%s: %s", pins->sub, strerror(err));
-	}
-	return 0;
+	if (pins_exist(pins))
+		return 0;
+	err = error_set(e, errno, "%s: %s", pins->sub, strerror(errno));
+	if (err == -ENOENT && pins_each_other(pins, is_there, NULL, NULL))
+		err = error_set(e, EPROTO,
+				"%s holds the state of another version of holdfast (restart the "
+				"daemon, or use that version's command)",
+				pins->dir);
+	pins_close(pins);
+	return err;
 }
 
 static bool on_bpffs(const char *path)
@@ -93,6 +127,21 @@ static int make_dir(struct pins *pins, struct error *e)
 			 pins->dir);
 }
 
+static int busy(const struct pins *pins, pid_t holder, struct error *e)
+{
+	char path[64], name[32] = "another process";
+	FILE *comm;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)holder);
+	comm = fopen(path, "re");
+	if (comm) {
+		if (fscanf(comm, "%31s", name) != 1)
+			strcpy(name, "a process");
+		fclose(comm);
+	}
+	return error_set(e, EBUSY, "%s is in use by %s, process %d", pins->dir, name, (int)holder);
+}
+
 int pins_lock(struct pins *pins, const char *dir, struct error *e)
 {
 	struct stat opened, named;
@@ -119,8 +168,7 @@ int pins_lock(struct pins *pins, const char *dir, struct error *e)
 			if (err != EWOULDBLOCK)
 				return error_set(e, err, "can't lock %s: %s", pins->dir,
 						 strerror(err));
-			return error_set(e, EBUSY, "%s is in use by another holdfast, process %d",
-					 pins->dir, (int)holder);
+			return busy(pins, holder, e);
 		}
 		/* Whoever had it may have removed it between our open and our lock. */
 		if (fstat(pins->fd, &opened) == 0 && stat(pins->dir, &named) == 0 &&
@@ -281,6 +329,11 @@ int pins_remove(struct pins *pins, bool dir, struct error *e)
 	if (!err && dir)
 		rmdir(pins->dir); /* stays where someone else put something in it */
 	return err;
+}
+
+int pins_remove_folder(const struct pins *pins, struct error *e)
+{
+	return remove_sub(pins->sub, e);
 }
 
 int pins_begin(struct pins *pins, struct error *e)

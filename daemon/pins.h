@@ -56,7 +56,10 @@ struct pins {
 		.fd = -1                                                                           \
 	}
 
-/* Opens the pin dir to read. -ENOENT: there is none, nothing is attached. -EACCES, -EPERM. */
+/*
+ * Opens the pin dir to read. -ENOENT: there is none, nothing is attached. -EPROTO:
+ * there is only what another version of holdfast has left. -EACCES, -EPERM.
+ */
 int pins_open(struct pins *pins, const char *dir, struct error *e);
 
 /*
@@ -65,6 +68,13 @@ int pins_open(struct pins *pins, const char *dir, struct error *e);
  * it. -EBUSY: another process has it, and e names it.
  */
 int pins_lock(struct pins *pins, const char *dir, struct error *e);
+
+/*
+ * Calls fn for every folder of another layout that an older or newer holdfast
+ * has left in the pin dir. Stops at the first error and returns it.
+ */
+int pins_each_other(const struct pins *pins, int (*fn)(struct pins *other, void *arg), void *arg,
+		    struct error *e);
 
 /* Gives up what the other two opened. Safe on PINS_INIT. */
 void pins_close(struct pins *pins);
@@ -101,6 +111,9 @@ int pins_drop(const struct pins *pins, const char *name, struct error *e);
  * interrupted too; with `dir` also the pin dir itself, if it is empty then.
  */
 int pins_remove(struct pins *pins, bool dir, struct error *e);
+
+/* The folder alone, of whatever layout. */
+int pins_remove_folder(const struct pins *pins, struct error *e);
 
 /* Makes the folder for a new set of pins beside the final one... */
 int pins_begin(struct pins *pins, struct error *e);

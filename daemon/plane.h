@@ -92,4 +92,12 @@ int plane_iterate(const struct plane *plane, const char *iterator, const struct 
 int plane_release(struct plane *plane, bool remove_dir, size_t *restored, size_t *left,
 		  struct error *e);
 
+/*
+ * Lets go of what versions of holdfast with another layout have left in the pin
+ * dir: their rules, their hooks, then what their sockets were given, and their
+ * pins. Ours is attached by then, and the next reconcile pass holds the sockets
+ * again. Nothing where there are none.
+ */
+int plane_release_others(const struct plane *plane, struct error *e);
+
 #endif

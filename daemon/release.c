@@ -52,6 +52,68 @@ static int restore_all(struct plane *plane, size_t *restored, size_t *left, stru
 	return first ? first : err;
 }
 
+static int ignore_byte(const void *record, void *arg)
+{
+	(void)record;
+	(void)arg;
+	return 0;
+}
+
+/* No rules any more, and off the hooks: what it holds stays as it is for now. */
+static int let_go(struct pins *other, void *arg)
+{
+	struct plane plane = {.pins = *other, .rules_fd = -1, .info_fd = -1};
+	struct error *e = arg;
+	int err;
+
+	plane.rules_fd = pins_get(other, PIN_RULES, e);
+	if (plane.rules_fd >= 0) {
+		plane_drop_rules(&plane, e);
+		close(plane.rules_fd);
+	}
+	err = hook_detach(other, PIN_SOCKOPS, e);
+	return err ? err : hook_detach(other, PIN_GUARD, e);
+}
+
+struct restoring {
+	const struct netns_list *namespaces;
+	struct error *e;
+};
+
+/* Its own sweep gives back what it holds; its records mean nothing to us. */
+static int restore_and_remove(struct pins *other, void *arg)
+{
+	const struct restoring *restoring = arg;
+	struct plane plane = {.pins = *other};
+	size_t i;
+	int err;
+
+	for (i = 0; i < restoring->namespaces->n; i++) {
+		err = plane_iterate(&plane, PIN_SWEEP, &restoring->namespaces->list[i], 1,
+				    ignore_byte, NULL, restoring->e);
+		if (err && err != -ENOENT)
+			return err;
+	}
+	return pins_remove_folder(other, restoring->e);
+}
+
+int plane_release_others(const struct plane *plane, struct error *e)
+{
+	struct netns_list namespaces;
+	struct restoring restoring = {&namespaces, e};
+	int err;
+
+	err = pins_each_other(&plane->pins, let_go, e, e);
+	if (err)
+		return err;
+	err = netns_find(&plane->pins, &namespaces, e);
+	if (err)
+		return err;
+	err = pins_each_other(&plane->pins, restore_and_remove, &restoring, e);
+	netns_list_free(&namespaces);
+	return err;
+}
+
 int plane_release(struct plane *plane, bool remove_dir, size_t *restored, size_t *left,
 		  struct error *e)
 {
