@@ -286,8 +286,13 @@ static int look(const struct reconcile *reconcile, const struct held *held, cons
 	int err;
 
 	err = find_missing(reconcile, held, ns, missing, e);
-	if (err)
+	if (err) {
+		/* Without sock_diag's word: sweep all the same, once, and say so. */
+		if (sweep)
+			plane_iterate(reconcile->plane, PIN_SWEEP, ns, sizeof(struct hf_sweep),
+				      on_swept, &sweeping, NULL);
 		return err;
+	}
 	if (!sweep || (!*missing && !numbers_have(&held->dirty, ns->inode)))
 		return 0;
 	err = plane_iterate(reconcile->plane, PIN_SWEEP, ns, sizeof(struct hf_sweep), on_swept,

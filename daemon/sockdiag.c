@@ -228,6 +228,10 @@ int sockdiag_dump(int fd, uint32_t states, const struct port_filter *filter, boo
 		if (header.msg_flags & MSG_TRUNC)
 			return error_set(e, EINTR, "sock_diag sent more than was asked for");
 		ret = mnl_cb_run(buffer, (size_t)got, sequence, 0, message, &dump);
+		if (ret < 0 && (errno == EOPNOTSUPP || errno == ENOENT))
+			return error_set(e, errno,
+					 "the kernel has no sock_diag for TCP (modprobe tcp_diag; "
+					 "CONFIG_INET_TCP_DIAG)");
 		if (ret < 0)
 			return error_set(e, errno, "sock_diag: %s", strerror(errno));
 		if (dump.stopped)
