@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* `holdfast check`: reads the configuration as the daemon would. */
 #include "check.h"
+#include "rules_json.h"
 #include "command.h"
 
 #include <errno.h>
@@ -26,9 +27,7 @@ static int print_json(const struct config *config, const struct conf_messages *m
 
 	if (!object)
 		return -ENOMEM;
-	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
-							    JSON_C_TO_STRING_SPACED |
-							    JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_print(object);
 	json_object_put(object);
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include "conf.h"
 #include "explain.h"
 #include "lpm.h"
+#include "rules_json.h"
 #include "util.h"
 
 #include <errno.h>
@@ -36,9 +37,7 @@ static int show(const struct config *config, const struct hf_flow *flow, size_t 
 	if (json) {
 		object = explain_to_json(&explanation);
 		if (object)
-			puts(json_object_to_json_string_ext(
-				object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-						JSON_C_TO_STRING_NOSLASHESCAPE));
+			json_print(object);
 		json_object_put(object);
 	} else {
 		explain_print(&explanation, stdout);

@@ -184,11 +184,6 @@ static int look(const struct diag_socket *diag, void *arg)
 	return 0;
 }
 
-static int open_diag(void *arg)
-{
-	return sockdiag_open(arg);
-}
-
 /* One look at every namespace; how many are still waited for in *left. */
 static int look_everywhere(const struct netns_list *namespaces, const struct port_filter *filter,
 			   struct waiting *waiting, size_t *left, struct error *e)
@@ -199,7 +194,7 @@ static int look_everywhere(const struct netns_list *namespaces, const struct por
 
 	results->round++;
 	for (i = 0; i < namespaces->n; i++) {
-		_cleanup_close_ int fd = netns_call(&namespaces->list[i], open_diag, e, e);
+		_cleanup_close_ int fd = sockdiag_open_in(&namespaces->list[i], e);
 
 		if (fd < 0)
 			return fd;

@@ -3,32 +3,13 @@
 #include "command.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
-static int parse_options(int argc, char **argv)
-{
-	static const struct option known[] = {
-		{"help", no_argument, NULL, 'h'},
-		{0},
-	};
-	static const char usage[] =
-		"Usage: holdfast release\n"
-		"Detaches, gives every held socket its own settings back and removes the pins\n"
-		"that a holdfastd which is gone has left. A running one: stop it instead.\n";
-	int option = getopt_long(argc, argv, "h", known, NULL);
-
-	if (option == 'h') {
-		fputs(usage, stdout);
-		return STATUS_OK;
-	}
-	if (option != -1 || optind < argc) {
-		fputs(usage, stderr);
-		return STATUS_USAGE;
-	}
-	return -1;
-}
+static const char usage[] =
+	"Usage: holdfast release\n"
+	"Detaches, gives every held socket its own settings back and removes the pins\n"
+	"that a holdfastd which is gone has left. A running one: stop it instead.\n";
 
 int release_main(const struct command *command, int argc, char **argv)
 {
@@ -38,7 +19,7 @@ int release_main(const struct command *command, int argc, char **argv)
 	size_t restored, left;
 	int status, err;
 
-	status = parse_options(argc, argv);
+	status = command_no_arguments(argc, argv, usage);
 	if (status >= 0)
 		return status;
 	/* First to read, so that nothing is made where nothing is. */

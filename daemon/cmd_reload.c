@@ -3,7 +3,6 @@
 #include "command.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,28 +12,10 @@
 #define POLL_NS	   (20L * 1000 * 1000)
 #define GIVE_UP_US (90ull * 1000 * 1000)
 
-static int parse_options(int argc, char **argv)
-{
-	static const struct option known[] = {
-		{"help", no_argument, NULL, 'h'},
-		{0},
-	};
-	static const char usage[] =
-		"Usage: holdfast reload\n"
-		"Asks the daemon to read its configuration again, and prints how that went.\n"
-		"Exit status 1: the configuration has errors, the old rules stay in force.\n";
-	int option = getopt_long(argc, argv, "h", known, NULL);
-
-	if (option == 'h') {
-		fputs(usage, stdout);
-		return STATUS_OK;
-	}
-	if (option != -1 || optind < argc) {
-		fputs(usage, stderr);
-		return STATUS_USAGE;
-	}
-	return -1;
-}
+static const char usage[] =
+	"Usage: holdfast reload\n"
+	"Asks the daemon to read its configuration again, and prints how that went.\n"
+	"Exit status 1: the configuration has errors, the old rules stay in force.\n";
 
 static uint64_t now_us(void)
 {
@@ -98,7 +79,7 @@ int reload_main(const struct command *command, int argc, char **argv)
 	struct plane plane = PLANE_INIT;
 	int status;
 
-	status = parse_options(argc, argv);
+	status = command_no_arguments(argc, argv, usage);
 	if (status >= 0)
 		return status;
 	status = command_open(command, &plane);

@@ -2,6 +2,7 @@
 #include "command.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <linux/capability.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +27,25 @@ int command_failed(const struct error *e)
 {
 	fprintf(stderr, "holdfast: %s\n", e->text);
 	return STATUS_BROKEN;
+}
+
+int command_no_arguments(int argc, char **argv, const char *usage)
+{
+	static const struct option known[] = {
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	int option = getopt_long(argc, argv, "h", known, NULL);
+
+	if (option == 'h') {
+		fputs(usage, stdout);
+		return STATUS_OK;
+	}
+	if (option != -1 || optind < argc) {
+		fputs(usage, stderr);
+		return STATUS_USAGE;
+	}
+	return -1;
 }
 
 int command_open(const struct command *command, struct plane *plane)

@@ -37,6 +37,9 @@ int command_open(const struct command *command, struct plane *plane);
 /* The sentence to standard error, and the status for a failure. */
 int command_failed(const struct error *e);
 
+/* Options of a verb that takes none but --help. -1: go on; else the status to exit with. */
+int command_no_arguments(int argc, char **argv, const char *usage);
+
 /* Whether we have what it takes to read and change other processes' sockets; says so if not. */
 bool command_privileged(void);
 

@@ -35,19 +35,11 @@ struct ends {
 static int gather(void *arg, void *data, size_t size)
 {
 	struct ends *ends = arg;
-	struct hf_ended *bigger;
-	size_t room;
 
 	if (size < sizeof(*ends->list))
 		return 0;
-	if (ends->n == ends->room) {
-		room = ends->room ? ends->room * 2 : 16;
-		bigger = reallocarray(ends->list, room, sizeof(*bigger));
-		if (!bigger)
-			return -ENOMEM;
-		ends->list = bigger;
-		ends->room = room;
-	}
+	if (array_grow(&ends->list, ends->n, &ends->room, sizeof(*ends->list)))
+		return -ENOMEM;
 	memcpy(&ends->list[ends->n++], data, sizeof(*ends->list));
 	return 0;
 }

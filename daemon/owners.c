@@ -21,15 +21,8 @@ static int add(struct finding *finding, uint64_t key, pid_t pid, unsigned fd, co
 	struct owners *owners = finding->owners;
 	struct owner *owner;
 
-	if (owners->n == finding->room) {
-		size_t room = finding->room ? finding->room * 2 : 64;
-		struct owner *bigger = reallocarray(owners->list, room, sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		owners->list = bigger;
-		finding->room = room;
-	}
+	if (array_grow(&owners->list, owners->n, &finding->room, sizeof(*owner)))
+		return -ENOMEM;
 	owner = &owners->list[owners->n++];
 	owner->key = key;
 	owner->pid = pid;

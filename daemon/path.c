@@ -30,15 +30,8 @@ static int add_end(const void *record, void *arg)
 
 	if (view->state != TCP_ESTABLISHED || !view->now.on)
 		return 0;
-	if (ends->n == ends->room) {
-		size_t room = ends->room ? ends->room * 2 : 64;
-		struct end *bigger = reallocarray(ends->list, room, sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		ends->list = bigger;
-		ends->room = room;
-	}
+	if (array_grow(&ends->list, ends->n, &ends->room, sizeof(*end)))
+		return -ENOMEM;
 	end = &ends->list[ends->n++];
 	*end = (struct end){.cookie = view->cookie, .netns = view->netns};
 	end->flow.family = end->local.family = view->family;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "probe_show.h"
 
+#include "rules_json.h"
 #include "status.h"
 
 #include <errno.h>
@@ -81,9 +82,7 @@ int probe_show_json(const struct probe_results *results)
 		}
 	}
 	if (!err && json_object_object_add(root, "sockets", list) == 0)
-		puts(json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY |
-								  JSON_C_TO_STRING_SPACED |
-								  JSON_C_TO_STRING_NOSLASHESCAPE));
+		json_print(root);
 	else
 		json_object_put(list);
 	json_object_put(root);

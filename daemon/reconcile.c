@@ -38,17 +38,8 @@ struct reconcile {
 
 static int numbers_add(struct numbers *numbers, uint64_t number)
 {
-	uint64_t *bigger;
-	size_t room;
-
-	if (numbers->n == numbers->room) {
-		room = numbers->room ? numbers->room * 2 : 256;
-		bigger = reallocarray(numbers->list, room, sizeof(*bigger));
-		if (!bigger)
-			return -ENOMEM;
-		numbers->list = bigger;
-		numbers->room = room;
-	}
+	if (array_grow(&numbers->list, numbers->n, &numbers->room, sizeof(number)))
+		return -ENOMEM;
 	numbers->list[numbers->n++] = number;
 	return 0;
 }
@@ -212,11 +203,6 @@ static int count_missing(const struct diag_socket *socket, void *arg)
 	return 0;
 }
 
-static int open_diag(void *arg)
-{
-	return sockdiag_open(arg);
-}
-
 /* How many sockets of the namespace ought to be held and aren't. Negative errno. */
 static int find_missing(const struct reconcile *reconcile, const struct held *held,
 			const struct netns *ns, size_t *n, struct error *e)
@@ -225,7 +211,7 @@ static int find_missing(const struct reconcile *reconcile, const struct held *he
 	int err, tries = 0;
 
 	do {
-		_cleanup_close_ int fd = netns_call(ns, open_diag, e, e);
+		_cleanup_close_ int fd = sockdiag_open_in(ns, e);
 
 		if (fd < 0)
 			return fd;

@@ -99,19 +99,9 @@ static bool to_prefix(const struct nl_addr *addr, struct prefix *prefix)
 
 static int add_change(struct rtnl *rtnl, const struct rtnl_change *change)
 {
-	struct rtnl_change *bigger;
-	size_t room;
-
-	if (rtnl->n == CHANGES_MAX)
+	if (rtnl->n == CHANGES_MAX ||
+	    array_grow(&rtnl->changes, rtnl->n, &rtnl->room, sizeof(*change)))
 		return RTNL_OVERRUN;
-	if (rtnl->n == rtnl->room) {
-		room = rtnl->room ? rtnl->room * 2 : 64;
-		bigger = reallocarray(rtnl->changes, room, sizeof(*bigger));
-		if (!bigger)
-			return RTNL_OVERRUN;
-		rtnl->changes = bigger;
-		rtnl->room = room;
-	}
 	rtnl->changes[rtnl->n++] = *change;
 	return RTNL_PATH;
 }

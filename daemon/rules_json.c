@@ -109,3 +109,10 @@ struct json_object *rule_to_json(const struct rule *rule)
 	}
 	return o;
 }
+
+void json_print(struct json_object *object)
+{
+	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
+							    JSON_C_TO_STRING_SPACED |
+							    JSON_C_TO_STRING_NOSLASHESCAPE));
+}

@@ -19,4 +19,7 @@ struct json_object *json_seconds(uint64_t ms);
 /* Puts value, which may be NULL for want of memory, under key. 0, -ENOMEM: value is gone then. */
 int json_put(struct json_object *object, const char *key, struct json_object *value);
 
+/* To standard output, laid out for reading. */
+void json_print(struct json_object *object);
+
 #endif

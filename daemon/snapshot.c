@@ -29,15 +29,8 @@ struct array {
 
 static int array_add(struct array *array, const void *record, size_t size)
 {
-	if (array->n == array->room) {
-		size_t room = array->room ? array->room * 2 : 64;
-		void *bigger = reallocarray(array->list, room, size);
-
-		if (!bigger)
-			return -ENOMEM;
-		array->list = bigger;
-		array->room = room;
-	}
+	if (array_grow(&array->list, array->n, &array->room, size))
+		return -ENOMEM;
 	memcpy((char *)array->list + array->n * size, record, size);
 	array->n++;
 	return 0;
@@ -80,18 +73,13 @@ static const struct hf_view *find_view(const struct array *views, uint64_t cooki
 	return views->n ? bsearch(&key, views->list, views->n, sizeof(key), by_cookie) : NULL;
 }
 
-static int open_diag(void *arg)
-{
-	return sockdiag_open(arg);
-}
-
 static int read_diag(const struct netns *ns, const struct port_filter *filter,
 		     struct array *sockets, struct error *e)
 {
 	int err, tries = 0;
 
 	do {
-		_cleanup_close_ int fd = netns_call(ns, open_diag, e, e);
+		_cleanup_close_ int fd = sockdiag_open_in(ns, e);
 
 		if (fd < 0)
 			return fd;

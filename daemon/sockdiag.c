@@ -104,13 +104,18 @@ static size_t compile_filter(const struct port_filter *filter, struct inet_diag_
 	return total;
 }
 
-int sockdiag_open(struct error *e)
+static int open_here(void *arg)
 {
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 
 	if (fd < 0)
-		return error_set(e, errno, "can't open a sock_diag socket: %s", strerror(errno));
+		return error_set(arg, errno, "can't open a sock_diag socket: %s", strerror(errno));
 	return fd;
+}
+
+int sockdiag_open_in(const struct netns *ns, struct error *e)
+{
+	return netns_call(ns, open_here, e, e);
 }
 
 struct dump {

@@ -7,6 +7,7 @@
 #define HOLDFAST_SOCKDIAG_H
 
 #include "error.h"
+#include "netns.h"
 #include "rules.h"
 
 #include <stdbool.h>
@@ -41,8 +42,8 @@ struct diag_socket {
 /* Non-zero stops the dump and is returned by it. */
 typedef int (*sockdiag_fn)(const struct diag_socket *socket, void *arg);
 
-/* A socket to the kernel, bound to the current namespace. The caller closes it. */
-int sockdiag_open(struct error *e);
+/* A socket to the kernel, bound to that namespace. The caller closes it. */
+int sockdiag_open_in(const struct netns *ns, struct error *e);
 
 /*
  * All sockets in one of the states (bits 1 << TCP_ESTABLISHED...) whose ports

@@ -202,9 +202,7 @@ int status_json(const struct snapshot *snapshot, const struct filter *filter)
 	put(root, "rules", rules, &err);
 	put(root, "sockets", sockets, &err);
 	if (!err)
-		puts(json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY |
-								  JSON_C_TO_STRING_SPACED |
-								  JSON_C_TO_STRING_NOSLASHESCAPE));
+		json_print(root);
 	json_object_put(root);
 	return err;
 }

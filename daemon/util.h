@@ -4,8 +4,10 @@
 #define HOLDFAST_UTIL_H
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -37,6 +39,26 @@ static inline void cleanup_closedir(DIR **d)
 #define _cleanup_close_	   __attribute__((cleanup(cleanup_close)))
 #define _cleanup_fclose_   __attribute__((cleanup(cleanup_fclose)))
 #define _cleanup_closedir_ __attribute__((cleanup(cleanup_closedir)))
+
+/*
+ * Room for one more in a growing array: list is the address of the pointer to
+ * its elements of that size, n of which are in use. 0, or -ENOMEM and all stays.
+ */
+static inline int array_grow(void *list, size_t n, size_t *room, size_t size)
+{
+	size_t more = *room ? *room * 2 : 64;
+	void *now, *bigger;
+
+	if (n < *room)
+		return 0;
+	memcpy(&now, list, sizeof(now));
+	bigger = reallocarray(now, more, size);
+	if (!bigger)
+		return -ENOMEM;
+	memcpy(list, &bigger, sizeof(bigger));
+	*room = more;
+	return 0;
+}
 
 /* Gives the pointer or descriptor away: what it held, and empties it. */
 #define take_ptr(p)                                                                                \
