@@ -43,7 +43,8 @@ LIBS         := $(DAEMON_LIBS) $(COMMAND_LIBS)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
 CFLAGS   ?= -O2 -g
-ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -DHOLDFAST_VERSION='"$(VERSION)"' $(WARNINGS) \
+# BPF_CPPFLAGS reach both sides of the border: types.h must mean the same to both.
+ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE $(BPF_CPPFLAGS) -DHOLDFAST_VERSION='"$(VERSION)"' $(WARNINGS) \
 	-fstack-protector-strong -fPIE -isystem $(BUILD) \
 	$(shell pkg-config --cflags $(LIBS)) $(CFLAGS) $(SANITIZERS) -MMD -MP
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SANITIZERS)
@@ -54,7 +55,8 @@ else
 CPPFLAGS_FORTIFY := -D_FORTIFY_SOURCE=2
 endif
 
-BPF_CFLAGS := -O2 -g -Wall -Wextra $(addprefix -idirafter /usr/include/,$(shell $(CC) -print-multiarch 2>/dev/null))
+BPF_CFLAGS := -O2 -g -Wall -Wextra -Wshadow -Wconversion $(BPF_CPPFLAGS) \
+	$(addprefix -idirafter /usr/include/,$(shell $(CC) -print-multiarch 2>/dev/null))
 
 # What defines the maps comes first: libbpf 1.1's linker mixes up their places otherwise.
 BPF_SOURCES     := bpf/maps.bpf.c $(sort $(filter-out bpf/maps.bpf.c,$(wildcard bpf/*.bpf.c)))
