@@ -37,7 +37,7 @@ BUILD_PACKAGES := gcc clang llvm make pkg-config bpftool libc6-dev linux-libc-de
 	libsystemd-dev libinih-dev libsmartcols-dev libjson-c-dev libc-ares-dev
 TEST_PACKAGES = $(shell sed -e 's/\#.*//' tests/packages)
 
-DAEMON_LIBS  := libbpf libmnl libnl-3.0 libnl-route-3.0 libsystemd inih
+DAEMON_LIBS  := libbpf libmnl libnl-3.0 libnl-route-3.0 libsystemd inih libcares
 COMMAND_LIBS := libbpf libmnl inih json-c smartcols
 LIBS         := $(DAEMON_LIBS) $(COMMAND_LIBS)
 

@@ -43,11 +43,13 @@ HF_INLINE void hf_unset(struct hf_keepalive *want, const struct hf_keepalive *no
  * it on arms the timer with a whole keepalive time from now. TCP_KEEPIDLE goes
  * last: on a socket whose keepalive is on it arms the timer again with the time
  * that the connection has idled taken off (tcp_sock_set_keepidle_locked()), so
- * that a connection which is overdue is probed at once. What is equal isn't
- * touched, so that a visit to a socket that needs nothing sends nothing.
+ * that a connection which is overdue is probed at once; after switching on it is
+ * set even if it is the same. What else is equal isn't touched, so that a visit
+ * to a socket that needs nothing sends nothing.
  */
 HF_INLINE int hf_put(void *ctx, const struct hf_keepalive *now, const struct hf_keepalive *want)
 {
+	__u32 time;
 	int err = 0;
 
 	if (now->on != want->on)
@@ -58,7 +60,9 @@ HF_INLINE int hf_put(void *ctx, const struct hf_keepalive *now, const struct hf_
 		err = hf_option(ctx, SOL_TCP, TCP_KEEPCNT, want->probes);
 	if (!err && now->user_timeout_ms != want->user_timeout_ms)
 		err = hf_option(ctx, SOL_TCP, TCP_USER_TIMEOUT, want->user_timeout_ms);
-	if (!err && now->time_s != want->time_s)
+	time = hf_if(now->time_s ^ want->time_s) |
+	       (hf_if(want->time_s) & hf_if(want->on) & ~hf_if(now->on));
+	if (!err && time)
 		err = hf_option(ctx, SOL_TCP, TCP_KEEPIDLE, want->time_s);
 	return err;
 }

@@ -5,11 +5,22 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char usage[] =
 	"Usage: holdfast release\n"
 	"Detaches, gives every held socket its own settings back and removes the pins\n"
 	"that a holdfastd which is gone has left. A running one: stop it instead.\n";
+
+/* What a start that was killed half-way may have left: nothing attached, an empty folder or two. */
+static void tidy(const char *pin_dir, bool ours)
+{
+	struct pins pins = PINS_INIT;
+
+	if (access(pin_dir, F_OK) == 0 && pins_lock(&pins, pin_dir, NULL) == 0)
+		pins_remove(&pins, ours, NULL);
+	pins_close(&pins);
+}
 
 int release_main(const struct command *command, int argc, char **argv)
 {
@@ -25,6 +36,8 @@ int release_main(const struct command *command, int argc, char **argv)
 	/* First to read, so that nothing is made where nothing is. */
 	status = command_open(command, &plane);
 	plane_close(&plane);
+	if (status == STATUS_NOT_ATTACHED)
+		tidy(command->pin_dir, ours);
 	if (status)
 		return status;
 	err = pins_lock(&plane.pins, command->pin_dir, &e);

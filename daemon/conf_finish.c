@@ -115,6 +115,7 @@ static void check_timing(const struct finishing *f)
 	static const enum conf_key by_probes[] = {CONF_PROBES, CONF_INTERVAL, CONF_TIME,
 						  CONF_WINDOW};
 	static const enum conf_key by_user_timeout[] = {CONF_USER_TIMEOUT};
+	static const enum conf_key by_interval[] = {CONF_INTERVAL, CONF_TIME, CONF_WINDOW};
 	const struct rule *rule = f->rule;
 	uint64_t last_s, dead_ms;
 	char last[DURATION_TEXT_MAX], window[DURATION_TEXT_MAX];
@@ -143,6 +144,17 @@ static void check_timing(const struct finishing *f)
 			     "could let the flow be forgotten (write values that make less than "
 			     "%s)",
 			     last, window);
+	}
+	/* tcp_keepalive_timer() comes back after `interval` even where the probe was
+	 * answered; with several probes the warning above has said so. */
+	if (window_sound && sound(f, CONF_PROBES) && rule->probes == 1 &&
+	    rule->interval_s * (uint64_t)1000 >= rule->window_ms) {
+		duration_format(rule->window_ms, window, sizeof(window));
+		conf_warning(
+			f->parser, place_of(f, by_interval, ARRAY_SIZE(by_interval)),
+			"interval is not below window: the kernel waits that long after each "
+			"probe, and the flow could be forgotten meanwhile (write less than %s)",
+			window);
 	}
 	dead_ms = (uint64_t)1000 * (rule->time_s + rule->interval_s);
 	if (sound(f, CONF_USER_TIMEOUT) && rule->user_timeout_ms &&

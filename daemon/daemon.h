@@ -10,6 +10,7 @@
 #include "log.h"
 #include "plane.h"
 #include "reconcile.h"
+#include "resolver.h"
 #include "rtnl.h"
 
 #include <systemd/sd-event.h>
@@ -28,6 +29,7 @@ struct daemon {
 	struct config config;
 	struct plane plane;
 	struct reconcile *reconcile;
+	struct resolver *resolver;
 	struct rtnl *rtnl;
 	struct ends *ends;
 	sd_event *event;
@@ -43,6 +45,13 @@ struct daemon {
 /* Reads the configuration and tells every fault. 0, -EBADMSG where there are errors, -ENOMEM. */
 int daemon_read_config(const struct daemon *daemon, struct config *config);
 
+/*
+ * From now on looks up the host names of the first configuration, and fills in
+ * what is known of them: waits a moment for it. Needs the event loop, and comes
+ * before loader_start().
+ */
+int daemon_start_names(struct daemon *daemon, struct error *e);
+
 /* SIGHUP: new rules in one step, or everything as it was; says how it went. */
 void daemon_reload(struct daemon *daemon);
 
@@ -52,7 +61,7 @@ void daemon_reconcile(struct daemon *daemon, bool all);
 /* Starts the wait for the next full pass anew: one has been made, or its period has changed. */
 void daemon_arm_timer(struct daemon *daemon);
 
-/* The event loop's sources, the loop included. Negative errno. */
+/* The event loop's sources. Negative errno. */
 int daemon_add_sources(struct daemon *daemon);
 
 /* Puts the keepalive time back on what is being probed. */

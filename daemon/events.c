@@ -191,9 +191,7 @@ int daemon_add_sources(struct daemon *daemon)
 {
 	int err;
 
-	err = sd_event_new(&daemon->event);
-	if (err >= 0)
-		err = sd_event_add_signal(daemon->event, NULL, SIGHUP, on_reload, daemon);
+	err = sd_event_add_signal(daemon->event, NULL, SIGHUP, on_reload, daemon);
 	if (err >= 0) /* no handler: the loop ends */
 		err = sd_event_add_signal(daemon->event, NULL, SIGTERM, NULL, NULL);
 	if (err >= 0)

@@ -99,6 +99,12 @@ static int start(struct daemon *daemon, struct error *e)
 	err = rtnl_open(&daemon->rtnl, e);
 	if (err)
 		return err;
+	err = sd_event_new(&daemon->event);
+	if (err < 0)
+		return error_set(e, -err, "can't set up the event loop: %s", strerror(-err));
+	err = daemon_start_names(daemon, e);
+	if (err)
+		return err;
 	err = loader_start(&daemon->plane, &options, &daemon->config, &took_over, e);
 	if (err)
 		return err;
@@ -146,6 +152,7 @@ static int release(struct daemon *daemon)
 
 static void free_daemon(struct daemon *daemon)
 {
+	resolver_free(daemon->resolver);
 	sd_event_source_unref(daemon->timer);
 	sd_event_source_unref(daemon->settle);
 	sd_event_source_unref(daemon->probed);

@@ -10,6 +10,9 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+/* A name server that answers does it sooner; one that doesn't may not hold us up. */
+#define NAMES_WAIT_MS 2000u
+
 int daemon_read_config(const struct daemon *daemon, struct config *config)
 {
 	struct conf_messages messages = {0};
@@ -30,29 +33,57 @@ int daemon_read_config(const struct daemon *daemon, struct config *config)
 	return err;
 }
 
+/* Puts a configuration in force in one step, or everything is as it was. */
+static int put_rules(struct daemon *daemon, const struct config *config, struct error *e)
+{
+	struct hook_target target;
+	struct hf_info info;
+	struct error ignored;
+	int err;
+
+	err = plane_get_info(&daemon->plane, &info, e);
+	if (err)
+		return err;
+	target = (struct hook_target){info.cgroup, info.cgroup_id};
+	err = hook_set_guard(&daemon->plane.pins, config, &target, e);
+	if (!err)
+		err = reconcile_set_rules(daemon->reconcile, config, e);
+	if (!err)
+		err = plane_put_rules(&daemon->plane, config, info.generation + 1, e);
+	if (err) {
+		reconcile_set_rules(daemon->reconcile, &daemon->config, &ignored);
+		hook_set_guard(&daemon->plane.pins, &daemon->config, &target, &ignored);
+	}
+	return err;
+}
+
+/* The addresses of the names that a configuration has; those of new ones are waited for. */
+static int resolve(struct daemon *daemon, struct config *config, struct error *e)
+{
+	int err;
+
+	err = resolver_set_names(daemon->resolver, config, e);
+	if (err)
+		return err;
+	resolver_wait(daemon->resolver, NAMES_WAIT_MS);
+	return resolver_fill(daemon->resolver, config, e);
+}
+
 /* New rules in one step, or everything as it was. */
 static int reload(struct daemon *daemon, struct error *e)
 {
-	struct hook_target target;
 	struct config config;
-	struct hf_info info;
 	struct error ignored;
 	int err;
 
 	err = daemon_read_config(daemon, &config);
 	if (err)
 		return error_set(e, -err, "the configuration has errors");
-	err = plane_get_info(&daemon->plane, &info, e);
-	target = (struct hook_target){info.cgroup, info.cgroup_id};
+	err = resolve(daemon, &config, e);
 	if (!err)
-		err = hook_set_guard(&daemon->plane.pins, &config, &target, e);
-	if (!err)
-		err = reconcile_set_rules(daemon->reconcile, &config, e);
-	if (!err)
-		err = plane_put_rules(&daemon->plane, &config, info.generation + 1, e);
+		err = put_rules(daemon, &config, e);
 	if (err) {
-		reconcile_set_rules(daemon->reconcile, &daemon->config, &ignored);
-		hook_set_guard(&daemon->plane.pins, &daemon->config, &target, &ignored);
+		resolver_set_names(daemon->resolver, &daemon->config, &ignored);
 		config_free(&config);
 		return err;
 	}
@@ -61,6 +92,46 @@ static int reload(struct daemon *daemon, struct error *e)
 	daemon_reconcile(daemon, true);
 	daemon_arm_timer(daemon);
 	return 0;
+}
+
+/* Some names have other addresses: the same rules, compiled anew. */
+static void on_names(void *arg)
+{
+	struct daemon *daemon = arg;
+	struct error e = {0};
+	int err;
+
+	err = resolver_fill(daemon->resolver, &daemon->config, &e);
+	if (!err)
+		err = put_rules(daemon, &daemon->config, &e);
+	if (err)
+		log_error(&daemon->log, "new addresses of host names are not in force: %s", e.text);
+	else
+		daemon_reconcile(daemon, true);
+}
+
+/*
+ * What an earlier daemon knew of the names counts until there is an answer:
+ * no socket is let go because a name server is down now.
+ */
+int daemon_start_names(struct daemon *daemon, struct error *e)
+{
+	struct plane earlier = PLANE_INIT;
+	struct config config = {0};
+	struct error ignored;
+	uint32_t generation;
+	int err;
+
+	err = resolver_new(&daemon->resolver, daemon->event, &daemon->log, on_names, daemon, e);
+	if (err)
+		return err;
+	if (!plane_open(&earlier, daemon->options.pin_dir, &ignored) &&
+	    !plane_get_config(&earlier, false, &config, &generation, &ignored)) {
+		err = resolver_set_names(daemon->resolver, &config, e);
+		config_free(&config);
+	}
+	plane_close(&earlier);
+	return err ? err : resolve(daemon, &daemon->config, e);
 }
 
 /* How the reload went, where `holdfast reload` looks for it. */

@@ -149,7 +149,7 @@ def outsider(make_agent: Callable[..., Agent], netns: Netns) -> Agent:
 @pytest.fixture
 def listener(outsider: Agent) -> Listener:
     """A server on PORT of every address, outside the control group."""
-    return outsider.listen("::", PORT)
+    return outsider.listen(PORT)
 
 
 @pytest.fixture

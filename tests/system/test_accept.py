@@ -25,7 +25,7 @@ def test_sides(daemon: Daemon, agent: Agent, side: str, client_held: bool, serve
                address: str) -> None:
     """Each end is held by the rules of its side alone."""
     daemon.start(rule("all", side=side, **KEYS))
-    listener = agent.listen("::", PORT)
+    listener = agent.listen(PORT)
     client = agent.connect(address, PORT)
     server = listener.accept()
     assert client.settings == (held(120, 30, 4) if client_held else UNTOUCHED)
@@ -35,13 +35,13 @@ def test_sides(daemon: Daemon, agent: Agent, side: str, client_held: bool, serve
 def test_listener_is_untouched(daemon: Daemon, agent: Agent) -> None:
     """A listener itself has no peer, and keeps what it has."""
     daemon.start(rule("all", side="both", **KEYS))
-    assert agent.listen("::", PORT).settings == UNTOUCHED
+    assert agent.listen(PORT).settings == UNTOUCHED
 
 
 def test_listener_outside_the_cgroup(daemon: Daemon, agent: Agent, outsider: Agent) -> None:
     """An accepted connection belongs to the control group of the listener."""
     daemon.start(rule("all", side="server", **KEYS))
-    listener = outsider.listen("::", PORT)
+    listener = outsider.listen(PORT)
     agent.connect("127.0.0.1", PORT)
     assert listener.accept().settings == UNTOUCHED
 
@@ -50,7 +50,7 @@ def test_peer_decides_on_the_server_side(daemon: Daemon, agent: Agent, netns: Ne
     """On the server's side the destination is the client's address."""
     netns.add_address("10.20.0.8", "10.30.0.8")
     daemon.start(rule("near", "10.20.0.0/16", side="server", **KEYS))
-    listener = agent.listen("::", PORT)
+    listener = agent.listen(PORT)
     for source, matches in (("10.20.0.8", True), ("10.30.0.8", False)):
         agent.connect("127.0.0.1", PORT, source=source)
         assert listener.accept().settings.keepalive == matches, source
@@ -59,7 +59,7 @@ def test_peer_decides_on_the_server_side(daemon: Daemon, agent: Agent, netns: Ne
 def test_server_settings_of_the_listener_count_as_its_own(daemon: Daemon, agent: Agent) -> None:
     """What an accepted connection inherits from its listener is the application's own."""
     daemon.start(rule("all", side="server", **KEYS))
-    listener = agent.listen("::", PORT)
+    listener = agent.listen(PORT)
     listener.change(keepalive=1, time=10)
     agent.connect("127.0.0.1", PORT)
     assert listener.accept().settings == UNTOUCHED._replace(keepalive=1, time=10)

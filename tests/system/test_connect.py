@@ -34,8 +34,8 @@ def test_mapped_peer_is_an_ipv4_peer(daemon: Daemon, agent: Agent, listener: Lis
 
 def test_other_ports_are_untouched(daemon: Daemon, agent: Agent, outsider: Agent) -> None:
     """A port that no rule names keeps what it has, also where it is the local port."""
-    outsider.listen("::", PORT + 1)
-    outsider.listen("::", PORT)
+    outsider.listen(PORT + 1)
+    outsider.listen(PORT)
     daemon.start(RULE)
     assert agent.connect("127.0.0.1", PORT + 1).settings == UNTOUCHED
     own_keepalive = agent.connect("127.0.0.1", PORT + 1, keepalive=1, time=5000)
@@ -73,7 +73,7 @@ def test_several_ports_and_ranges(daemon: Daemon, agent: Agent, outsider: Agent)
     daemon.start(rule("all", port="23306, 23400-23402", time="120s"))
     for port, matches in ((23305, False), (23306, True), (23307, False), (23399, False),
                           (23400, True), (23401, True), (23402, True), (23403, False)):
-        outsider.listen("127.0.0.1", port)
+        outsider.listen(port, "127.0.0.1")
         assert agent.connect("127.0.0.1", port).settings.keepalive == matches, port
 
 

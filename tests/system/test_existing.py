@@ -41,7 +41,7 @@ def test_open_connection_is_held(daemon: Daemon, agent: Agent, listener: Listene
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_sides(daemon: Daemon, agent: Agent, address: str) -> None:
     """An accepted connection is held by a rule for servers, and the other end isn't."""
-    listener = agent.listen("::", PORT)
+    listener = agent.listen(PORT)
     client = agent.connect(address, PORT)
     server = listener.accept()
     daemon.start(rule("all", side="server", **KEYS))
@@ -52,7 +52,7 @@ def test_sides(daemon: Daemon, agent: Agent, address: str) -> None:
 
 def test_accepted_late(daemon: Daemon, agent: Agent) -> None:
     """A connection that still waits in the listener's queue is held too."""
-    listener = agent.listen("::", PORT)
+    listener = agent.listen(PORT)
     agent.connect("127.0.0.1", PORT)
     daemon.start(rule("all", side="server", **KEYS))
     assert listener.accept().settings == RULE
@@ -62,7 +62,7 @@ def test_other_sockets_are_untouched(daemon: Daemon, agent: Agent, outsider: Age
                                      listener: Listener) -> None:
     """Outside the control group, on other ports, of exempt or unmatched destinations."""
     netns.add_address("10.20.0.8", "10.20.99.1", "10.30.0.8")
-    outsider.listen("::", PORT + 1)
+    outsider.listen(PORT + 1)
     socks = [outsider.connect("10.20.0.8", PORT), agent.connect("10.20.0.8", PORT + 1),
              agent.connect("10.20.99.1", PORT), agent.connect("10.30.0.8", PORT)]
     matched = agent.connect("10.20.0.8", PORT)
@@ -123,7 +123,7 @@ def test_namespace_of_a_process(daemon: Daemon, make_netns: Callable[[], Netns],
     """A namespace without a name, as `unshare -n` and containers have it."""
     inside = make_netns()
     agent = make_agent(inside, cgroup)
-    agent.listen("::", PORT)
+    agent.listen(PORT)
     sock = agent.connect(address, PORT)
     daemon.start(rule("all", **KEYS))
     assert sock.settings == RULE
@@ -134,7 +134,7 @@ def test_named_namespace(daemon: Daemon, named_netns: Netns, make_agent: Callabl
                          cgroup: Cgroup) -> None:
     """A namespace that `ip netns add` has made."""
     agent = make_agent(named_netns, cgroup)
-    agent.listen("::", PORT)
+    agent.listen(PORT)
     sock = agent.connect("127.0.0.1", PORT)
     daemon.start(rule("all", **KEYS))
     assert sock.settings == RULE
@@ -147,7 +147,7 @@ def test_namespace_that_only_sockets_hold(daemon: Daemon, make_netns: Callable[[
     inside = make_netns()
     inode = inside.inode
     agent = make_agent(inside, cgroup)
-    agent.listen("::", PORT)
+    agent.listen(PORT)
     sock = agent.connect("127.0.0.1", PORT)
     agent.call("leave")
     inside.close()

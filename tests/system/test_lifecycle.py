@@ -27,7 +27,8 @@ def test_stop_restores(daemon: Daemon, agent: Agent, listener: Listener, holdfas
                        number: int) -> None:
     """Every socket gets its settings back, nothing stays pinned, new ones are left alone."""
     own = {"keepalive": 1, "time": 5000, "interval": 50, "probes": 8}
-    socks = [agent.connect("127.0.0.1", listener.port), agent.connect("::1", listener.port, **own)]
+    socks = [agent.connect("127.0.0.1", listener.port),
+             agent.connect("127.0.0.1", listener.port, **own)]
     daemon.start(OLD)
     socks += [agent.connect("127.0.0.1", listener.port),
               agent.connect("127.0.0.1", listener.port, **own)]

@@ -66,8 +66,8 @@ def test_held_host_in_an_exempt_net(daemon: Daemon, agent: Agent, netns: Netns,
 
 def test_port_comes_before_prefix(daemon: Daemon, agent: Agent, outsider: Agent) -> None:
     """A longer prefix with another port doesn't hide a shorter one with this port."""
-    outsider.listen("::", PORT)
-    outsider.listen("::", PORT + 1)
+    outsider.listen(PORT)
+    outsider.listen(PORT + 1)
     daemon.start(rule("host", "127.0.0.1", port=PORT + 1, time="32s")
                  + rule("net", "127.0.0.0/8", port=f"{PORT}-{PORT + 1}", time="8s"))
     assert agent.connect("127.0.0.1", PORT).settings.time == 8

@@ -23,7 +23,7 @@ def test_namespace_made_after_the_start(daemon: Daemon, make_netns: Callable[[],
     """What connects and accepts in it is held at once."""
     daemon.start(RULES)
     agent = make_agent(make_netns(), cgroup)
-    listener = agent.listen("::", PORT)
+    listener = agent.listen(PORT)
     client = agent.connect("127.0.0.1", PORT)
     assert client.settings == RULE
     assert listener.accept().settings == RULE
@@ -46,7 +46,7 @@ def test_undone_settings_heal_in_a_later_namespace(daemon: Daemon,
     """The same in a namespace that wasn't there at the start."""
     daemon.start(daemon_section(guard="no", reconcile="1s") + RULES)
     agent = make_agent(make_netns(), cgroup)
-    agent.listen("::", PORT)
+    agent.listen(PORT)
     sock = agent.connect("127.0.0.1", PORT)
     sock.change(keepalive=0, time=7200)
     wait_for(lambda: sock.settings == RULE, "the socket is healed", timeout=5)
@@ -68,7 +68,7 @@ def test_container_with_an_old_connection(make_daemon: Callable[..., Daemon],
     home = make_netns()
     container = make_netns()
     agent = make_agent(container, cgroup)
-    listener = agent.listen("::", PORT)
+    listener = agent.listen(PORT)
     agent.park(agent.connect("127.0.0.1", PORT), listener)
     daemon = make_daemon(netns=home)
     daemon.start(daemon_section(reconcile="60s" if event else "1s") + RULES)

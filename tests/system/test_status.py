@@ -134,7 +134,7 @@ def test_mapped_socket(daemon: Daemon, agent: Agent, listener: Listener,
 def test_server_side(daemon: Daemon, agent: Agent, holdfast: Command) -> None:
     """Both ends of a connection, each with its side."""
     daemon.start(rule("all", side="both", **KEYS))
-    listener = agent.listen("127.0.0.1", PORT)
+    listener = agent.listen(PORT, "127.0.0.1")
     client = agent.connect("127.0.0.1", PORT)
     server = listener.accept()
     assert len(holdfast.status()["sockets"]) == 2

@@ -19,7 +19,7 @@ from harness.cgroup import Cgroup
 from harness.config import PORT, rule
 from harness.daemon import Daemon
 from harness.mysql import MysqlClient, Outcome
-from harness.netns import Netns
+from harness.netns import HAS_IPV6, Netns
 from harness.options import Settings, held
 from harness.topology import DEVICE, SERVER, Topology
 from harness.wait import sleep_until
@@ -47,9 +47,10 @@ class Case:
                          "before" if self.before else "after"])
 
 
-CONTROLS = [Case("plain"), Case("plain", "inet6"), Case("plain", pool=True), Case("advised"),
-            Case("advised", pool=True)]
-HELD = [Case("held", family, pool, before) for family in ("inet", "inet6")
+FAMILIES = ("inet", "inet6") if HAS_IPV6 else ("inet",)
+CONTROLS = [*(Case("plain", family) for family in FAMILIES), Case("plain", pool=True),
+            Case("advised"), Case("advised", pool=True)]
+HELD = [Case("held", family, pool, before) for family in FAMILIES
         for pool in (False, True) for before in (False, True)]
 
 

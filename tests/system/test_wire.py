@@ -6,7 +6,7 @@ import time
 import pytest
 
 from harness.capture import Capture
-from harness.config import PORT, rule
+from harness.config import PORT, daemon as daemon_section, rule
 from harness.daemon import Daemon
 from harness.kernel import needs_ipv6, needs_sweep
 from harness.netns import Netns
@@ -30,9 +30,10 @@ table inet test {
 class Talk:
     """A connection that has exchanged a few bytes, and is watched."""
 
-    def __init__(self, capture: Capture, agent: Agent, listener: Listener, address: str) -> None:
+    def __init__(self, capture: Capture, agent: Agent, listener: Listener, address: str,
+                 **values: int) -> None:
         self._capture = capture
-        self.sock = agent.connect(address, PORT)
+        self.sock = agent.connect(address, PORT, **values)
         server = listener.accept()
         self.sock.send("question")
         assert server.receive() == "question"
@@ -78,6 +79,8 @@ def test_idle_connections_at_the_start(daemon: Daemon, agent: Agent, netns: Netn
     netns.add_address("10.20.2.8", "10.20.6.8", "10.20.99.8")
     overdue = Talk(capture, agent, listener, "10.20.2.8")
     mapped = Talk(capture, agent, listener, "::ffff:10.20.2.8")
+    # The time that the rule has, but keepalive is off.
+    same_time = Talk(capture, agent, listener, "10.20.2.8", time=2)
     coming = Talk(capture, agent, listener, "10.20.6.8")
     unmatched = Talk(capture, agent, listener, "10.20.99.8")
     sleep_until(coming.last_activity + 3)
@@ -85,7 +88,7 @@ def test_idle_connections_at_the_start(daemon: Daemon, agent: Agent, netns: Netn
     daemon.start(rule("two", "10.20.2.8", time="2s", interval="1s", window="60s")
                  + rule("six", "10.20.6.8", time="6s", interval="1s", window="60s"))
     sleep_until(launched + 1.5)
-    for talk in (overdue, mapped):
+    for talk in (overdue, mapped, same_time):
         assert talk.probes(), "no probe on an overdue connection"
         first = talk.last_activity + talk.probes()[0]
         assert launched <= first <= launched + 1, first - launched
@@ -104,6 +107,18 @@ def test_idle_connection_at_a_reload(daemon: Daemon, agent: Agent, listener: Lis
     assert not talk.probes()
     daemon.reload(rule("all", time="2s", window="60s"))
     wait_for(talk.probes, "a probe within a second", timeout=1)
+
+
+@needs_sweep
+def test_idle_connection_that_is_healed(daemon: Daemon, agent: Agent, listener: Listener,
+                                        capture: Capture) -> None:
+    """The time that it has idled counts where keepalive has to be switched on again."""
+    daemon.start(daemon_section(guard="no", reconcile="1s") + rule("all", time="4s", window="60s"))
+    talk = Talk(capture, agent, listener, "127.0.0.1")
+    sleep_until(talk.last_activity + 2)
+    talk.sock.change(keepalive=0)
+    sleep_until(talk.last_activity + 4 + LATE)
+    assert_moments(talk.probes(), [4])
 
 
 @needs_ipv6

@@ -28,7 +28,7 @@ def _new(address: str, family: str | None) -> socket.socket:
     return socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM)
 
 
-def listen(address: str, port: int = 0) -> dict[str, int]:
+def listen(address: str, port: int) -> dict[str, int]:
     """A listener; `::` takes IPv4 too."""
     sock = _new(address, None)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

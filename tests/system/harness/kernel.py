@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from .netns import Netns
+from .netns import HAS_IPV6, Netns
 
 
 def version() -> tuple[int, int]:
@@ -31,7 +31,7 @@ def _firewall_fault() -> str | None:
 needs_sweep = pytest.mark.skipif(
     version() < (5, 15), reason="holding existing sockets needs Linux 5.15")
 needs_ipv6 = pytest.mark.skipif(
-    not os.path.exists("/proc/net/if_inet6"), reason="this kernel has no IPv6")
+    not HAS_IPV6, reason="this kernel has no IPv6")
 
 
 def require_firewall() -> None:

@@ -11,6 +11,8 @@ import threading
 from contextlib import contextmanager
 from typing import Iterator
 
+HAS_IPV6 = os.path.exists("/proc/net/if_inet6")
+
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -3,9 +3,12 @@
 from typing import Any
 
 from .cgroup import Cgroup
-from .netns import Netns
+from .netns import HAS_IPV6, Netns
 from .options import Settings
 from .remote import Remote
+
+
+ANY = "::" if HAS_IPV6 else "0.0.0.0"
 
 
 class Socket:
@@ -78,7 +81,7 @@ class Agent(Remote):
         with open(f"/proc/{self.pid}/comm", encoding="utf-8") as file:
             return file.read().rstrip("\n")
 
-    def listen(self, address: str = "::", port: int = 0) -> Listener:
+    def listen(self, port: int, address: str = ANY) -> Listener:
         """A listener, by default on all addresses of both families."""
         made = self.call("listen", address=address, port=port)
         return Listener(self, made["id"], made["port"])

@@ -5,7 +5,7 @@
        ...   ─┘
 """
 
-from .netns import Netns, connect_namespaces
+from .netns import HAS_IPV6, Netns, connect_namespaces
 
 SERVER = {"inet": "10.77.0.2", "inet6": "fd77::2"}
 DEVICE = "net"
@@ -33,7 +33,8 @@ class Topology:
         self.firewall = Netns()
         self.clients: list[Netns] = []
         self.firewall.sysctl("ipv4/ip_forward", 1)
-        self.firewall.sysctl("ipv6/conf/all/forwarding", 1)
+        if HAS_IPV6:
+            self.firewall.sysctl("ipv6/conf/all/forwarding", 1)
         self._plug_in(self.server, 0)
         self.firewall.nft(_RULES)
         self.firewall.sysctl("netfilter/nf_conntrack_tcp_loose", 0)
@@ -42,11 +43,13 @@ class Topology:
     def _plug_in(self, netns: Netns, number: int) -> None:
         device = f"net{number}"
         connect_namespaces(self.firewall, device, netns, DEVICE)
-        prefix = f"fd77:0:0:{number:x}:" if number else "fd77:"
-        self.firewall.add_address(f"10.77.{number}.1/24", f"{prefix}:1/64", device=device)
-        netns.add_address(f"10.77.{number}.2/24", f"{prefix}:2/64", device=DEVICE)
-        netns.ip(f"route add default via 10.77.{number}.1",
-                 f"route add default via {prefix}:1")
+        nets = [(f"10.77.{number}.", 24)]
+        if HAS_IPV6:
+            nets.append((f"fd77:0:0:{number:x}::" if number else "fd77::", 64))
+        for net, length in nets:
+            self.firewall.add_address(f"{net}1/{length}", device=device)
+            netns.add_address(f"{net}2/{length}", device=DEVICE)
+            netns.ip(f"route add default via {net}1")
 
     def add_client(self, host: Netns | None = None) -> Netns:
         """A client's namespace, made by a process that lives in `host`: a container there.

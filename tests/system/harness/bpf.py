@@ -1,0 +1,142 @@
+"""bpf(2), without any BPF library: what is attached, what maps hold, tiny programs of our own."""
+
+import ctypes
+import os
+import platform
+import struct
+from typing import NamedTuple
+
+SOCK_OPS, SETSOCKOPT = 3, 22  # enum bpf_attach_type
+PROGRAM_TYPES = {SOCK_OPS: 13, SETSOCKOPT: 25}  # enum bpf_prog_type
+F_OVERRIDE, F_MULTI = 1, 2  # BPF_F_ALLOW_*
+
+_MAP_LOOKUP, _PROG_LOAD, _OBJ_GET, _PROG_ATTACH, _PROG_DETACH = 1, 5, 7, 8, 9
+_PROG_FD_BY_ID, _OBJ_INFO, _PROG_QUERY, _LINK_CREATE = 13, 15, 16, 28
+_NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
+_libc = ctypes.CDLL(None, use_errno=True)
+
+# mov r0, 1; exit
+_RETURN_1 = struct.pack("<BBhi", 0xb7, 0, 0, 1) + struct.pack("<BBhi", 0x95, 0, 0, 0)
+
+
+def _bpf(command: int, attributes: bytes) -> tuple[int, bytes]:
+    buffer = ctypes.create_string_buffer(attributes.ljust(128, b"\0"), 128)
+    result = _libc.syscall(_NUMBER[platform.machine()], command, buffer, 128)
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"bpf({command}): {os.strerror(number)}")
+    return result, buffer.raw
+
+
+def _address(buffer: ctypes.Array) -> int:
+    return ctypes.addressof(buffer)
+
+
+def get(path: str) -> int:
+    """A descriptor of what is pinned there."""
+    name = ctypes.create_string_buffer(path.encode())
+    return _bpf(_OBJ_GET, struct.pack("=QII", _address(name), 0, 0))[0]
+
+
+def possible_cpus() -> int:
+    """How many values a per-CPU map has for each key."""
+    with open("/sys/devices/system/cpu/possible", encoding="ascii") as file:
+        return int(file.read().strip().split(",")[-1].split("-")[-1]) + 1
+
+
+def lookup(map_fd: int, key: bytes, size: int) -> bytes:
+    """What a map has for a key; OSError where it has nothing."""
+    key_buffer = ctypes.create_string_buffer(key, len(key))
+    value = ctypes.create_string_buffer(size)
+    _bpf(_MAP_LOOKUP,
+         struct.pack("=IIQQQ", map_fd, 0, _address(key_buffer), _address(value), 0))
+    return value.raw
+
+
+def _info(fd: int) -> bytes:
+    info = ctypes.create_string_buffer(256)
+    _bpf(_OBJ_INFO, struct.pack("=IIQ", fd, 256, _address(info)))
+    return info.raw
+
+
+class Link(NamedTuple):
+    """A link to a cgroup, as the kernel knows it."""
+
+    id: int
+    program: int
+    cgroup: int
+
+
+def pinned_link(path: str) -> Link:
+    """What is known of the link that is pinned there."""
+    fd = get(path)
+    try:
+        _, number, program, _, cgroup = struct.unpack_from("=IIIIQ", _info(fd))
+    finally:
+        os.close(fd)
+    return Link(number, program, cgroup)
+
+
+def attached(directory: str, kind: int) -> list[int]:
+    """The ids of the programs that are attached to a cgroup, in order."""
+    ids = (ctypes.c_uint32 * 64)()
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        attributes = struct.pack("=IIIIQI", fd, kind, 0, 0, _address(ids), 64)
+        count = struct.unpack_from("=I", _bpf(_PROG_QUERY, attributes)[1], 24)[0]
+    finally:
+        os.close(fd)
+    return list(ids[:count])
+
+
+def program_exists(number: int) -> bool:
+    """Whether the kernel still has the program with this id."""
+    try:
+        os.close(_bpf(_PROG_FD_BY_ID, struct.pack("=II", number, 0))[0])
+    except FileNotFoundError:
+        return False
+    return True
+
+
+class Program:
+    """A program that does nothing, of somebody else."""
+
+    def __init__(self, kind: int, name: str) -> None:
+        self.kind = kind
+        self.name = name
+        code = ctypes.create_string_buffer(_RETURN_1, len(_RETURN_1))
+        license_ = ctypes.create_string_buffer(b"GPL")
+        self.fd = _bpf(_PROG_LOAD, struct.pack(
+            "=IIQQIIQII16sII", PROGRAM_TYPES[kind], len(_RETURN_1) // 8, _address(code),
+            _address(license_), 0, 0, 0, 0, 0, name.encode(), 0, kind))[0]
+        self.id = struct.unpack_from("=II", _info(self.fd))[1]
+        self._links: list[int] = []
+
+    def attach(self, directory: str, flags: int) -> None:
+        """The old way, BPF_PROG_ATTACH: 0 is exclusive, F_OVERRIDE, F_MULTI."""
+        self._each(_PROG_ATTACH, directory, flags)
+
+    def detach(self, directory: str) -> None:
+        """Undoes attach()."""
+        self._each(_PROG_DETACH, directory, 0)
+
+    def link(self, directory: str) -> None:
+        """By a link, which lives as long as this program's close() isn't called."""
+        cgroup = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._links.append(_bpf(_LINK_CREATE,
+                                    struct.pack("=IIII", self.fd, cgroup, self.kind, 0))[0])
+        finally:
+            os.close(cgroup)
+
+    def _each(self, command: int, directory: str, flags: int) -> None:
+        cgroup = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _bpf(command, struct.pack("=IIII", cgroup, self.fd, self.kind, flags))
+        finally:
+            os.close(cgroup)
+
+    def close(self) -> None:
+        """Lets go of it and of its links."""
+        for fd in (*self._links, self.fd):
+            os.close(fd)

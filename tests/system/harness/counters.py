@@ -1,0 +1,51 @@
+"""What the kernel side has counted by rule, read from the pinned map itself."""
+
+import os
+import struct
+from typing import NamedTuple
+
+from . import bpf
+
+# struct hf_counters of bpf/types.h, in order.
+_NUMBERS = struct.Struct("=11Q")
+
+
+class Counters(NamedTuple):
+    """Of one rule, over all CPUs."""
+
+    connected: int
+    accepted: int
+    swept: int
+    guarded: int
+    application: int
+    server: int
+    keepalive: int
+    user_timeout: int
+    probe_reset: int
+    reset: int
+    retransmit: int
+
+    @property
+    def ends(self) -> dict[str, int]:
+        """How connections have ended, without the causes that haven't occurred."""
+        return {name: count for name, count in self._asdict().items()
+                if count and name not in ("connected", "accepted", "swept", "guarded")}
+
+
+def _key(rule: str) -> bytes:
+    key = 0xcbf29ce484222325
+    for byte in rule.encode():
+        key = (key ^ byte) * 0x100000001b3 & 0xffffffffffffffff
+    return struct.pack("=Q", key)
+
+
+def read(pin_dir: str, rule: str) -> Counters:
+    """The counters of a rule."""
+    fd = bpf.get(os.path.join(pin_dir, "layout-1", "hf_counters"))
+    try:
+        cpus = bpf.possible_cpus()
+        raw = bpf.lookup(fd, _key(rule), _NUMBERS.size * cpus)
+    finally:
+        os.close(fd)
+    by_cpu = [_NUMBERS.unpack_from(raw, _NUMBERS.size * cpu) for cpu in range(cpus)]
+    return Counters(*(sum(numbers) for numbers in zip(*by_cpu)))

@@ -1,0 +1,272 @@
+"""The guard: what applications do to a socket that is held, by the rule's `override`."""
+
+import errno
+from typing import NamedTuple
+
+import pytest
+
+from harness import script
+from harness.cgroup import Cgroup
+from harness.command import Command
+from harness.config import rule
+from harness.counters import read as counters
+from harness.daemon import Daemon
+from harness.kernel import needs_sweep
+from harness.netns import Netns
+from harness.options import UNTOUCHED, Settings, held
+from harness.remote import RemoteError
+from harness.sockets import Agent, Listener, Socket
+
+TIME, INTERVAL, PROBES = 120, 30, 4
+RULE = held(TIME, INTERVAL, PROBES)
+MINUTE_4 = 240000
+
+
+def start(daemon: Daemon, override: str, **keys: object) -> None:
+    """One rule with the values of RULE."""
+    daemon.start(rule("all", time=f"{TIME}s", interval=f"{INTERVAL}s", probes=PROBES,
+                      override=override, **keys))
+
+
+def verdict(holdfast: Command, sock: Socket) -> str:
+    """What `status` says of it."""
+    return holdfast.socket(sock.info["cookie"])["verdict"]
+
+
+class Case(NamedTuple):
+    """What an application does, one step after the other, and what the socket has then."""
+
+    changes: list[dict[str, int]]
+    outcome: Settings
+    verdict: str
+
+
+LONGER_OR_OFF = [Case([change], RULE, "held") for change in (
+    {"keepalive": 0},
+    {"keepalive": 1},
+    {"time": 5000},
+    {"time": TIME},
+    {"time": TIME + 1},
+    {"time": 32767, "interval": 32767, "probes": 127},
+    {"interval": 1},
+    {"probes": 1},
+    {"interval": 5000, "probes": 100},
+    {"keepalive": 0, "interval": 7},
+    {"keepalive": 1, "time": 7200, "interval": 75, "probes": 9},
+)]
+SHORTER = [Case(changes, outcome, "own") for changes, outcome in (
+    ([{"time": 60}], held(60, 75, 9)),
+    ([{"time": TIME - 1}], held(TIME - 1, 75, 9)),
+    ([{"keepalive": 1, "time": 60, "interval": 7, "probes": 2}], held(60, 7, 2)),
+    # The order in which applications ask doesn't matter.
+    ([{"interval": 7}, {"probes": 2}, {"keepalive": 1}, {"time": 60}], held(60, 7, 2)),
+    ([{"time": 60}, {"interval": 7}, {"probes": 2}, {"keepalive": 1}], held(60, 7, 2)),
+    # What had no effect at first is kept in mind, and the last word counts.
+    ([{"time": 5000, "interval": 8}, {"interval": 7}, {"time": 15}], held(15, 7, 9)),
+    # An interval longer than the rule's is its own business then.
+    ([{"time": 60, "interval": 300}], held(60, 300, 9)),
+    # Shorter still, and longer again, as long as it is sooner than the rule.
+    ([{"time": 60}, {"time": 15}, {"time": 90}], held(90, 75, 9)),
+    # From then on it can't be made longer than the rule's time, nor switched off.
+    ([{"time": 60, "interval": 7, "probes": 2}, {"time": 5000}, {"time": TIME}, {"keepalive": 0}],
+     held(60, 7, 2)),
+)]
+ALWAYS = [Case([change], RULE, "held") for change in (
+    {"keepalive": 0}, {"time": 15}, {"time": 5000}, {"interval": 7, "probes": 2},
+    {"keepalive": 1, "time": 15, "interval": 7, "probes": 2},
+)]
+
+
+@pytest.mark.parametrize("override, cases", [
+    ("when-longer", LONGER_OR_OFF), ("when-longer", SHORTER), ("always", ALWAYS),
+], ids=["when-longer-longer", "when-longer-shorter", "always"])
+@pytest.mark.parametrize("before", [
+    pytest.param(False, id="connected"),
+    pytest.param(True, id="swept", marks=needs_sweep)])
+def test_changes_afterwards(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
+                            before: bool, override: str, cases: list[Case]) -> None:
+    """What is longer, or off, has no effect and gives no error; what is shorter becomes `own`.
+
+    Under `always` nothing takes effect. The same where the socket was there before us.
+    """
+    socks = [agent.connect("127.0.0.1", listener.port) for _ in cases] if before else []
+    start(daemon, override)
+    socks = socks or [agent.connect("127.0.0.1", listener.port) for _ in cases]
+    for sock, case in zip(socks, cases):
+        assert sock.settings == RULE
+        for change in case.changes:
+            sock.change(**change)
+        assert sock.settings == case.outcome, case
+    verdicts = {s["cookie"]: s["verdict"] for s in holdfast.status()["sockets"]}
+    assert [verdicts[sock.info["cookie"]] for sock in socks] == [case.verdict for case in cases]
+
+
+def test_own_since_connect(daemon: Daemon, agent: Agent, listener: Listener,
+                           holdfast: Command) -> None:
+    """One that was `own` from the start is no freer: not longer than the rule, not off."""
+    start(daemon, "when-longer")
+    sock = agent.connect("127.0.0.1", listener.port, keepalive=1, time=60, interval=7, probes=2)
+    for change in ({"time": 5000}, {"time": TIME}, {"keepalive": 0}):
+        sock.change(**change)
+        assert sock.settings == held(60, 7, 2), change
+    sock.change(interval=9, probes=3)
+    assert sock.settings == held(60, 9, 3)
+    assert verdict(holdfast, sock) == "own"
+
+
+def test_switched_on_with_a_time_from_before(daemon: Daemon, agent: Agent, listener: Listener,
+                                             holdfast: Command) -> None:
+    """A short time chosen before connect() counts once the application switches keepalive on."""
+    start(daemon, "when-longer")
+    sock = agent.connect("127.0.0.1", listener.port, time=15, interval=7, probes=2)
+    assert sock.settings == RULE
+    sock.change(keepalive=1)
+    assert sock.settings == held(15, 7, 2)
+    assert verdict(holdfast, sock) == "own"
+
+
+def test_never(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """What it sets stands, also where a rule beside it has the guard attached."""
+    daemon.start(rule("all", time=f"{TIME}s", interval=f"{INTERVAL}s", probes=PROBES,
+                      override="never") + rule("other", "192.0.2.0/24", override="always"))
+    for change in ({"keepalive": 0}, {"time": 15}, {"time": 5000}, {"interval": 7, "probes": 2}):
+        sock = agent.connect("127.0.0.1", listener.port)
+        assert sock.settings == RULE
+        sock.change(**change)
+        assert sock.settings == RULE._replace(**change)
+
+
+@pytest.mark.parametrize("override, rules, changes", [
+    ("when-longer", "off", {1000: 1000, 0: 0}),
+    ("when-longer", "240s", {0: MINUTE_4, 300000: MINUTE_4, 200000: 200000}),
+    ("always", "off", {1000: 1000, 0: 0}),
+    ("always", "240s", {200000: MINUTE_4, 0: MINUTE_4}),
+    ("never", "240s", {300000: 300000, 0: 0}),
+])
+def test_user_timeout(daemon: Daemon, agent: Agent, listener: Listener, override: str, rules: str,
+                      changes: dict[int, int]) -> None:
+    """TCP_USER_TIMEOUT is ours only where the rule has one."""
+    start(daemon, override, user_timeout=rules)
+    for asked, outcome in changes.items():
+        sock = agent.connect("127.0.0.1", listener.port)
+        sock.change(user_timeout=asked)
+        assert sock.settings == RULE._replace(user_timeout=outcome)
+
+
+BEFORE_CONNECT = """
+import json, socket, sys
+from harness import options
+s = socket.socket()
+seen = []
+for values in ({"keepalive": 1}, {"time": 5000}, {"interval": 7}, {"probes": 2},
+               {"user_timeout": 400000}, {"keepalive": 0}, {"time": 15}):
+    options.write(s, values)
+    seen.append(options.read(s))
+s.connect(("127.0.0.1", int(sys.argv[1])))
+print(json.dumps([seen, options.read(s)]))
+"""
+
+
+@pytest.mark.parametrize("override", ["when-longer", "always"])
+def test_before_connect_all_is_accepted(daemon: Daemon, netns: Netns, cgroup: Cgroup,
+                                        listener: Listener, override: str) -> None:
+    """The peer isn't known yet; `override` decides when the connection is established."""
+    start(daemon, override)
+    seen, connected = script.run(BEFORE_CONNECT, listener.port, netns=netns, cgroup=cgroup)
+    assert [Settings(*s) for s in seen] == [
+        Settings(1, 7200, 75, 9), Settings(1, 5000, 75, 9), Settings(1, 5000, 7, 9),
+        Settings(1, 5000, 7, 2), Settings(1, 5000, 7, 2, 400000), Settings(0, 5000, 7, 2, 400000),
+        Settings(0, 15, 7, 2, 400000)]
+    assert Settings(*connected) == RULE._replace(user_timeout=400000)
+
+
+@pytest.mark.parametrize("override", ["when-longer", "always", "never"])
+def test_what_the_kernel_refuses_is_refused(daemon: Daemon, agent: Agent, listener: Listener,
+                                            override: str) -> None:
+    """With the kernel's own error, and without effect."""
+    start(daemon, override, user_timeout="240s")
+    sock = agent.connect("127.0.0.1", listener.port)
+    for change in ({"time": 0}, {"time": -1}, {"time": 32768}, {"interval": 0},
+                   {"interval": 32768}, {"probes": 0}, {"probes": 128}, {"user_timeout": -1}):
+        with pytest.raises(RemoteError) as failure:
+            sock.change(**change)
+        assert failure.value.errno == errno.EINVAL
+        assert sock.settings == RULE._replace(user_timeout=MINUTE_4)
+
+
+def test_other_connections_are_free(daemon: Daemon, agent: Agent, outsider: Agent, netns: Netns,
+                                    listener: Listener) -> None:
+    """What no rule matches, what is exempt, and what is outside the control group."""
+    netns.add_address("10.20.0.8", "10.20.0.9", "10.20.0.10")
+    daemon.start(rule("held", "10.20.0.8", time=f"{TIME}s", override="always")
+                 + rule("lab", "10.20.0.9", enforce="no", override="always"))
+    for who, address in ((outsider, "10.20.0.8"), (agent, "10.20.0.9"), (agent, "10.20.0.10")):
+        sock = who.connect(address, listener.port)
+        assert sock.settings == UNTOUCHED
+        sock.change(keepalive=1, time=5000, interval=50, probes=8, user_timeout=1000)
+        assert sock.settings == held(5000, 50, 8, 1000)
+
+
+def test_counter(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener) -> None:
+    """How often it has stepped in, for each rule on its own."""
+    netns.add_address("10.20.0.8", "10.20.0.9")
+    daemon.start(rule("a", "10.20.0.8", time="120s") + rule("b", "10.20.0.9", override="always"))
+    socks = {name: agent.connect(address, listener.port)
+             for name, address in (("a", "10.20.0.8"), ("b", "10.20.0.9"))}
+    socks["a"].change(keepalive=0, time=5000)
+    socks["a"].change(user_timeout=1000)  # not ours
+    socks["a"].change(time=15)  # stands
+    for _ in range(7):
+        socks["b"].change(time=15)
+    assert counters(daemon.pin_dir, "a").guarded == 2
+    assert counters(daemon.pin_dir, "b").guarded == 7
+    daemon.kill()
+    socks["b"].change(time=15)
+    daemon.start()
+    assert counters(daemon.pin_dir, "b").guarded == 8
+
+
+@needs_sweep
+def test_restored_as_it_was_before(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """What was kept from taking effect doesn't come back; what became `own` is left alone."""
+    start(daemon, "when-longer")
+    fought = agent.connect("127.0.0.1", listener.port, keepalive=1, time=7000)
+    fought.change(keepalive=0, time=5000, interval=50)
+    own = agent.connect("127.0.0.1", listener.port)
+    own.change(time=15, interval=7)
+    daemon.stop()
+    assert fought.settings == UNTOUCHED._replace(keepalive=1, time=7000)
+    assert own.settings == held(15, 7, 9)
+
+
+FIGHT = """
+import json, socket, sys, threading, time
+from harness import options
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+stop, tries = threading.Event(), [0, 0]
+def fight(number, values):
+    while not stop.is_set():
+        options.write(s, values)
+        tries[number] += 1
+threads = [threading.Thread(target=fight, args=a)
+           for a in ((0, {"keepalive": 0, "time": 5000}), (1, {"probes": 100, "interval": 3000}))]
+for t in threads: t.start()
+end, seen = time.monotonic() + 0.5, {}
+while time.monotonic() < end:
+    now = options.read(s)
+    seen[now] = seen.get(now, 0) + 1
+stop.set()
+for t in threads: t.join()
+print(json.dumps([list(seen.items()), sum(tries)]))
+"""
+
+
+@pytest.mark.parametrize("override", ["when-longer", "always"])
+def test_fighting_it(daemon: Daemon, netns: Netns, cgroup: Cgroup, listener: Listener,
+                     override: str) -> None:
+    """However hard two threads try, not one look at the socket finds anything else."""
+    start(daemon, override)
+    seen, tries = script.run(FIGHT, listener.port, netns=netns, cgroup=cgroup)
+    assert [Settings(*settings) for settings, _ in seen] == [RULE]
+    assert tries > 100 and seen[0][1] > 100
+    assert counters(daemon.pin_dir, "all").guarded >= tries

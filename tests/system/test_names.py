@@ -1,0 +1,314 @@
+"""Host names as destinations: their addresses are held, and followed as they change."""
+
+import os
+import signal
+import time
+from typing import Callable, Iterator
+
+import pytest
+
+from harness.command import Command
+from harness.config import PORT, rule
+from harness.daemon import Daemon
+from harness.dns import ZONE, Files, Server
+from harness.kernel import needs_ipv6, needs_sweep
+from harness.netns import Netns
+from harness.options import UNTOUCHED, held
+from harness.sockets import Agent, Listener, Socket
+from harness.wait import wait_for
+
+pytestmark = [needs_sweep, needs_ipv6]
+
+A, B, C = "10.20.0.8", "10.20.0.9", "10.20.0.10"
+A6, B6 = "fd77::8", "fd77::9"
+NAME = f"db.{ZONE}"
+RULE = rule("db", NAME, time="120s", interval="30s", probes=4)
+HELD = held(120, 30, 4)
+# Two look-ups of a TTL of a second have been made by then.
+TWO_ROUNDS = 2.5
+FAILS = "looking up host name"
+
+
+@pytest.fixture
+def addresses(netns: Netns) -> None:
+    """What the names of these tests stand for is in the namespace."""
+    netns.add_address(A, B, C, A6, B6)
+
+
+@pytest.fixture
+def make_server(workdir: str, netns: Netns) -> Iterator[Callable[..., Server]]:
+    """Starts DNS servers in the namespace; without names, by now."""
+    made: list[Server] = []
+
+    def make(address: str = "127.0.0.53", ttl: int = 1) -> Server:
+        directory = os.path.join(workdir, f"dns-{address}")
+        os.mkdir(directory)
+        made.append(Server(netns, directory, address, ttl))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()
+
+
+@pytest.fixture
+def server(make_server: Callable[..., Server]) -> Server:
+    """The one that /etc/resolv.conf names; its TTL is one second."""
+    return make_server()
+
+
+@pytest.fixture
+def files(workdir: str) -> Iterator[Files]:
+    """/etc/resolv.conf and /etc/hosts."""
+    made = Files(workdir, "127.0.0.53")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def daemon(make_daemon: Callable[..., Daemon], netns: Netns, files: Files,
+           addresses: None) -> Daemon:
+    """A holdfastd that lives in the namespace of the DNS server."""
+    return make_daemon(netns=netns)
+
+
+def settles(sock: Socket, settings: object) -> None:
+    """Waits until a socket has these settings."""
+    wait_for(lambda: sock.settings == settings, f"{settings} on a socket", timeout=10)
+
+
+def test_both_families(daemon: Daemon, server: Server, agent: Agent, listener: Listener) -> None:
+    """A and AAAA records; connections that are there at the start, and later ones."""
+    server.answer(db=[A, B, A6])
+    targets = [A, B, A6]
+    before = [agent.connect(address, listener.port) for address in (*targets, C, B6)]
+    daemon.start(RULE)
+    after = [agent.connect(address, listener.port) for address in (*targets, C, B6)]
+    for socks in (before, after):
+        assert [s.settings for s in socks] == [HELD] * 3 + [UNTOUCHED] * 2
+
+
+def test_changed_answer(daemon: Daemon, server: Server, agent: Agent, listener: Listener) -> None:
+    """Sockets newly matched are held, and those no longer matched restored, without a reload."""
+    server.answer(db=[A, A6])
+    daemon.start(RULE)
+    old = [agent.connect(a, listener.port, keepalive=1, time=5000) for a in (A, A6)]
+    new = [agent.connect(a, listener.port) for a in (B, B6)]
+    assert [s.settings for s in (*old, *new)] == [HELD] * 2 + [UNTOUCHED] * 2
+    server.answer(db=[B, B6])
+    for sock in new:
+        settles(sock, HELD)
+    for sock in old:
+        settles(sock, UNTOUCHED._replace(keepalive=1, time=5000))
+    assert agent.connect(B, listener.port).settings == HELD
+    assert agent.connect(A, listener.port).settings == UNTOUCHED
+
+
+def test_family_goes(daemon: Daemon, server: Server, agent: Agent, listener: Listener) -> None:
+    """AAAA records that are no more, while there are A records."""
+    server.answer(db=[A, A6])
+    daemon.start(RULE)
+    four, six = (agent.connect(a, listener.port) for a in (A, A6))
+    server.answer(db=A)
+    settles(six, UNTOUCHED)
+    assert four.settings == HELD
+
+
+def test_same_answer_is_no_reload(daemon: Daemon, server: Server, holdfast: Command) -> None:
+    """Rules are swapped when addresses change, not at each look-up."""
+    server.answer(db=[A, B])
+    daemon.start(RULE)
+    generation = holdfast.status()["enforcement"]["generation"]
+    asked = server.asked(NAME)
+    server.answer(db=[B, A])
+    wait_for(lambda: server.asked(NAME) >= asked + 4, "two rounds of look-ups", timeout=10)
+    assert holdfast.status()["enforcement"]["generation"] == generation
+
+
+@pytest.mark.parametrize("fault", ["down", "silent", "no such name"])
+def test_failure_keeps_the_last_good_answer(daemon: Daemon, server: Server, agent: Agent,
+                                            listener: Listener, fault: str) -> None:
+    """Enforcement goes on, the failure is told once, and the next answer counts again."""
+    server.answer(db=A)
+    daemon.start(RULE)
+    sock, other = (agent.connect(a, listener.port) for a in (A, B))
+    fail, heal = {"down": (server.stop, server.start), "silent": (server.freeze, server.thaw),
+                  "no such name": (server.answer, lambda: None)}[fault]
+    fail()
+    # A server that keeps silent is asked three times before it counts as failed.
+    wait_for(lambda: FAILS in daemon.log, "the failure is told", timeout=30)
+    time.sleep(TWO_ROUNDS)
+    assert sock.settings == HELD
+    assert agent.connect(A, listener.port).settings == HELD
+    assert other.settings == UNTOUCHED
+    assert daemon.log.count(FAILS) == 1
+    heal()
+    server.answer(db=B)
+    wait_for(lambda: other.settings == HELD, "the new answer counts", timeout=20)
+    settles(sock, UNTOUCHED)
+    # The family that was asked first may have had its failure before the server came back.
+    wait_for(lambda: "can be looked up again" in daemon.log, "the recovery is told", timeout=20)
+    time.sleep(TWO_ROUNDS)
+    assert daemon.log.count("can be looked up again") == 1
+    assert daemon.log.count(FAILS) == 1
+
+
+def test_never_resolved(daemon: Daemon, server: Server, agent: Agent, listener: Listener,
+                        holdfast: Command) -> None:
+    """The name shows, the other rules are in force, and one day there is an answer."""
+    daemon.start(RULE + rule("other", C, time="60s", interval="20s", probes=3))
+    sock, other = (agent.connect(a, listener.port) for a in (A, C))
+    assert sock.settings == UNTOUCHED
+    assert other.settings == held(60, 20, 3)
+    assert [r["destination"] for r in holdfast.status()["rules"]] == [[NAME], [C]]
+    assert NAME in str(holdfast("explain", "-J", f"{A}:{PORT}").json["unresolved"])
+    assert NAME in holdfast("explain", f"{A}:{PORT}").out
+    time.sleep(TWO_ROUNDS)
+    assert daemon.running
+    assert daemon.log.count(FAILS) == 1
+    server.answer(db=A)
+    settles(sock, HELD)
+    assert holdfast("explain", "-J", f"{A}:{PORT}").json["rule"]["name"] == "db"
+    assert not holdfast("explain", "-J", f"{A}:{PORT}").json["unresolved"]
+
+
+def test_silent_server_does_not_stop_the_start(daemon: Daemon, server: Server, agent: Agent,
+                                               listener: Listener) -> None:
+    """The start waits a moment, not for ever; the answer counts when it comes."""
+    server.answer(db=A)
+    server.freeze()
+    begin = time.monotonic()
+    ready = daemon.start(RULE + rule("other", C, time="60s", interval="20s", probes=3))
+    assert ready - begin < 10
+    assert agent.connect(C, listener.port).settings == held(60, 20, 3)
+    sock = agent.connect(A, listener.port)
+    assert sock.settings == UNTOUCHED
+    server.thaw()
+    settles(sock, HELD)
+
+
+def test_hosts_file(daemon: Daemon, server: Server, files: Files, agent: Agent,
+                    listener: Listener) -> None:
+    """/etc/hosts counts, before DNS and for both families."""
+    server.answer(db=[A, A6], web=B)
+    files.write_hosts(f"{C} {NAME} alias")
+    daemon.start(RULE + rule("web", f"web.{ZONE}, alias", PORT + 1))
+    socks = [agent.connect(a, listener.port) for a in (C, A, A6)]
+    assert [s.settings for s in socks] == [HELD, UNTOUCHED, UNTOUCHED]
+    # Looked at again with the next look-up, which web's TTL brings.
+    files.write_hosts(f"{B6} {NAME}")
+    settles(socks[0], UNTOUCHED)
+    assert agent.connect(B6, listener.port).settings == HELD
+    files.write_hosts()
+    settles(socks[1], HELD)
+    settles(socks[2], HELD)
+
+
+def test_hosts_file_without_a_server(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """What /etc/hosts knows needs no DNS."""
+    daemon.start(rule("local", "localhost", time="120s", interval="30s", probes=4))
+    assert agent.connect("127.0.0.1", listener.port).settings == HELD
+    assert FAILS not in daemon.log
+
+
+def test_other_server(daemon: Daemon, server: Server, make_server: Callable[..., Server],
+                      files: Files, agent: Agent, listener: Listener) -> None:
+    """A changed /etc/resolv.conf is read again."""
+    server.answer(db=A)
+    make_server("127.0.0.54").answer(db=B)
+    daemon.start(RULE)
+    sock = agent.connect(B, listener.port)
+    assert sock.settings == UNTOUCHED
+    files.resolve_with("127.0.0.54")
+    settles(sock, HELD)
+
+
+def test_search_domain(daemon: Daemon, server: Server, agent: Agent, listener: Listener) -> None:
+    """A short name is looked for in the domains that /etc/resolv.conf names."""
+    server.answer(db=A)
+    daemon.start(RULE.replace(NAME, "db"))
+    assert agent.connect(A, listener.port).settings == HELD
+
+
+def test_alias(daemon: Daemon, server: Server, agent: Agent, listener: Listener) -> None:
+    """A CNAME is followed, as clouds have them for the writer of a cluster."""
+    server.answer(db=[A, A6])
+    daemon.start(RULE.replace(NAME, f"alias.{ZONE}"))
+    old, six, new = (agent.connect(a, listener.port) for a in (A, A6, B))
+    assert [old.settings, six.settings, new.settings] == [HELD, HELD, UNTOUCHED]
+    server.answer(db=B)
+    settles(new, HELD)
+    settles(old, UNTOUCHED)
+    settles(six, UNTOUCHED)
+
+
+def test_many_addresses(daemon: Daemon, server: Server, agent: Agent, listener: Listener) -> None:
+    """An answer too long for a datagram is asked for over TCP."""
+    server.answer(db=[f"10.21.0.{i}" for i in range(1, 100)] + [A])
+    daemon.start(RULE)
+    assert agent.connect(A, listener.port).settings == HELD
+
+
+def test_looked_up_once(daemon: Daemon, make_server: Callable[..., Server], agent: Agent,
+                        listener: Listener, outsider: Agent) -> None:
+    """A name of several rules, in capitals or not, is one name; and its TTL is waited for."""
+    server = make_server(ttl=60)
+    server.answer(db=A)
+    second = outsider.listen(PORT + 1)
+    daemon.start(RULE + rule("more", NAME.upper(), PORT + 1, time="60s", interval="20s", probes=3))
+    assert agent.connect(A, listener.port).settings == HELD
+    assert agent.connect(A, second.port).settings == held(60, 20, 3)
+    time.sleep(TWO_ROUNDS)
+    daemon.reload()
+    assert agent.connect(A, second.port).settings == held(60, 20, 3)
+    # Two: for IPv4 and for IPv6.
+    assert server.asked(NAME) + server.asked(NAME.upper()) == 2
+
+
+def test_reload(daemon: Daemon, server: Server, agent: Agent, listener: Listener) -> None:
+    """A name that a reload brings in is known at the end of it, and one that it drops is let go."""
+    server.answer(db=A, web=B)
+    daemon.start(RULE)
+    db, web = (agent.connect(a, listener.port) for a in (A, B))
+    daemon.reload(RULE.replace(NAME, f"web.{ZONE}"))
+    assert [db.settings, web.settings] == [UNTOUCHED, HELD]
+    daemon.reload(RULE.replace(NAME, f"{NAME}, web.{ZONE}"))
+    assert [db.settings, web.settings] == [HELD, HELD]
+    daemon.reload(rule("none", C))
+    assert [db.settings, web.settings] == [UNTOUCHED, UNTOUCHED]
+    asked = server.asked(NAME)
+    time.sleep(TWO_ROUNDS)
+    assert server.asked(NAME) == asked
+
+
+def test_reload_while_the_server_is_down(daemon: Daemon, server: Server, agent: Agent,
+                                         listener: Listener) -> None:
+    """Names that are known already stay known."""
+    server.answer(db=A)
+    daemon.start(RULE)
+    sock = agent.connect(A, listener.port)
+    server.stop()
+    daemon.reload(RULE.replace("120s", "60s"))
+    assert sock.settings == HELD._replace(time=60)
+    daemon.reload("nonsense\n")
+    assert agent.connect(A, listener.port).settings == HELD._replace(time=60)
+
+
+def test_killed_while_the_server_is_down(daemon: Daemon, server: Server, agent: Agent,
+                                         listener: Listener) -> None:
+    """A new daemon takes over what the old one knew, until it can ask again."""
+    server.answer(db=[A, A6])
+    daemon.start(RULE)
+    socks = [agent.connect(a, listener.port) for a in (A, A6)]
+    daemon.send_signal(signal.SIGKILL)
+    daemon.wait()
+    server.stop()
+    socks.append(agent.connect(A, listener.port))
+    daemon.start()
+    socks.append(agent.connect(A6, listener.port))
+    assert [s.settings for s in socks] == [HELD] * 4
+    server.start()
+    server.answer(db=B)
+    settles(agent.connect(B, listener.port), HELD)
+    for sock in socks:
+        settles(sock, UNTOUCHED)

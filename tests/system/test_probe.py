@@ -1,0 +1,216 @@
+"""`holdfast probe`: the kernel probes every held connection now, and all is as before afterwards."""
+
+import os
+import signal
+import subprocess
+import time
+from typing import Iterator
+
+import pytest
+
+from harness import build
+from harness.capture import Capture
+from harness.command import Command, Result
+from harness.config import PORT, rule
+from harness.daemon import Daemon
+from harness.kernel import needs_sweep
+from harness.netns import Netns
+from harness.options import UNTOUCHED, Settings, held
+from harness.process import spawn
+from harness.sockets import Agent, Listener, Socket
+from harness.wait import sleep_until, wait_for
+
+pytestmark = needs_sweep
+
+WELL, NOT_WELL, USAGE, NOTHING_ATTACHED = 0, 1, 2, 3
+RULE = rule("all", time="120s", interval="30s", probes=4, window="350s")
+VALUES = held(120, 30, 4)
+DROP = ("table inet t {\n chain c {\n type filter hook input priority 0\n"
+        f"tcp dport {PORT} drop\n }}\n }}\n")
+
+
+@pytest.fixture
+def capture(netns: Netns) -> Iterator[Capture]:
+    """What goes over `lo`."""
+    watching = Capture(netns)
+    yield watching
+    watching.close()
+
+
+def probes(capture: Capture, sock: Socket) -> list[float]:
+    """When probes were sent on a connection."""
+    info = sock.info
+    return capture.probes(tuple(info["local"]), tuple(info["peer"]))
+
+
+def answers(result: Result) -> dict[int, dict]:
+    """What `probe -J` says of each socket, by its cookie."""
+    return {s["cookie"]: s for s in result.json["sockets"]}
+
+
+def test_answered(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
+                  holdfast: Command, capture: Capture) -> None:
+    """One probe on each held connection, `own` ones too, and how long the answer took."""
+    netns.add_address("10.20.0.8", "10.20.99.1", "10.20.99.2")
+    before = agent.connect("127.0.0.1", PORT)
+    daemon.start(RULE + rule("b", "10.20.0.8", time="60s") + rule("lab", "10.20.99.1", enforce="no")
+                 + rule("other", "10.20.99.2", port=1))
+    after, b = agent.connect("127.0.0.1", PORT), agent.connect("10.20.0.8", PORT)
+    own = agent.connect("127.0.0.1", PORT, keepalive=1, time=50, interval=7, probes=2)
+    exempt = agent.connect("10.20.99.1", PORT)
+    mine = [before, after, b, own]
+    values = [s.settings for s in mine]
+    assert values == [VALUES, VALUES, held(60, 6, 5), held(50, 7, 2)]
+    time.sleep(1.1)
+
+    result = holdfast("probe", "-J")
+    assert result.status == WELL, result
+    said = answers(result)
+    assert set(said) == {s.info["cookie"] for s in mine}
+    for sock in mine:
+        answer = said[sock.info["cookie"]]
+        assert answer["answered"] is True and answer["outcome"] == "answered"
+        assert 0 <= answer["ms"] < 500, answer
+        assert answer["processes"][0]["pid"] == agent.pid
+    assert [s.settings for s in mine] == values
+    assert [len(probes(capture, s)) for s in (*mine, exempt)] == [1, 1, 1, 1, 0]
+    assert exempt.settings == UNTOUCHED
+
+    # Filters, as those of `status`; and as a table.
+    time.sleep(1.1)
+    result = holdfast("probe", "b")
+    assert result.status == WELL
+    assert result.out.count("answered") == 1 and "10.20.0.8" in result.out
+    assert [len(probes(capture, s)) for s in mine] == [1, 1, 2, 1]
+    assert set(answers(holdfast("probe", "-J", "127.0.0.0/8", "own"))) == {own.info["cookie"]}
+    assert [len(probes(capture, s)) for s in mine] == [1, 1, 2, 2]
+    assert [s.settings for s in mine] == values
+
+
+def test_silent(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
+                holdfast: Command, capture: Capture) -> None:
+    """One that doesn't answer: exit status 1, and the same values as before on both."""
+    netns.add_address("10.20.0.8")
+    netns.nft(DROP.replace("tcp dport", "ip daddr 10.20.0.8 ct state established tcp dport"))
+    daemon.start(RULE)
+    lost, well = agent.connect("10.20.0.8", PORT), agent.connect("127.0.0.1", PORT)
+    time.sleep(1.1)
+    result = holdfast("probe", "-J", "--wait", "1")
+    assert result.status == NOT_WELL, result
+    said = answers(result)
+    assert (said[lost.info["cookie"]]["outcome"], said[lost.info["cookie"]]["ms"]) == (
+        "silent", None)
+    assert said[well.info["cookie"]]["outcome"] == "answered"
+    assert [s.settings for s in (lost, well)] == [VALUES] * 2
+    assert len(probes(capture, lost)) >= 1
+    table = holdfast("probe", "-w", "1")
+    assert table.status == NOT_WELL
+    assert table.out.count("silent") == 1 and table.out.count("answered") == 1
+
+
+def test_busy_connection(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
+                         capture: Capture) -> None:
+    """One that has idled for less than a second is probed when it has."""
+    daemon.start(RULE)
+    sock = agent.connect("127.0.0.1", PORT)
+    server = listener.accept()
+    time.sleep(0.5)
+    sock.send("question")
+    assert server.receive() == "question"
+    sent = time.monotonic()
+    result = holdfast("probe", "-J")
+    assert result.status == WELL, result
+    answer = answers(result)[sock.info["cookie"]]
+    assert answer["answered"] is True
+    assert 0 <= answer["ms"] < 500, answer
+    moments = probes(capture, sock)
+    assert len(moments) == 1
+    assert 0.8 <= moments[0] - sent <= 1.5
+    assert sock.settings == VALUES
+
+
+def test_nothing_to_probe(daemon: Daemon, agent: Agent, listener: Listener,
+                          holdfast: Command) -> None:
+    """That is no fault; nothing attached is, and so is a filter that means nothing."""
+    assert holdfast("probe").status == NOTHING_ATTACHED
+    daemon.start(rule("elsewhere", "192.0.2.0/24"))
+    sock = agent.connect("127.0.0.1", PORT)
+    assert holdfast("probe").status == WELL
+    result = holdfast("probe", "-J")
+    assert result.status == WELL and result.json == {"sockets": []}
+    for arguments in (["no-such-rule"], ["-w", "0"], ["-w", "x"], ["10.0.0.1/8"]):
+        assert holdfast("probe", *arguments).status == USAGE
+    assert sock.settings == UNTOUCHED
+
+
+def test_without_the_daemon(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
+                            capture: Capture) -> None:
+    """It asks the kernel, and not the daemon."""
+    daemon.start(RULE)
+    sock = agent.connect("127.0.0.1", PORT)
+    daemon.kill()
+    time.sleep(1.1)
+    assert holdfast("probe").status == WELL
+    assert len(probes(capture, sock)) == 1
+    assert sock.settings == VALUES
+
+
+def launch(daemon: Daemon) -> subprocess.Popen:
+    """`holdfast probe` in a process group of its own, as a shell would start it."""
+    return spawn([build.HOLDFAST, "--pin-dir", daemon.pin_dir, "probe", "--wait", "3"],
+                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                 start_new_session=True)
+
+
+@pytest.mark.parametrize("number, moments", [
+    (signal.SIGKILL, (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, None, None)),
+    (signal.SIGINT, (0.02, None)), (signal.SIGTERM, (0.02, None))])
+def test_interrupted(daemon: Daemon, agent: Agent, listener: Listener, number: int,
+                     moments: tuple[float | None, ...]) -> None:
+    """At whatever moment it is killed, alone or its whole group: the values come back.
+
+    None is the moment at which the time of the probe shows on a socket.
+    """
+    daemon.start(RULE)
+    socks = [agent.connect("127.0.0.1", PORT) for _ in range(6)]
+    socks.append(agent.connect("127.0.0.1", PORT, keepalive=1, time=50, interval=7, probes=2))
+    values = [VALUES] * 6 + [held(50, 7, 2)]
+
+    def now() -> list[Settings]:
+        return [s.settings for s in socks]
+
+    for nth, moment in enumerate(moments):
+        for sock in socks:  # those that haven't idled for a second keep it waiting
+            sock.send("x")
+        process = launch(daemon)
+        if moment is None:
+            wait_for(lambda: socks[0].settings.time == 1, "it is under way", step=0.001)
+        else:
+            sleep_until(time.monotonic() + moment)
+        if nth % 2:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        assert process.wait(10) in (-number, WELL)
+        wait_for(lambda: now() == values, f"the values are back: {now()}", timeout=2)
+    # Nor was the time of the probe taken for the application's.
+    daemon.stop()
+    assert now() == [UNTOUCHED] * 6 + values[6:]
+
+
+def test_among_many_namespaces(daemon: Daemon, agent: Agent, listener: Listener,
+                               holdfast: Command) -> None:
+    """An answer that is there before all namespaces have been visited counts."""
+    containers = [spawn(["unshare", "--net", "sleep", "60"]) for _ in range(40)]
+    try:
+        daemon.start(RULE)
+        socks = [agent.connect("127.0.0.1", PORT) for _ in range(50)]
+        time.sleep(1.1)
+        result = holdfast("probe", "-J", "-w", "1")
+    finally:
+        for process in containers:
+            process.kill()
+            process.wait()
+    outcomes = [s["outcome"] for s in result.json["sockets"]]
+    assert outcomes == ["answered"] * len(socks)
+    assert result.status == WELL
