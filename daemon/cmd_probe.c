@@ -177,7 +177,7 @@ static int look(const struct diag_socket *diag, void *arg)
 	if (result->socket->diag.idle_ms < HF_PROBE_TIME_S * 1000)
 		sent_ms += HF_PROBE_TIME_S * 1000 - (int64_t)result->socket->diag.idle_ms;
 	received_ms = waiting->now_ms - diag->idle_ms;
-	if (received_ms < waiting->begun_ms)
+	if (received_ms + TICK_MS < waiting->begun_ms)
 		return 0;
 	result->outcome = PROBE_ANSWERED;
 	result->ms = received_ms > sent_ms ? received_ms - sent_ms : 0;
@@ -216,10 +216,11 @@ static int look_everywhere(const struct netns_list *namespaces, const struct por
 }
 
 static int wait_for_answers(const struct netns_list *namespaces, const struct port_filter *filter,
-			    struct probe_results *results, unsigned wait_s, struct error *e)
+			    struct probe_results *results, int64_t begun_ms, unsigned wait_s,
+			    struct error *e)
 {
 	const struct timespec pause = {.tv_nsec = POLL_NS};
-	struct waiting waiting = {.results = results, .begun_ms = now_ms()};
+	struct waiting waiting = {.results = results, .begun_ms = begun_ms};
 	size_t left;
 	int err;
 
@@ -228,6 +229,24 @@ static int wait_for_answers(const struct netns_list *namespaces, const struct po
 		err = look_everywhere(namespaces, filter, &waiting, &left, e);
 	} while (!err && left && now_ms() - waiting.begun_ms < (int64_t)wait_s * 1000);
 	return err;
+}
+
+/* Keeps the namespaces in which there is something to probe. */
+static void keep_needed(struct netns_list *namespaces, const struct probe_results *results)
+{
+	size_t i, j, kept = 0;
+
+	for (i = 0; i < namespaces->n; i++) {
+		for (j = 0; j < results->n; j++) {
+			if (results->list[j].socket->netns == namespaces->list[i].inode)
+				break;
+		}
+		if (j < results->n)
+			namespaces->list[kept++] = namespaces->list[i];
+		else
+			close(namespaces->list[i].fd);
+	}
+	namespaces->n = kept;
 }
 
 static int probe(const struct plane *plane, const struct snapshot *snapshot,
@@ -248,15 +267,18 @@ static int probe(const struct plane *plane, const struct snapshot *snapshot,
 		cookies[i] = results->list[i].socket->diag.cookie;
 	err = netns_find(&plane->pins, &namespaces, e);
 	if (!err) {
+		keep_needed(&namespaces, results);
 		promise = keep_promise(plane, &namespaces, cookies, results->n, &keeper);
 		if (promise < 0)
 			err = error_set(e, -promise, "can't start a process: %s",
 					strerror(-promise));
 	}
 	if (promise >= 0) {
+		int64_t begun_ms = now_ms(); /* answers come while the others are still asked */
+
 		err = probe_begin(plane, &namespaces, cookies, results->n, e);
 		if (!err)
-			err = wait_for_answers(&namespaces, &filter, results, wait_s, e);
+			err = wait_for_answers(&namespaces, &filter, results, begun_ms, wait_s, e);
 		if (probe_end(plane, &namespaces, cookies, results->n, err ? &ignored : e) == 0) {
 			if (write(promise, "", 1) < 0)
 				err = err ? err : error_set(e, errno, "%s", strerror(errno));

@@ -1,0 +1,205 @@
+"""Every way for a held connection to end, told apart: one line in the log, one counter."""
+
+import re
+import time
+from typing import Iterator
+
+import pytest
+
+from harness import kernel, mariadb
+from harness.command import Command
+from harness.config import PORT, rule
+from harness.counters import read as counters
+from harness.daemon import Daemon
+from harness.kernel import needs_sweep
+from harness.mysql import MysqlClient
+from harness.netns import Netns
+from harness.sockets import Agent, Listener, Socket
+from harness.wait import sleep_until, wait_for
+
+NOT_WELL = 1
+
+# Rule, counter and what the line says; addresses are 10.20.0.1 and up, in this order.
+CAUSES = {
+    "silent": ("keepalive", r"keepalive gave up: idle for (3|4)\.\d s, 2 probes unanswered"),
+    "timeout": ("user_timeout", r"TCP_USER_TIMEOUT \(2500 ms\) ran out: .* (2|3|4)\.\d s"),
+    "forgetful": ("probe_reset", r"reset in answer to a keepalive probe, idle for (1|2)\.\d s"),
+    "rude": ("reset", r"reset by the peer, idle for 0\.\d s"),
+    "lost": ("retransmit", r"data stayed unacknowledged: .*for \d\.\d s"),
+    "server": ("server", r"closed by the server after [12]\.\d s without data from the appl"),
+    "client": ("application", None),
+    "goodbye": ("application", None),
+    "killed": ("application", None),
+}
+ADDRESSES = {name: f"10.20.0.{n}" for n, name in enumerate(CAUSES, 1)}
+SILENT = ("silent", "timeout", "lost")
+FIREWALL = f"""
+table inet t {{
+    chain c {{
+        type filter hook input priority 0
+        ip daddr {{ {", ".join(ADDRESSES[name] for name in SILENT)} }} tcp dport {PORT} drop
+        ip daddr {ADDRESSES["forgetful"]} tcp dport {PORT} reject with tcp reset
+    }}
+}}
+"""
+RULES = "".join(
+    rule(name, address, time="1s", interval="1s", probes=2 if name == "silent" else 9,
+         window="60s", user_timeout="2500ms" if name == "timeout" else "off")
+    for name, address in ADDRESSES.items())
+
+
+class Connection:
+    """Both ends of it, and how its own end would show in the log."""
+
+    def __init__(self, agent: Agent, listener: Listener, name: str) -> None:
+        self.sock = agent.connect(ADDRESSES[name], PORT)
+        self.server = listener.accept()
+        info = self.sock.info
+        self.cookie = info["cookie"]
+        self.local, self.peer = ("%s:%d" % tuple(end) for end in (info["local"], info["peer"]))
+        self.process = f"{agent.command}[{agent.pid}]"
+
+    def lines(self, log: str) -> list[str]:
+        """What the log says of it."""
+        return [line for line in log.splitlines() if self.local in line]
+
+
+@pytest.fixture
+def mortal(make_agent, netns: Netns, cgroup) -> Agent:
+    """An application that is going to be killed."""
+    return make_agent(netns, cgroup)
+
+
+def bring_about(connections: dict[str, Connection], netns: Netns, mortal: Agent) -> None:
+    """Every cause, all at the same time."""
+    for name in ("rude", "goodbye"):
+        connections[name].sock.send("words")
+    assert connections["goodbye"].server.receive() == "words"
+    for name in ("rude", "goodbye"):  # a close with something unread is a reset
+        connections[name].server.close()
+    netns.nft(FIREWALL)
+    connections["lost"].sock.send("words")
+    connections["client"].sock.close()
+    mortal.close()
+    time.sleep(1.2)
+    connections["server"].server.close()
+
+
+@pytest.mark.parametrize("before", [
+    pytest.param(False, id="connected"),
+    pytest.param(True, id="swept", marks=needs_sweep)])
+def test_causes(daemon: Daemon, agent: Agent, mortal: Agent, netns: Netns, listener: Listener,
+                holdfast: Command, before: bool) -> None:
+    """Counted by rule and cause; a line with both ends and the process, unless we closed it."""
+    kernel.require_firewall()
+    netns.add_address(*ADDRESSES.values())
+    netns.sysctl("ipv4/tcp_retries2", 3)
+    if not before:
+        daemon.start(RULES)
+    connections = {name: Connection(mortal if name == "killed" else agent, listener, name)
+                   for name in CAUSES}
+    if before:
+        daemon.start(RULES)
+    bring_about(connections, netns, mortal)
+    wait_for(lambda: all(counters(daemon.pin_dir, name).ends for name in CAUSES),
+             "all have ended", timeout=8, step=0.1)
+    assert {name: counters(daemon.pin_dir, name).ends for name in CAUSES} == {
+        name: {counter: 1} for name, (counter, _) in CAUSES.items()}
+    for name, (_, words) in CAUSES.items():
+        connection = connections[name]
+        lines = connection.lines(daemon.log)
+        if not words:
+            assert not lines
+            continue
+        assert len(lines) == 1, (name, lines)
+        print(lines[0])
+        assert re.search(words, lines[0]), lines[0]
+        for part in (f"rule {name}:", connection.peer, connection.process):
+            assert part in lines[0], (part, lines[0])
+
+    # The application hasn't noticed: that is no exit status 0, and keepalive no help.
+    shown = holdfast.socket(connections["server"].cookie)
+    assert shown["verdict"] == "closed"
+    assert holdfast("status", "closed").status == NOT_WELL
+    connections["server"].sock.close()
+    time.sleep(0.1)
+    assert counters(daemon.pin_dir, "server").ends == {"server": 1}
+    assert len(connections["server"].lines(daemon.log)) == 1
+
+
+def test_while_the_daemon_is_dead(daemon: Daemon, agent: Agent, listener: Listener,
+                                  netns: Netns) -> None:
+    """What has ended in the meantime is counted, and told by the next daemon."""
+    netns.add_address(*ADDRESSES.values())
+    daemon.start(RULES)
+    connection = Connection(agent, listener, "server")
+    daemon.kill()
+    time.sleep(0.6)
+    connection.server.close()
+    wait_for(lambda: counters(daemon.pin_dir, "server").ends == {"server": 1}, "it is counted")
+    daemon.start(RULES)
+    wait_for(lambda: connection.lines(daemon.log), "it is told")
+    assert "closed by the server" in connection.lines(daemon.log)[0]
+
+
+def test_connections_that_live_say_nothing(daemon: Daemon, agent: Agent, listener: Listener,
+                                           netns: Netns) -> None:
+    """Probes that are answered end nothing; nor does what no rule holds, however it ends."""
+    netns.add_address(*ADDRESSES.values())
+    daemon.start(RULES.replace(ADDRESSES["rude"], "192.0.2.1"))
+    alive, free = (Connection(agent, listener, name) for name in ("silent", "rude"))
+    start = time.monotonic()
+    free.sock.send("words")
+    free.server.close()
+    sleep_until(start + 2.5)
+    assert not any(counters(daemon.pin_dir, name).ends for name in CAUSES)
+    assert not alive.lines(daemon.log) + free.lines(daemon.log)
+    assert alive.sock.error == 0
+
+
+@pytest.fixture
+def server(netns: Netns, mariadb_files: str, workdir: str) -> Iterator[mariadb.Server]:
+    """A MariaDB that closes what has idled for two seconds."""
+    made = mariadb.Server(netns, mariadb_files, workdir, PORT)
+    netns.run("mariadb", "--no-defaults", "-h127.0.0.1", f"-P{PORT}", f"-u{mariadb.USER}",
+              f"-p{mariadb.PASSWORD}", "-e", "SET GLOBAL wait_timeout = 2")
+    yield made
+    made.close()
+
+
+def test_wait_timeout(daemon: Daemon, netns: Netns, cgroup, server: mariadb.Server,
+                      holdfast: Command) -> None:
+    """MariaDB's wait_timeout and SQLAlchemy pools: keepalive is no help, and the log says why."""
+    daemon.start(rule("shop", time="1s", interval="1s", window="60s"))
+    pools = [MysqlClient(netns, cgroup, pool=True) for _ in range(4)]
+    try:
+        for pool in pools[:3]:
+            pool.begin_open("127.0.0.1", PORT)
+        for pool in pools[:3]:
+            pool.end_open()
+        wait_for(lambda: counters(daemon.pin_dir, "shop").ends == {"server": 3}, "all are closed",
+                 timeout=8)
+        wait_for(lambda: "wait_timeout" in daemon.log, "the hint")
+        for pool in pools[:3]:
+            local = "%s:%d" % pool.ends[0]
+            lines = [line for line in daemon.log.splitlines() if local in line]
+            assert len(lines) == 1, lines
+            print(lines[0])
+            assert re.search(r"closed by the server after (2|3)\.\d s", lines[0]), lines[0]
+            assert f"[{pool.pid}]" in lines[0] and "rule shop:" in lines[0]
+        hints = [line for line in daemon.log.splitlines() if "wait_timeout" in line]
+        print(hints)
+        assert len(hints) == 1 and re.search(r"\b[23] s\b", hints[0]) and "shop" in hints[0]
+        assert {s["verdict"] for s in holdfast.status()["sockets"]} == {"closed"}
+
+        # What the application gets is an error; one that says goodbye is no case of it.
+        pools[0].begin_query()
+        assert pools[0].end_query().error in (2006, 2013)
+        pools[3].begin_open("127.0.0.1", PORT)
+        pools[3].end_open()
+        pools[3].close()
+        wait_for(lambda: counters(daemon.pin_dir, "shop").ends["application"] >= 1, "it is counted")
+        assert counters(daemon.pin_dir, "shop").server == 3
+    finally:
+        for pool in pools:
+            pool.close()
