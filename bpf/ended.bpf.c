@@ -27,6 +27,7 @@ HF_INLINE enum hf_end cause_of(struct tcp_sock *tp, int state)
 {
 	int err = ((struct sock *)tp)->sk_err;
 	bool probing = tp->inet_conn.icsk_probes_out > 0;
+	bool waiting = tp->snd_nxt != tp->snd_una; /* for data to be acknowledged */
 
 	if (state == BPF_TCP_CLOSE_WAIT)
 		return since_ms((__u32)bpf_jiffies64(), tp->lsndtime) < GOODBYE_MS
@@ -34,8 +35,12 @@ HF_INLINE enum hf_end cause_of(struct tcp_sock *tp, int state)
 			       : HF_END_SERVER;
 	if (state != BPF_TCP_CLOSE || !err)
 		return HF_END_APPLICATION;
-	if (err == ECONNRESET || err == EPIPE)
-		return probing ? HF_END_PROBE_RESET : HF_END_RESET;
+	if (err == ECONNRESET || err == EPIPE) {
+		if (probing)
+			return HF_END_PROBE_RESET;
+		/* Out of the blue: MariaDB closes like that, too. */
+		return waiting ? HF_END_RESET : HF_END_SERVER;
+	}
 	if (tp->inet_conn.icsk_user_timeout)
 		return HF_END_USER_TIMEOUT;
 	return probing ? HF_END_KEEPALIVE : HF_END_RETRANSMIT;
@@ -66,6 +71,7 @@ HF_INLINE void report(struct tcp_sock *tp, const struct hf_record *record, enum 
 	ended->cause = (__u8)cause;
 	ended->probes = tp->inet_conn.icsk_probes_out;
 	ended->state = (__u8)old_state;
+	ended->reset = ((struct sock *)tp)->sk_err == ECONNRESET;
 	hf_socket_addresses(tp, &ended->family, ended->local, ended->peer);
 	bpf_ringbuf_submit(ended, 0);
 }

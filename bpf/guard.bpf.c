@@ -100,7 +100,9 @@ HF_INLINE int become_own(struct bpf_sockopt *ctx, struct hf_record *record)
 		record->set.interval_s = interval_s;
 	if (probes != record->set.probes && !hf_option(sk, SOL_TCP, TCP_KEEPCNT, probes))
 		record->set.probes = probes;
-	record->set.time_s = asked->time_s;
+	if (asked->time_s != record->set.time_s &&
+	    !hf_option(sk, SOL_TCP, TCP_KEEPIDLE, asked->time_s))
+		record->set.time_s = asked->time_s;
 	record->app = *asked;
 	record->state = HF_STATE_OWN;
 	return pass(ctx);
@@ -141,7 +143,7 @@ HF_INLINE int decide(struct bpf_sockopt *ctx, struct hf_record *record, int valu
 		return pass(ctx);
 	}
 	record->asked = asked;
-	if (ctx->level == SOL_TCP && ctx->optname == TCP_KEEPIDLE && sooner(record, &asked))
+	if (sooner(record, &asked) && (ctx->level == SOL_SOCKET || ctx->optname == TCP_KEEPIDLE))
 		return become_own(ctx, record);
 	if (ctx->level == SOL_SOCKET && asked.on)
 		return pass(ctx); /* it is on */

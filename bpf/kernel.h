@@ -125,6 +125,8 @@ struct tcp_sock {
 	__u8 keepalive_probes;	      /* likewise, a count */
 	__u32 rcv_tstamp;	      /* jiffies: an acknowledgement was received last */
 	__u32 lsndtime;		      /* jiffies: data was sent last */
+	__u32 snd_nxt;		      /* sequence number of what is sent next */
+	__u32 snd_una;		      /* of what isn't acknowledged yet */
 };
 
 enum sock_flags {

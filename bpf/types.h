@@ -173,11 +173,11 @@ _Static_assert(sizeof(struct hf_record) == 112, "struct hf_record is part of the
 /* How a held connection came to its end. */
 enum hf_end {
 	HF_END_APPLICATION = 0,	 /* the application closed it */
-	HF_END_SERVER = 1,	 /* the peer did, and the application hadn't */
+	HF_END_SERVER = 1,	 /* the peer did, unasked, and the application hadn't */
 	HF_END_KEEPALIVE = 2,	 /* probes stayed unanswered */
 	HF_END_USER_TIMEOUT = 3, /* TCP_USER_TIMEOUT ran out */
 	HF_END_PROBE_RESET = 4,	 /* a reset in answer to a probe */
-	HF_END_RESET = 5,	 /* any other reset */
+	HF_END_RESET = 5,	 /* a reset in answer to data */
 	HF_END_RETRANSMIT = 6,	 /* what was sent stayed unacknowledged (tcp_retries2) */
 	HF_N_ENDS = 7,
 };
@@ -275,7 +275,8 @@ struct hf_ended {
 	__u8 state;	/* TCP state before */
 	__u8 local[16]; /* network byte order; IPv4 in the first four bytes */
 	__u8 peer[16];
-	__u32 pad;
+	__u8 reset; /* with a reset; else with a FIN */
+	__u8 pad[3];
 };
 _Static_assert(sizeof(struct hf_ended) == 80, "struct hf_ended crosses the kernel border");
 

@@ -23,6 +23,9 @@
 #define MAX_WAIT_S     300
 #define POLL_NS	       (10L * 1000 * 1000)
 
+/* The kernel's longest timer tick: idle times are no more exact. */
+#define TICK_MS 10
+
 struct options {
 	bool json;
 	unsigned wait_s;
@@ -173,11 +176,11 @@ static int look(const struct diag_socket *diag, void *arg)
 	if (result->outcome != PROBE_WAITING)
 		return 0;
 	/* One that hasn't idled for a second yet is probed when it has. */
-	sent_ms = waiting->begun_ms;
-	if (result->socket->diag.idle_ms < HF_PROBE_TIME_S * 1000)
-		sent_ms += HF_PROBE_TIME_S * 1000 - (int64_t)result->socket->diag.idle_ms;
+	sent_ms = result->socket->received_ms + HF_PROBE_TIME_S * 1000;
+	if (sent_ms < waiting->begun_ms)
+		sent_ms = waiting->begun_ms;
 	received_ms = waiting->now_ms - diag->idle_ms;
-	if (received_ms + TICK_MS < waiting->begun_ms)
+	if (received_ms + TICK_MS < sent_ms || received_ms <= result->socket->received_ms + TICK_MS)
 		return 0;
 	result->outcome = PROBE_ANSWERED;
 	result->ms = received_ms > sent_ms ? received_ms - sent_ms : 0;

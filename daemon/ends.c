@@ -112,9 +112,9 @@ static void explain_end(char *text, size_t size, const struct hf_ended *ended)
 	switch ((enum hf_end)ended->cause) {
 	case HF_END_SERVER:
 		snprintf(text, size,
-			 "closed by the server after %.1f s without data from the application, "
+			 "closed by the server%s after %.1f s without data from the application, "
 			 "which had not closed it",
-			 quiet_s);
+			 ended->reset ? " with a reset" : "", quiet_s);
 		return;
 	case HF_END_KEEPALIVE:
 		snprintf(text, size,
@@ -136,7 +136,11 @@ static void explain_end(char *text, size_t size, const struct hf_ended *ended)
 			 idle_s);
 		return;
 	case HF_END_RESET:
-		snprintf(text, size, "reset by the peer, idle for %.1f s", idle_s);
+		snprintf(text, size,
+			 "reset in answer to data, idle for %.1f s before: something on the path "
+			 "has "
+			 "forgotten the connection and says so, or the peer has restarted",
+			 idle_s);
 		return;
 	case HF_END_RETRANSMIT:
 		snprintf(text, size,

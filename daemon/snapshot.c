@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <time.h>
 
 #define TRIES 5
 
@@ -95,6 +96,7 @@ static int add_socket(struct snapshot *snapshot, struct array *sockets,
 {
 	struct snapshot_socket socket = {.diag = *diag, .netns = netns};
 
+	socket.received_ms = snapshot->asked_ms - diag->idle_ms;
 	if (!(view->flags & HF_VIEW_MATCH))
 		return 0; /* held by a rule that is gone; the daemon gives it back */
 	if (view->generation != snapshot->generation || view->rule >= snapshot->config.n_rules)
@@ -143,6 +145,14 @@ static int join(const struct plane *plane, struct snapshot *snapshot, const stru
 	return 0;
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 static int read_sockets(const struct plane *plane, struct snapshot *snapshot,
 			const struct netns_list *namespaces, struct error *e)
 {
@@ -157,6 +167,7 @@ static int read_sockets(const struct plane *plane, struct snapshot *snapshot,
 	sort_views(&held);
 	err = port_filter_init(&filter, &snapshot->config);
 	for (i = 0; !err && i < namespaces->n; i++) {
+		snapshot->asked_ms = now_ms();
 		err = read_diag(&namespaces->list[i], &filter, &diags, e);
 		if (!err)
 			err = join(plane, snapshot, &namespaces->list[i], &held, &diags, &sockets,

@@ -16,6 +16,7 @@ struct snapshot_socket {
 	struct diag_socket diag;
 	struct hf_keepalive now; /* in force, read from the socket itself */
 	uint64_t netns;		 /* inode */
+	int64_t received_ms;	 /* CLOCK_MONOTONIC when a packet came from the peer last */
 	const struct rule *rule; /* of snapshot.config */
 	enum hf_side side;
 	enum verdict verdict;
@@ -36,6 +37,7 @@ struct snapshot {
 	struct owners owners;
 	struct cgroup_name *cgroups;
 	size_t n_cgroups;
+	int64_t asked_ms; /* CLOCK_MONOTONIC of the sock_diag dump under way */
 };
 
 /* Takes one; snapshot_free() frees it. Negative errno; -EAGAIN: reloads kept coming. */
