@@ -24,6 +24,7 @@ typedef int (*verb_fn)(const struct command *command, int argc, char **argv);
 int status_main(const struct command *command, int argc, char **argv);
 int check_main(const struct command *command, int argc, char **argv);
 int explain_main(const struct command *command, int argc, char **argv);
+int metrics_main(const struct command *command, int argc, char **argv);
 int probe_main(const struct command *command, int argc, char **argv);
 int reload_main(const struct command *command, int argc, char **argv);
 int release_main(const struct command *command, int argc, char **argv);

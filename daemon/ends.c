@@ -12,6 +12,9 @@
 /* So many closes by the server at the same idle time are no accident. */
 #define SAME_TIME_HINT 3
 
+/* No server's timeout is shorter. */
+#define TIMEOUT_LEAST_MS 1000
+
 /* How far apart, in ms, two of them may be and still count as the same. */
 #define SAME_TIME_MS 2000
 
@@ -205,7 +208,7 @@ static void tell(struct ends *ends, const struct hf_ended *ended, const struct c
 	name_owner(owner, sizeof(owner), owners, ended->cookie);
 	explain_end(why, sizeof(why), ended);
 	log_notice(ends->log, "rule %s: %s to %s, %s: %s", rule, local, peer, owner, why);
-	if (ended->cause == HF_END_SERVER)
+	if (ended->cause == HF_END_SERVER && ended->quiet_ms >= TIMEOUT_LEAST_MS)
 		hint(ends, ended, rule);
 }
 

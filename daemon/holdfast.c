@@ -18,6 +18,7 @@ static const struct verb {
 	{"explain", explain_main, "ADDRESS[:PORT]", "which rule a connection to there gets"},
 	{"probe", probe_main, "[FILTER...]", "probe every held socket now, say which answered"},
 	{"reload", reload_main, "", "have the daemon reload, say how it went"},
+	{"metrics", metrics_main, "", "counters and gauges for Prometheus"},
 	{"release", release_main, "", "give everything back where the daemon is gone"},
 };
 
