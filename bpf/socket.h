@@ -8,40 +8,13 @@
 #ifndef HOLDFAST_SOCKET_H
 #define HOLDFAST_SOCKET_H
 
+#include "decide.h"
 #include "maps.h"
 
 #define HF_LOOKUP(trie, key) ((const union hf_value *)bpf_map_lookup_elem((trie), (key)))
 #include "match.h"
 
 #define HF_CGROUP_DEPTH_MAX 64
-
-/*
- * Choosing without branching. The verifier walks every path, and a dozen choices
- * one after the other are thousands of paths; a mask (all ones: yes; 0: no) is
- * one. The empty asms keep the compiler from making branches of it again.
- */
-HF_INLINE __u32 hf_if_negative(__s64 value)
-{
-	asm volatile("" : "+r"(value));
-	value >>= 63;
-	asm volatile("" : "+r"(value));
-	return (__u32)value;
-}
-
-HF_INLINE __u32 hf_if(__u32 value)
-{
-	return hf_if_negative(0 - (__s64)value);
-}
-
-HF_INLINE __u32 hf_if_less(__u32 a, __u32 b)
-{
-	return hf_if_negative((__s64)a - (__s64)b);
-}
-
-HF_INLINE __u32 hf_select(__u32 mask, __u32 yes, __u32 no)
-{
-	return (yes & mask) | (no & ~mask);
-}
 
 HF_INLINE __u32 hf_seconds(__u32 jiffies)
 {
@@ -140,14 +113,6 @@ HF_INLINE const struct hf_rule *hf_rule_for(const struct hf_flow *flow, enum hf_
 
 	*side = HF_SIDE_CLIENT;
 	return trie ? hf_match(trie, flow, side) : 0;
-}
-
-HF_INLINE bool hf_keepalive_equal(const struct hf_keepalive *a, const struct hf_keepalive *b)
-{
-	__u32 differ = (a->on ^ b->on) | (a->time_s ^ b->time_s) | (a->interval_s ^ b->interval_s) |
-		       (a->probes ^ b->probes) | (a->user_timeout_ms ^ b->user_timeout_ms);
-
-	return !differ;
 }
 
 /* Both ends, as sock_diag would show them: family 6 also where IPv4 is mapped. */

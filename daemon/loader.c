@@ -12,7 +12,9 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <time.h>
 
 static void cleanup_skeleton(struct holdfast **skeleton)
@@ -69,6 +71,9 @@ static int find_hz(uint32_t *hz, struct error *e)
 
 static int load_error(int err, struct error *e)
 {
+	struct utsname kernel;
+	unsigned major, minor;
+
 	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0)
 		return error_set(e, -err,
 				 "this kernel has no BTF (/sys/kernel/btf/vmlinux: %s); "
@@ -78,6 +83,9 @@ static int load_error(int err, struct error *e)
 		return error_set(e, -err,
 				 "not allowed to load BPF programs (run as root, or with CAP_BPF, "
 				 "CAP_NET_ADMIN and CAP_PERFMON)");
+	if (uname(&kernel) == 0 && sscanf(kernel.release, "%u.%u", &major, &minor) == 2 &&
+	    (major < 5 || (major == 5 && minor < 15)))
+		return error_set(e, -err, "kernel %s is too old: 5.15 is needed", kernel.release);
 	return error_set(e, -err, "the kernel refuses the BPF programs: %s (--verbose shows why)",
 			 strerror(-err));
 }
