@@ -72,7 +72,7 @@ extern struct hf_ends_map hf_ends SEC(".maps");
 /* Cookies of the sockets that hf_probe is to probe. */
 struct hf_targets_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024 * 1024);
+	__uint(max_entries, 128 * 1024);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
 	__type(value, __u8);

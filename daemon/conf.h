@@ -30,7 +30,8 @@ struct conf_messages {
 
 void conf_messages_free(struct conf_messages *messages);
 
-/* "FILE:LINE: error: TEXT", without a newline; the caller frees it. NULL: out of memory. */
+/* "FILE:LINE: error: TEXT" (line 0: the file as a whole), without a newline; the caller frees it.
+ * NULL: out of memory. */
 char *conf_message_format(const struct conf_message *message);
 
 /*

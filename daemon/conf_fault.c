@@ -158,9 +158,6 @@ char *conf_message_format(const struct conf_message *message)
 	if (!file)
 		return NULL;
 	text_escape(file, TEXT_ESCAPED_MAX(size) + 8, message->file, size);
-	if (message->line)
-		n = asprintf(&line, "%s:%u: %s: %s", file, message->line, kind, message->text);
-	else
-		n = asprintf(&line, "%s: %s: %s", file, kind, message->text);
+	n = asprintf(&line, "%s:%u: %s: %s", file, message->line, kind, message->text);
 	return n < 0 ? NULL : line;
 }

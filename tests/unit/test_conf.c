@@ -430,7 +430,7 @@ static void test_message_format(void **state)
 	message.line = 0;
 	message.warning = true;
 	line = conf_message_format(&message);
-	assert_string_equal(line, "/etc/a\\x0ab.conf: warning: wrong (write right)");
+	assert_string_equal(line, "/etc/a\\x0ab.conf:0: warning: wrong (write right)");
 	free(line);
 }
 
