@@ -66,7 +66,7 @@ MAINS           := daemon/holdfastd.c daemon/holdfast.c
 LIBRARY_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(SOURCES)))
 UNIT_SOURCES    := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_TESTS      := $(UNIT_SOURCES:%.c=$(BUILD)/%)
-FORMATTED       := $(wildcard bpf/*.[ch] daemon/*.[ch] tests/unit/*.[ch])
+FORMATTED       := $(wildcard bpf/*.[ch] daemon/*.[ch] tests/unit/*.[ch] tests/system/*.[ch])
 
 .DELETE_ON_ERROR:
 .SECONDARY:

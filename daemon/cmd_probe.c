@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -113,17 +114,17 @@ static int choose(const struct snapshot *snapshot, const struct filter *filter,
 /*
  * Whoever kills us must not leave sockets with a time of a second. A child in a
  * session of its own waits for us to say that we have put it back, or to end
- * without a word; then it does so in our place. The pipe's end to say it with,
- * or negative errno.
+ * without a word; then it does so in our place. The socket to say it with, or
+ * negative errno.
  */
 static int keep_promise(const struct plane *plane, const struct netns_list *namespaces,
 			const uint64_t *cookies, size_t n, pid_t *keeper)
 {
 	int ends[2], err = 0;
 	struct error e;
-	char word;
+	char word = 0;
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
 	*keeper = fork();
 	if (*keeper < 0) {
@@ -134,14 +135,19 @@ static int keep_promise(const struct plane *plane, const struct netns_list *name
 	}
 	if (*keeper > 0) {
 		close(ends[0]);
-		return ends[1];
+		/* Not before it is out of reach of what may kill us. */
+		if (read(ends[1], &word, 1) == 1)
+			return ends[1];
+		close(ends[1]);
+		waitpid(*keeper, NULL, 0);
+		return -ECHILD;
 	}
 	setsid();
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	close(ends[1]);
-	if (read(ends[0], &word, 1) != 1)
+	if (send(ends[0], &word, 1, MSG_NOSIGNAL) == 1 && read(ends[0], &word, 1) != 1)
 		err = probe_end(plane, namespaces, cookies, n, &e);
 	_exit(err ? STATUS_BROKEN : STATUS_OK);
 }
@@ -283,7 +289,7 @@ static int probe(const struct plane *plane, const struct snapshot *snapshot,
 		if (!err)
 			err = wait_for_answers(&namespaces, &filter, results, begun_ms, wait_s, e);
 		if (probe_end(plane, &namespaces, cookies, results->n, err ? &ignored : e) == 0) {
-			if (write(promise, "", 1) < 0)
+			if (send(promise, "", 1, MSG_NOSIGNAL) < 0)
 				err = err ? err : error_set(e, errno, "%s", strerror(errno));
 		} else {
 			err = err ? err : -EIO;

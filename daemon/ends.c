@@ -8,6 +8,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 /* So many closes by the server at the same idle time are no accident. */
 #define SAME_TIME_HINT 3
@@ -15,13 +16,19 @@
 /* No server's timeout is shorter. */
 #define TIMEOUT_LEAST_MS 1000
 
-/* How far apart, in ms, two of them may be and still count as the same. */
-#define SAME_TIME_MS 2000
+/* How far apart, in ms, two of them may be and still count as the same: servers
+ * look at their timers once a second. */
+#define SAME_TIME_MS 1100
+
+/* Of those that are closed at one moment, it has to be exact: a server that goes
+ * away closes all it has, however long each was quiet. */
+#define ONE_MOMENT_MS 200
 
 /* Of one rule: how long connections were quiet when the server closed them. */
 struct server_closes {
 	uint64_t rule_key;
 	uint32_t quiet_ms;
+	uint64_t at_ms; /* CLOCK_MONOTONIC of the last one */
 	unsigned n;
 };
 
@@ -174,17 +181,28 @@ static struct server_closes *closes_of(struct ends *ends, uint64_t key)
 	return &bigger[ends->n_closes++];
 }
 
+static uint64_t monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 /* The server's wait_timeout, as it shows: several that were quiet for as long. */
 static void hint(struct ends *ends, const struct hf_ended *ended, const char *rule)
 {
 	struct server_closes *closes = closes_of(ends, ended->rule_key);
-	uint32_t apart;
+	uint64_t now_ms = monotonic_ms();
+	uint32_t apart, most;
 
 	if (!closes)
 		return;
 	apart = ended->quiet_ms > closes->quiet_ms ? ended->quiet_ms - closes->quiet_ms
 						   : closes->quiet_ms - ended->quiet_ms;
-	if (!closes->n || apart > SAME_TIME_MS) {
+	most = now_ms - closes->at_ms < ONE_MOMENT_MS ? ONE_MOMENT_MS : SAME_TIME_MS;
+	closes->at_ms = now_ms;
+	if (!closes->n || apart > most) {
 		closes->quiet_ms = ended->quiet_ms;
 		closes->n = 0;
 	}

@@ -176,7 +176,7 @@ static int run(struct daemon *daemon)
 	err = start(daemon, &e);
 	if (err) {
 		log_error(&daemon->log, "can't start: %s", e.text);
-		if (daemon->reconcile)
+		if (daemon->plane.rules_fd >= 0) /* attached by then */
 			release(daemon);
 		return EXIT_FAILURE;
 	}

@@ -270,9 +270,12 @@ static int take_over_pins(struct plane *plane, const struct loader_options *opti
 	if (!err)
 		err = attach_all(plane, skeleton, config, target, e);
 	if (!err)
-		err = plane_put_rules(plane, config, info.generation + 1, e);
-	if (!err)
 		err = fill_info(plane, options, target, attached, e);
+	if (!err) {
+		err = plane_put_rules(plane, config, info.generation + 1, e);
+		if (err)
+			plane_set_info(plane, &info, NULL);
+	}
 	return err;
 }
 
@@ -323,6 +326,28 @@ static int is_other(struct pins *other, void *arg)
 	return 1;
 }
 
+static int start_afresh(struct plane *plane, const struct loader_options *options,
+			const struct config *config, const struct target *target, struct error *e)
+{
+	/* With an older layout in it, the pin dir is of our making too. */
+	bool others = pins_each_other(&plane->pins, is_other, NULL, NULL);
+	struct error ignored;
+	int err;
+
+	plane->pins.made_dir = plane->pins.made_dir || others;
+	err = pins_remove(&plane->pins, false, e);
+	if (!err)
+		err = make_pins(plane, options, config, target, e);
+	if (!err && others) {
+		err = plane_release_others(plane, e);
+		if (err)
+			pins_remove(&plane->pins, false, &ignored);
+	}
+	if (err && plane->pins.made_dir)
+		rmdir(plane->pins.dir);
+	return err;
+}
+
 int loader_start(struct plane *plane, const struct loader_options *options,
 		 const struct config *config, bool *took_over, struct error *e)
 {
@@ -337,20 +362,10 @@ int loader_start(struct plane *plane, const struct loader_options *options,
 	if (err)
 		return err;
 	*took_over = can_take_over(plane);
-	if (*took_over) {
+	if (*took_over)
 		err = take_over_pins(plane, options, config, &target, e);
-	} else {
-		err = pins_remove(&plane->pins, false, e);
-		/* With an older layout in it, the pin dir is of our making too. */
-		if (pins_each_other(&plane->pins, is_other, NULL, NULL))
-			plane->pins.made_dir = true;
-		if (!err)
-			err = make_pins(plane, options, config, &target, e);
-		if (err && plane->pins.made_dir)
-			rmdir(plane->pins.dir);
-		if (!err)
-			err = plane_release_others(plane, e);
-	}
+	else
+		err = start_afresh(plane, options, config, &target, e);
 	if (err)
 		plane_close(plane);
 	return err;

@@ -73,7 +73,7 @@ static int longest_changed(const struct rtnl_change *changes, size_t n, int nsid
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		if (changes[i].nsid == nsid && !changes[i].local &&
+		if (changes[i].nsid == nsid && !changes[i].local && !changes[i].link &&
 		    changes[i].prefix.len > longest &&
 		    prefix_contains(&changes[i].prefix, flow->family, flow->peer))
 			longest = changes[i].prefix.len;
@@ -89,6 +89,17 @@ static bool address_gone(const struct rtnl_change *changes, size_t n, int nsid,
 	for (i = 0; i < n; i++) {
 		if (changes[i].nsid == nsid && changes[i].local &&
 		    prefix_contains(&changes[i].prefix, local->family, local->peer))
+			return true;
+	}
+	return false;
+}
+
+static bool link_gone(const struct rtnl_change *changes, size_t n, int nsid)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (changes[i].nsid == nsid && changes[i].link)
 			return true;
 	}
 	return false;
@@ -110,7 +121,7 @@ int path_moved(const struct plane *plane, const struct netns_list *namespaces,
 	_cleanup_free_ uint64_t *found = NULL;
 	struct ends_list ends = {0};
 	const struct end *end, *last = NULL;
-	bool moved = false;
+	bool moved = false, all;
 	size_t i, at = 0;
 	int err, nsid;
 
@@ -132,14 +143,15 @@ int path_moved(const struct plane *plane, const struct netns_list *namespaces,
 		nsid = RTNL_OWN_NAMESPACE;
 		if (i > 0 && (rtnl_nsid(ns->fd, &nsid) < 0 || nsid == RTNL_OWN_NAMESPACE))
 			continue; /* nobody told us of it, either */
+		all = link_gone(changes, n_changes, nsid);
 		for (at = 0; at < ends.n; at++) {
 			end = &ends.list[at];
 			if (end->netns != ns->inode)
 				continue;
-			if (!last || by_peer(last, end) != 0)
+			if (!all && (!last || by_peer(last, end) != 0))
 				moved = peer_moved(ns, nsid, &end->flow, changes, n_changes);
 			last = end;
-			if (moved || address_gone(changes, n_changes, nsid, &end->local))
+			if (all || moved || address_gone(changes, n_changes, nsid, &end->local))
 				found[(*n)++] = end->cookie;
 		}
 	}

@@ -165,6 +165,8 @@ int pins_lock(struct pins *pins, const char *dir, struct error *e)
 			err = errno;
 			holder = pins_holder(pins);
 			pins_close(pins);
+			if (err != EWOULDBLOCK && pins->made_dir)
+				rmdir(pins->dir);
 			if (err != EWOULDBLOCK)
 				return error_set(e, err, "can't lock %s: %s", pins->dir,
 						 strerror(err));

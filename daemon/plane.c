@@ -222,18 +222,54 @@ static int make_counters(const struct plane *plane, const struct config *config,
 	return 0;
 }
 
+/* The trie that was in force before, or none; and what info said. */
+static void put_back(const struct plane *plane, int trie, const struct hf_info *info)
+{
+	const uint32_t zero = 0;
+
+	if (trie >= 0)
+		bpf_map_update_elem(plane->rules_fd, &zero, &trie, BPF_ANY);
+	else
+		bpf_map_delete_elem(plane->rules_fd, &zero);
+	plane_set_info(plane, info, NULL);
+	pins_unstage(&plane->pins, PIN_CONFIG);
+}
+
 /*
  * Staging the text, swapping the trie, publishing the text: killed at any point
  * in between, the text that belongs to the trie is under one of the two names.
+ * What can fail comes before the swap, or is taken back with it.
  */
+static int swap(struct plane *plane, int trie, int text, uint32_t generation, struct error *e)
+{
+	_cleanup_close_ int old = current_trie(plane);
+	const uint32_t zero = 0;
+	struct hf_info before, info;
+	int err;
+
+	err = plane_get_info(plane, &before, e);
+	if (!err)
+		err = pins_stage(&plane->pins, PIN_CONFIG, text, e);
+	if (err)
+		return err;
+	info = before;
+	info.generation = generation;
+	err = plane_set_info(plane, &info, e);
+	if (!err && bpf_map_update_elem(plane->rules_fd, &zero, &trie, BPF_ANY) < 0)
+		err = error_set(e, errno, "can't swap the rules: %s", strerror(errno));
+	if (!err)
+		err = pins_publish(&plane->pins, PIN_CONFIG, e);
+	if (err)
+		put_back(plane, old, &before);
+	return err;
+}
+
 int plane_put_rules(struct plane *plane, const struct config *config, uint32_t generation,
 		    struct error *e)
 {
 	_cleanup_close_ int trie = make_trie(config, generation, e);
 	struct plane_text words = {.number = generation};
-	_cleanup_close_ int text = -1, old = -1;
-	const uint32_t zero = 0;
-	struct hf_info info;
+	_cleanup_close_ int text = -1;
 	int err;
 
 	if (trie < 0)
@@ -245,29 +281,7 @@ int plane_put_rules(struct plane *plane, const struct config *config, uint32_t g
 	if (text < 0)
 		return text;
 	err = make_counters(plane, config, e);
-	if (!err)
-		err = plane_get_info(plane, &info, e);
-	if (!err)
-		err = pins_stage(&plane->pins, PIN_CONFIG, text, e);
-	if (err)
-		return err;
-	old = current_trie(plane);
-	if (bpf_map_update_elem(plane->rules_fd, &zero, &trie, BPF_ANY) < 0) {
-		err = error_set(e, errno, "can't swap the rules: %s", strerror(errno));
-		pins_unstage(&plane->pins, PIN_CONFIG);
-		return err;
-	}
-	err = pins_publish(&plane->pins, PIN_CONFIG, e);
-	if (err) {
-		if (old >= 0)
-			bpf_map_update_elem(plane->rules_fd, &zero, &old, BPF_ANY);
-		else
-			bpf_map_delete_elem(plane->rules_fd, &zero);
-		pins_unstage(&plane->pins, PIN_CONFIG);
-		return err;
-	}
-	info.generation = generation;
-	return plane_set_info(plane, &info, e);
+	return err ? err : swap(plane, trie, text, generation, e);
 }
 
 int plane_drop_rules(struct plane *plane, struct error *e)

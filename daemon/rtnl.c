@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <linux/net_namespace.h>
+#include <net/if.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <netlink/addr.h>
@@ -140,10 +141,23 @@ static int on_address_gone(struct rtnl *rtnl, struct nlmsghdr *header, int nsid)
 	return add_change(rtnl, &change);
 }
 
+/* A port of a bridge or bond has no routes of its own. */
+static int on_link(struct rtnl *rtnl, struct nlmsghdr *header, int nsid)
+{
+	struct rtnl_change change = {.nsid = nsid, .link = true};
+	const struct ifinfomsg *message = nlmsg_data(header);
+
+	if (!(message->ifi_change & IFF_UP) || message->ifi_flags & IFF_UP ||
+	    nlmsg_find_attr(header, sizeof(*message), IFLA_MASTER))
+		return RTNL_NAMESPACE;
+	return RTNL_NAMESPACE | add_change(rtnl, &change);
+}
+
 static int on_message(struct rtnl *rtnl, struct nlmsghdr *header, int nsid)
 {
 	switch (header->nlmsg_type) {
 	case RTM_NEWLINK:
+		return on_link(rtnl, header, nsid);
 	case RTM_DELLINK:
 	case RTM_NEWNSID:
 	case RTM_DELNSID:

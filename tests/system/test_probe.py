@@ -1,4 +1,4 @@
-"""`holdfast probe`: the kernel probes every held connection now, and all is as before afterwards."""
+"""`holdfast probe`: every held connection is probed now, and all is as before afterwards."""
 
 import os
 import signal

@@ -1,0 +1,219 @@
+"""A path that moves: held connections that go over it are probed at once, and no others.
+
+    client ──p1── host (the daemon's namespace, and the server's)
+           ──p2──
+"""
+
+import time
+from typing import Callable
+
+import pytest
+
+from harness import sockdiag
+from harness.capture import Capture
+from harness.cgroup import Cgroup
+from harness.config import PORT, rule
+from harness.daemon import Daemon
+from harness.kernel import needs_sweep
+from harness.netns import HAS_IPV6, Netns, connect_namespaces
+from harness.options import UNTOUCHED, held
+from harness.sockets import Agent, Socket
+from harness.wait import wait_for
+
+pytestmark = needs_sweep
+
+SOON = 2.0
+DEVICES = ("p1", "p2")
+RULE, VALUES = rule("all", time="600s", interval="60s", probes=5), held(600, 60, 5)
+PEER, OTHER, CLIENT = "10.9.0.1", "10.9.0.2", "10.8.0.1"
+PEER6, CLIENT6 = "fd09::1", "fd08::1"
+
+
+class Paths:
+    """Two cables between two namespaces, and a route over the first of them."""
+
+    def __init__(self, make_netns: Callable[[], Netns]) -> None:
+        self.host, self.client = make_netns(), make_netns()
+        for number, device in enumerate(DEVICES, 1):
+            connect_namespaces(self.host, device, self.client, device)
+            self.host.add_address(f"10.{number}.0.1/24", device=device)
+            self.client.add_address(f"10.{number}.0.2/24", device=device)
+        for netns in (self.host, self.client):
+            for name in ("all", *DEVICES):
+                netns.sysctl(f"ipv4/conf/{name}/rp_filter", 0)
+        self.host.add_address(PEER, OTHER)
+        self.client.add_address(CLIENT)
+        self.client.ip(f"route add {PEER} via 10.1.0.1", f"route add {OTHER} via 10.1.0.1",
+                       "route add default via 10.2.0.1")
+        self.host.ip("route add 10.8.0.0/24 via 10.1.0.2")
+        if HAS_IPV6:
+            for number, device in enumerate(DEVICES, 1):
+                self.host.add_address(f"fd0{number}::1/64", device=device)
+                self.client.add_address(f"fd0{number}::2/64", device=device)
+            self.host.add_address(PEER6)
+            self.client.add_address(CLIENT6)
+            self.client.ip(f"route add {PEER6} via fd01::1")
+            self.host.ip(f"route add {CLIENT6} via fd01::2")
+        self.captures = {device: Capture(self.client, device) for device in DEVICES}
+
+    def probes(self, sock: Socket, device: str | None = None) -> list[float]:
+        """When a connection was probed, over one cable or over either.
+
+        A probe is told by an empty segment that repeats a number: over the second cable, the
+        capture has seen nothing else yet.
+        """
+        info = sock.info
+        ends = tuple(info["local"][:2]), tuple(info["peer"][:2])
+        return [p.at for name, capture in self.captures.items() if device in (None, name)
+                for p in capture.flow(*ends) if p.source == ends[0] and p.size == 0
+                and p.at > self.quiet_since]
+
+    def settle(self) -> None:
+        """Long enough for every connection to count as idle; what has gone before is forgotten."""
+        time.sleep(1.15)
+        self.quiet_since = time.monotonic()
+
+    quiet_since = 0.0
+
+    def close(self) -> None:
+        """Stops watching."""
+        for capture in self.captures.values():
+            capture.close()
+
+
+@pytest.fixture
+def paths(make_netns):
+    """The cables."""
+    made = Paths(make_netns)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def daemon(make_daemon, paths: Paths) -> Daemon:
+    """A holdfastd that lives where the server does."""
+    return make_daemon(netns=paths.host)
+
+
+@pytest.fixture
+def application(make_agent, paths: Paths, cgroup: Cgroup) -> Agent:
+    """It is in the client's namespace."""
+    make_agent(paths.host, None).listen(PORT)
+    return make_agent(paths.client, cgroup)
+
+
+def moved(paths: Paths, sock: Socket, device: str, *commands: str) -> None:
+    """A probe goes out over that cable soon after these commands."""
+    start = time.monotonic()
+    paths.client.ip(*commands)
+    wait_for(lambda: paths.probes(sock, device), f"{commands}: a probe at once", timeout=SOON,
+             step=0.005)
+    took = paths.probes(sock, device)[0] - start
+    print(f"{commands[0]}: probe after {took * 1000:.0f} ms")
+    assert took < SOON
+
+
+def test_routes(daemon: Daemon, paths: Paths, application: Agent) -> None:
+    """Replaced or removed: probed over the new path, once, and answered."""
+    before = application.connect(PEER, PORT, source=CLIENT)
+    daemon.start(RULE)
+    socks = [before, application.connect(PEER, PORT, source=CLIENT)]
+    replace, remove = [f"route replace {PEER} via 10.2.0.1"], [f"route del {PEER}"]
+    if HAS_IPV6:
+        socks.append(application.connect(PEER6, PORT, source=CLIENT6))
+        replace.append(f"route replace {PEER6} via fd02::1")
+        remove.append(f"route del {PEER6}")
+    other = application.connect(OTHER, PORT, source=CLIENT)
+    for device, commands in (("p2", replace), ("p1", remove)):
+        if device == "p1":  # a less specific one, without which nothing goes any more
+            paths.client.ip("route add 10.9.0.0/30 via 10.1.0.1",
+                            *(["route add fd09::/64 via fd01::1"] if HAS_IPV6 else []))
+        paths.settle()
+        moved(paths, socks[0], device, *commands)
+        wait_for(lambda d=device: all(paths.probes(s, d) for s in socks), "the others, too",
+                 timeout=1)
+        wait_for(lambda: all(s.settings == VALUES for s in socks), "the values are back",
+                 timeout=3, step=0.05)
+        assert [len(paths.probes(s)) for s in socks] == [1] * len(socks)
+        assert not paths.probes(other), "its path hasn't moved"
+    for sock in socks:
+        diag = sockdiag.find(paths.client, sock.info["cookie"])
+        assert diag and diag.unanswered == 0
+
+
+def test_routes_that_do_not_matter(daemon: Daemon, paths: Paths,
+                                   application: Agent) -> None:
+    """Other prefixes, less specific ones, another namespace's: no probe. Nor without a rule."""
+    daemon.start(RULE.replace("any", PEER))
+    sock = application.connect(PEER, PORT, source=CLIENT)
+    unheld = application.connect(OTHER, PORT, source=CLIENT)
+    assert (sock.settings, unheld.settings) == (VALUES, UNTOUCHED)
+    paths.settle()
+    paths.client.ip("route add 10.9.0.0/24 via 10.2.0.1", "route add 10.0.0.0/8 via 10.2.0.1",
+                    "route replace default via 10.1.0.1", f"route replace {OTHER} via 10.2.0.1",
+                    "address add 10.8.0.2/32 dev lo", "address del 10.8.0.2/32 dev lo",
+                    *(f"route add 10.77.{n}.0/24 via 10.2.0.1" for n in range(100)))
+    paths.host.ip("route add unreachable 10.9.0.0/31", f"route add {PEER}/32 dev p1 table 77")
+    time.sleep(0.8)
+    assert not paths.probes(sock) and not paths.probes(unheld)
+    assert sock.settings == VALUES
+    # The same capture sees the probe that is due.
+    moved(paths, sock, "p2", f"route replace {PEER} via 10.2.0.1")
+    assert not paths.probes(unheld)
+
+
+def test_own_namespace(daemon: Daemon, paths: Paths, make_agent, cgroup: Cgroup) -> None:
+    """Where the daemon itself lives, too."""
+    make_agent(paths.client, None).listen(PORT)
+    paths.host.add_address("10.7.0.1")
+    paths.client.ip("route add 10.7.0.1 via 10.1.0.1")
+    daemon.start(RULE)
+    sock = make_agent(paths.host, cgroup).connect(CLIENT, PORT, source="10.7.0.1")
+    paths.settle()
+    paths.host.ip(f"route replace {CLIENT} via 10.2.0.2")
+    wait_for(lambda: paths.probes(sock, "p2"), "a probe at once", timeout=SOON)
+
+
+def test_link_that_goes_down(daemon: Daemon, paths: Paths, application: Agent) -> None:
+    """Its routes go with it, without a word for each: the next best one is the path now."""
+    daemon.start(RULE)
+    sock = application.connect(PEER, PORT, source=CLIENT)
+    paths.settle()
+    moved(paths, sock, "p2", "link set p1 down")
+
+
+def test_address_that_goes(daemon: Daemon, paths: Paths, application: Agent) -> None:
+    """Connections from it can't live on: the kernel begins to count at once."""
+    paths.client.add_address("10.8.0.2")
+    daemon.start(RULE)
+    lost, kept = (application.connect(PEER, PORT, source=source)
+                  for source in (CLIENT, "10.8.0.2"))
+    paths.settle()
+
+    def unanswered(sock: Socket) -> int:
+        diag = sockdiag.find(paths.client, sock.info["cookie"])
+        return diag.unanswered if diag else -1
+
+    paths.client.ip(f"address del {CLIENT}/32 dev lo")
+    wait_for(lambda: unanswered(lost) > 0, "a probe at once", timeout=SOON)
+    assert not paths.probes(kept)
+
+
+def test_bursts(daemon: Daemon, paths: Paths, application: Agent) -> None:
+    """A thousand changes cost a few probes, a hundred links a few passes, and nothing is missed."""
+    daemon.start(RULE, "--verbose")
+    socks = [application.connect(PEER, PORT, source=CLIENT) for _ in range(3)]
+    paths.settle()
+    paths.client.ip(*(f"route replace {PEER} via 10.{1 + n % 2}.0.1" for n in range(1, 1001)))
+    for sock in socks:
+        wait_for(lambda s=sock: paths.probes(s), "a probe at once", timeout=SOON)
+    wait_for(lambda: all(s.settings == VALUES for s in socks), "the values are back", timeout=4)
+    counts = [len(paths.probes(s)) for s in socks]
+    print(f"1000 route changes: {counts} probes")
+    assert all(1 <= count <= 3 for count in counts), counts
+
+    passes = daemon.log.count("reconcile: ")
+    paths.client.ip(*(f"link add x{n} type veth peer name y{n}" for n in range(50)))
+    time.sleep(0.8)
+    print(f"100 links: {daemon.log.count('reconcile: ') - passes} passes")
+    assert 1 <= daemon.log.count("reconcile: ") - passes <= 4
