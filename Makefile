@@ -20,6 +20,12 @@ BPFTOOL  ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
 BUILD    ?= build
 DESTDIR  ?=
 PREFIX   ?= /usr
+SYSCONFDIR ?= /etc
+MANDIR   ?= $(PREFIX)/share/man
+UNITDIR  ?= $(PREFIX)/lib/systemd/system
+BASHDIR  ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR   ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR  ?= $(PREFIX)/share/fish/vendor_completions.d
 PYTHON   ?= /usr/bin/python3
 
 V ?= 0
@@ -35,7 +41,9 @@ endif
 BUILD_PACKAGES := gcc clang llvm make pkg-config bpftool libc6-dev linux-libc-dev \
 	libbpf-dev libelf-dev zlib1g-dev libmnl-dev libnl-3-dev libnl-route-3-dev \
 	libsystemd-dev libinih-dev libsmartcols-dev libjson-c-dev libc-ares-dev
+PACKAGE_PACKAGES := debhelper dpkg-dev libcmocka-dev mandoc python3
 TEST_PACKAGES = $(shell sed -e 's/\#.*//' tests/packages)
+VM_PACKAGES   = $(shell sed -e 's/\#.*//' tests/vm/packages)
 
 DAEMON_LIBS  := libbpf libmnl libnl-3.0 libnl-route-3.0 libsystemd inih libcares
 COMMAND_LIBS := libbpf libmnl inih json-c smartcols
@@ -66,18 +74,20 @@ MAINS           := daemon/holdfastd.c daemon/holdfast.c
 LIBRARY_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(SOURCES)))
 UNIT_SOURCES    := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_TESTS      := $(UNIT_SOURCES:%.c=$(BUILD)/%)
+MANUAL          := $(sort $(wildcard packaging/man/*.[58]))
 FORMATTED       := $(wildcard bpf/*.[ch] daemon/*.[ch] tests/unit/*.[ch] tests/system/*.[ch])
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all run test unit-programs test-unit test-system demo install format check-format deps deps-test clean help
+.PHONY: all run test unit-programs test-unit test-system test-vm test-vm-all demo install unit deb \
+	deps-deb check-man format check-format deps deps-test deps-vm clean help
 
 all: $(BUILD)/holdfastd $(BUILD)/holdfast
 	@:
 
 help:
 	@sed -n '3,10s/^# \{0,3\}//p' Makefile
-	@echo 'Also: install, deps, deps-test, test-unit, test-system, format, check-format, clean'
+	@echo 'Also: install, deb, check-man, deps, deps-test, test-unit, test-system, test-vm, test-vm-all, format, check-format, clean'
 
 # --- build ---
 
@@ -135,6 +145,9 @@ deps:
 deps-test: deps
 	@$(call install_missing,$(TEST_PACKAGES))
 
+deps-vm: deps
+	@$(call install_missing,$(VM_PACKAGES))
+
 # --- use ---
 
 # Set-up first, then make again: which flags the libraries want is known only now.
@@ -160,10 +173,59 @@ test-system: all
 	@HF_BUILD=$(abspath $(BUILD)) HF_SANITIZED=$(SANITIZE) $(PYTHON) -B -m pytest -q -p no:cacheprovider \
 		--junitxml=$(BUILD)/tests/system.xml tests/system
 
-install: all
+# Real kernels, real hours, in virtual time. What they are made of is cached in HF_VM_CACHE.
+test-vm test-vm-all: deps-vm
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@$(PYTHON) -B tests/vm/run --build $(abspath $(BUILD)) $(if $(filter %-all,$@),--all)
+
+install: all $(if $(UNITDIR),unit)
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
 	$(Q)install -D -m 755 $(BUILD)/holdfastd $(DESTDIR)$(PREFIX)/sbin/holdfastd
 	$(Q)install -D -m 755 $(BUILD)/holdfast $(DESTDIR)$(PREFIX)/bin/holdfast
+	$(Q)install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(filter %.5,$(MANUAL))
+	$(Q)install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 $(filter %.8,$(MANUAL))
+	$(Q)install -D -m 644 packaging/completions/holdfast.bash $(DESTDIR)$(BASHDIR)/holdfast
+	$(Q)ln -sf holdfast $(DESTDIR)$(BASHDIR)/holdfastd
+	$(Q)install -D -m 644 packaging/completions/_holdfast $(DESTDIR)$(ZSHDIR)/_holdfast
+	$(Q)install -D -m 644 packaging/completions/holdfast.fish $(DESTDIR)$(FISHDIR)/holdfast.fish
+	$(Q)ln -sf holdfast.fish $(DESTDIR)$(FISHDIR)/holdfastd.fish
+	$(Q)install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfast.conf.d
+	$(Q)test -n '$(DESTDIR)' || test ! -e $(SYSCONFDIR)/holdfast/holdfast.conf || exit 0; \
+		install -m 644 packaging/holdfast.conf $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfast.conf
+	$(if $(UNITDIR),$(Q)install -D -m 644 $(BUILD)/holdfast.service $(DESTDIR)$(UNITDIR)/holdfast.service)
+
+# For the systemd that this is built for: from 253 on it waits for the end of a reload itself.
+unit: $(BUILD)/holdfast.service
+
+$(BUILD)/holdfast.service: packaging/systemd/holdfast.service
+	$(call say,UNIT,$@)
+	@mkdir -p $(@D)
+	$(Q)version=$$(pkg-config --modversion libsystemd); reload=; \
+	if [ "$${version%%[!0-9]*}" -ge 253 ]; then \
+		reload='s/^Type=notify$$/Type=notify-reload/; /^ExecReload=/d;'; \
+	fi; \
+	sed -e '/^#$$/,/^\[Unit\]/ { /^\[Unit\]/ !d }' -e "$$reload" \
+		-e 's|=/usr/\(s*bin\)/|=$(PREFIX)/\1/|' $< > $@
+
+# dpkg-buildpackage wants debian/ at the top of a source tree: it gets one of its own.
+STAGE = $(BUILD)/deb/holdfast-$(VERSION)
+
+deps-deb: deps
+	@$(call install_missing,$(PACKAGE_PACKAGES))
+
+deb: deps-deb
+	$(call say,DEB,$(BUILD)/deb)
+	$(Q)rm -rf $(BUILD)/deb && mkdir -p $(STAGE)
+	$(Q)cp -a Makefile LICENSE README.md bpf daemon tests packaging $(STAGE)
+	$(Q)find $(STAGE) -name __pycache__ -prune -exec rm -rf {} +
+	$(Q)mv $(STAGE)/packaging/debian $(STAGE)/debian
+	$(Q)version=$$(dpkg-parsechangelog -l $(STAGE)/debian/changelog -S Version); \
+	if [ "$$version" != '$(VERSION)' ]; then \
+		echo "packaging/debian/changelog has version $$version, the Makefile $(VERSION)" >&2; \
+		exit 1; \
+	fi
+	$(Q)cd $(STAGE) && env -u MAKEFLAGS -u MAKELEVEL -u BUILD dpkg-buildpackage -us -uc -b
+	@ls -l $(BUILD)/deb/*.deb
 
 # --- care ---
 
@@ -172,6 +234,10 @@ format:
 
 check-format:
 	$(Q)clang-format --dry-run --Werror $(FORMATTED)
+
+check-man:
+	$(call say,MANDOC,$(MANUAL))
+	$(Q)mandoc -Tlint -Wwarning $(MANUAL)
 
 clean:
 	$(Q)rm -rf $(BUILD)

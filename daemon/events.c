@@ -187,6 +187,16 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 	return 0;
 }
 
+/* The unit's signal for a restart: everything stays attached for the next one. */
+static int on_restart(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	(void)info;
+	daemon->options.persist = true;
+	return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
 int daemon_add_sources(struct daemon *daemon)
 {
 	int err;
@@ -196,6 +206,8 @@ int daemon_add_sources(struct daemon *daemon)
 		err = sd_event_add_signal(daemon->event, NULL, SIGTERM, NULL, NULL);
 	if (err >= 0)
 		err = sd_event_add_signal(daemon->event, NULL, SIGINT, NULL, NULL);
+	if (err >= 0)
+		err = sd_event_add_signal(daemon->event, NULL, SIGUSR1, on_restart, daemon);
 	if (err >= 0)
 		err = sd_event_add_io(daemon->event, NULL, rtnl_fd(daemon->rtnl), EPOLLIN, on_rtnl,
 				      daemon);

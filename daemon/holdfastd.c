@@ -190,7 +190,7 @@ static int run(struct daemon *daemon)
 		log_error(&daemon->log, "the event loop broke: %s", strerror(-err));
 	daemon_end_probes(daemon);
 	if (daemon->options.persist) {
-		log_info(&daemon->log, "stopped; everything stays attached (--persist)");
+		log_info(&daemon->log, "stopped; everything stays attached");
 		status = EXIT_SUCCESS;
 	} else {
 		status = release(daemon);
@@ -212,6 +212,7 @@ static void block_signals(void)
 	sigaddset(&mask, SIGHUP);
 	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 }
 

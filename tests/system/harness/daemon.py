@@ -1,10 +1,11 @@
 """Running holdfastd."""
 
 import os
-import select
+import queue
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 from . import build
@@ -28,6 +29,11 @@ class Daemon:
         self._notify_file = os.path.join(directory, "notify")
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(self._notify_file)
+        # Read all the time, as a service manager does: once ten messages lie
+        # unread (net.unix.max_dgram_qlen), the daemon's next one would block it.
+        self._said: queue.Queue[list[str]] = queue.Queue()
+        self._reader = threading.Thread(target=self._read_notify, daemon=True)
+        self._reader.start()
         self.process: subprocess.Popen | None = None
 
     @property
@@ -79,16 +85,23 @@ class Daemon:
         self._await("RELOADING=1")
         self._await("READY=1")
 
+    def _read_notify(self) -> None:
+        while message := self._notify.recv(4096):
+            self._said.put(message.decode().split("\n"))
+
     def _await(self, wanted: str) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while True:
-            if select.select([self._notify], [], [], 0.05)[0]:
-                if wanted in self._notify.recv(4096).decode().split("\n"):
+            try:
+                if wanted in self._said.get(timeout=0.05):
                     return
-            elif not self.running:
-                raise AssertionError(f"holdfastd has ended before {wanted}:\n{self.log}")
-            elif time.monotonic() > deadline:
-                raise AssertionError(f"holdfastd does not say {wanted}:\n{self.log}")
+            except queue.Empty:
+                if not self.running:
+                    raise AssertionError(
+                        f"holdfastd has ended before {wanted}:\n{self.log}") from None
+                if time.monotonic() > deadline:
+                    raise AssertionError(
+                        f"holdfastd does not say {wanted}:\n{self.log}") from None
 
     @property
     def running(self) -> bool:
@@ -105,9 +118,17 @@ class Daemon:
         assert self.process
         status = self.process.wait(START_TIMEOUT)
         self.process = None
-        while select.select([self._notify], [], [], 0)[0]:
-            self._notify.recv(4096)
+        self._end_of_notify()
+        self._reader = threading.Thread(target=self._read_notify, daemon=True)
+        self._reader.start()
+        self._said = queue.Queue()
         return status
+
+    def _end_of_notify(self) -> None:
+        """An empty message ends the reader, once it has read what the daemon had said."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b"", self._notify_file)
+        self._reader.join()
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Ends it the ordinary way, and insists on exit status 0."""
@@ -131,5 +152,6 @@ class Daemon:
             if self.process:
                 self.process.kill()
                 self.process.wait()
+            self._end_of_notify()
             self._notify.close()
         build.check_sanitizers(self.log)

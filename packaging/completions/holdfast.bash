@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# bash completion for holdfast(8) and holdfastd(8)
+
+_holdfast_columns()
+{
+	holdfast status --help 2>/dev/null | sed -n '/^Columns:/,$s/^  \([A-Z][A-Z-]*\) .*/\1/p'
+}
+
+# Of the rules in force, or where they can't be read of the configuration.
+_holdfast_rules()
+{
+	{ holdfast "$@" status -J || [[ $? == 1 ]] || holdfast check -J; } 2>/dev/null |
+		sed -n 's/^ *"name": "\([A-Za-z0-9._-]*\)",\{0,1\}$/\1/p'
+}
+
+_holdfast_words()
+{
+	mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur")
+}
+
+_holdfast_files()
+{
+	compopt -o filenames 2>/dev/null
+	mapfile -t COMPREPLY < <(compgen "$1" -- "$cur")
+}
+
+_holdfast()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+	local verdicts='held own probing exposed closed exempt'
+	local verb='' last all i dir=()
+
+	COMPREPLY=()
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		--pin-dir) [[ $((i + 1)) -lt $COMP_CWORD ]] && dir=(--pin-dir "${COMP_WORDS[++i]}") ;;
+		-*) ;;
+		*) verb=${COMP_WORDS[i]}; break ;;
+		esac
+	done
+
+	case $verb:$prev in
+	:--pin-dir)
+		_holdfast_files -d
+		return ;;
+	status:-o | status:--output)
+		last=${cur##*[,+]}
+		all=$(_holdfast_columns)
+		mapfile -t COMPREPLY < <(compgen -P "${cur%"$last"}" -W "$all" -- "${last^^}")
+		compopt -o nospace 2>/dev/null
+		return ;;
+	explain:--config)
+		_holdfast_files -f
+		return ;;
+	probe:-w | probe:--wait)
+		return ;;
+	esac
+
+	case $verb:$cur in
+	:-*) _holdfast_words '--pin-dir --help --version -h -V' ;;
+	:*) _holdfast_words 'status check explain probe reload metrics release' ;;
+	status:-*) _holdfast_words '-J --json -o --output -n --noheadings -r --raw -h --help' ;;
+	probe:-*) _holdfast_words '-J --json -w --wait -h --help' ;;
+	status:* | probe:*) _holdfast_words "$(_holdfast_rules "${dir[@]}") $verdicts" ;;
+	check:-*) _holdfast_words '-J --json -h --help' ;;
+	check:*) _holdfast_files -f ;;
+	explain:-*) _holdfast_words '--config -J --json -h --help' ;;
+	reload:-* | metrics:-* | release:-*) _holdfast_words '-h --help' ;;
+	esac
+}
+
+_holdfastd()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+
+	COMPREPLY=()
+	case $prev in
+	--config) _holdfast_files -f ;;
+	--cgroup | --pin-dir) _holdfast_files -d ;;
+	*) _holdfast_words '--config --cgroup --pin-dir --persist --verbose --version --help' ;;
+	esac
+}
+
+complete -F _holdfast holdfast
+complete -F _holdfastd holdfastd

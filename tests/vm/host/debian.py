@@ -1,0 +1,87 @@
+"""Debian's archive: sources with their keyring, and packages fetched without installing them.
+
+apt's configuration of this machine is in force (proxies, certificates), but its sources,
+package lists and cache are left alone.
+"""
+
+import fnmatch
+import os
+import re
+import subprocess
+
+MIRROR = os.environ.get("HF_VM_MIRROR", "http://deb.debian.org/debian")
+SECURITY_MIRROR = os.environ.get("HF_VM_SECURITY_MIRROR", "http://deb.debian.org/debian-security")
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+def run(argv: list[str], what: str, **options: object) -> str:
+    """Runs a program and returns its output; shows all of it where it fails."""
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False, **options)
+    if done.returncode != 0:
+        raise SystemExit(f"{done.stdout}\n{what} failed: {argv[0]} exited with {done.returncode}")
+    return done.stdout
+
+
+def host_suite() -> str:
+    """The release of this machine, if that is Debian: its libraries fit the programs built here."""
+    found: dict[str, str] = {}
+    with open("/etc/os-release", encoding="utf-8") as file:
+        for line in file:
+            key, _, value = line.strip().partition("=")
+            found[key] = value.strip('"')
+    return found.get("VERSION_CODENAME", "sid") if found.get("ID") == "debian" else "bookworm"
+
+
+def sources(suites: tuple[str, ...]) -> list[str]:
+    """Lines for sources.list."""
+    return [f"deb [signed-by={KEYRING}] "
+            f"{SECURITY_MIRROR if suite.endswith('-security') else MIRROR} {suite} main"
+            for suite in suites]
+
+
+def fetch_settings() -> list[str]:
+    """What this machine's configuration says about fetching, as lines of an apt.conf."""
+    names = re.compile(r"Acquire::(http|https|Check-|Max-|Retries|ForceIPv)")
+    dump = run(["apt-config", "dump"], "reading apt's configuration")
+    return [line for line in dump.splitlines() if names.match(line)]
+
+
+class Archive:
+    """Some suites of the archive, with package lists of their own in a folder."""
+
+    def __init__(self, directory: str, suites: tuple[str, ...]) -> None:
+        self.directory = directory
+        os.makedirs(os.path.join(directory, "lists", "partial"), exist_ok=True)
+        os.makedirs(os.path.join(directory, "archives", "partial"), exist_ok=True)
+        source_list = os.path.join(directory, "sources.list")
+        with open(source_list, "w", encoding="ascii") as file:
+            file.write("\n".join(sources(suites)) + "\n")
+        self._options = [word for option in (
+            f"Dir::Etc::SourceList={source_list}", "Dir::Etc::SourceParts=/dev/null",
+            "Dir::Etc::Preferences=/dev/null", "Dir::Etc::PreferencesParts=/dev/null",
+            f"Dir::State::Lists={directory}/lists", "Dir::State::Status=/dev/null",
+            f"Dir::Cache={directory}", "Dir::Cache::pkgcache=pkgcache.bin",
+            "Dir::Cache::srcpkgcache=srcpkgcache.bin", "APT::Sandbox::User=root",
+            "APT::Update::Post-Invoke::=/bin/true", "Acquire::Languages=none",
+            "Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false",
+        ) for word in ("-o", option)]
+        run(["apt-get", *self._options, "-q", "update"], f"apt-get update for {suites[0]}")
+
+    def newest(self, pattern: str) -> str:
+        """Of the packages whose names match, the one with the highest number in its name."""
+        prefix = pattern.split("*", 1)[0]
+        names = fnmatch.filter(run(["apt-cache", *self._options, "pkgnames", prefix],
+                                   "apt-cache").split(), pattern)
+        if not names:
+            raise SystemExit(f"no package in the archive matches {pattern}")
+        return max(names, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])
+
+    def unpack(self, packages: list[str], directory: str) -> None:
+        """Fetches packages and unpacks them into a folder."""
+        run(["apt-get", *self._options, "-q", "download", *packages], "fetching packages",
+            cwd=self.directory)
+        for name in os.listdir(self.directory):
+            if name.endswith(".deb"):
+                run(["dpkg-deb", "--extract", os.path.join(self.directory, name), directory],
+                    f"unpacking {name}")

@@ -1,0 +1,19 @@
+"""All that the machines are made of, from the cache or new."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from . import kernel, lists, rootfs
+
+
+def prepare(directory: str, build: str, names: list[str]) -> dict[str, str]:
+    """The folders of the root file system (under "") and of each kernel, made side by side."""
+    known = lists.kernels()
+    programs = [os.path.join(build, name) for name in ("holdfastd", "holdfast")]
+    for program in programs:
+        if not os.access(program, os.X_OK):
+            raise SystemExit(f"{program} is missing: make first, or say --build DIR")
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        jobs = {"": pool.submit(rootfs.prepare, directory, programs)}
+        jobs |= {name: pool.submit(kernel.prepare, directory, known[name]) for name in names}
+        return {name: job.result() for name, job in jobs.items()}

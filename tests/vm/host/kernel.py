@@ -1,0 +1,76 @@
+"""Kernels: fetched from Debian's archive, unpacked, their modules packed into a small initramfs."""
+
+import os
+import shutil
+import subprocess
+
+from . import debian, lists
+from .cache import entry, hash_of
+from .cpio import Cpio
+
+INIT = os.path.join(lists.DIRECTORY, "guest", "init")
+
+
+def _modules(tree: str) -> dict[str, str]:
+    """All modules below a folder, by the names that the kernel has for them."""
+    return {name.split(".ko", 1)[0].replace("-", "_"): os.path.join(parent, name)
+            for parent, _, names in os.walk(tree) for name in names if ".ko" in name}
+
+
+def _in_order(wanted: list[str], modules: dict[str, str]) -> list[str]:
+    """Modules with all that they need, each after what it needs; what is built in is left out."""
+    order: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in modules and name not in order:
+            needs = debian.run(["modinfo", "--field", "depends", modules[name]], "modinfo")
+            for needed in needs.strip().split(","):
+                visit(needed.replace("-", "_"))
+            order.append(name)
+
+    for name in wanted:
+        visit(name)
+    return order
+
+
+def _content(path: str) -> bytes:
+    """A module, decompressed: not every kernel does that by itself."""
+    tool = {".xz": "xz", ".gz": "gzip", ".zst": "zstd"}.get(os.path.splitext(path)[1])
+    if tool:
+        return subprocess.run([tool, "-dc", path], check=True, stdout=subprocess.PIPE).stdout
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _build(directory: str, kernel: lists.Kernel) -> None:
+    work = os.path.join(directory, "work")
+    archive = debian.Archive(os.path.join(work, "apt"), kernel.suites)
+    packages = [archive.newest(pattern) for pattern in kernel.patterns]
+    tree = os.path.join(work, "tree")
+    archive.unpack(packages, tree)
+
+    images = [os.path.join(parent, name) for parent, _, names in os.walk(tree)
+              for name in names if name.startswith("vmlinuz")]
+    if len(images) != 1:
+        raise SystemExit(f"{', '.join(packages)}: {len(images)} kernels in there, not one")
+    shutil.copyfile(images[0], os.path.join(directory, "vmlinuz"))
+    modules = _modules(tree)
+    archive_file = Cpio()
+    order = _in_order(lists.words("modules"), modules)
+    for name in order:
+        archive_file.text(f"modules/{name}.ko", _content(modules[name]))
+    archive_file.text("modules/order", ("\n".join(order) + "\n").encode())
+    archive_file.file("init", INIT)
+    for name in ("proc", "sys", "dev", "root"):
+        archive_file.folder(name)
+    archive_file.write(os.path.join(directory, "initramfs"))
+    with open(os.path.join(directory, "packages"), "w", encoding="ascii") as file:
+        file.write("\n".join(packages) + "\n")
+    shutil.rmtree(work)
+
+
+def prepare(cache: str, kernel: lists.Kernel) -> str:
+    """A folder with `vmlinuz`, `initramfs` and `packages`, from the cache or new."""
+    digest = hash_of(repr(kernel), *lists.words("modules"),
+                     files=(__file__, debian.__file__, INIT))
+    return entry(cache, f"kernel-{kernel.name}", digest, lambda new: _build(new, kernel))
