@@ -102,7 +102,7 @@ static const char *rule_name(const struct config *config, uint64_t key)
 	return "(gone)";
 }
 
-/* "python3[1234]", or "a process that is gone". */
+/* "python3[1234]", or "a process that has closed it since". */
 static void name_owner(char *text, size_t size, const struct owners *owners, uint64_t cookie)
 {
 	const struct owner *owner;
@@ -112,7 +112,7 @@ static void name_owner(char *text, size_t size, const struct owners *owners, uin
 	if (owner)
 		snprintf(text, size, "%s[%d]", owner->command, (int)owner->pid);
 	else
-		snprintf(text, size, "a process that is gone");
+		snprintf(text, size, "a process that has closed it since");
 }
 
 static void explain_end(char *text, size_t size, const struct hf_ended *ended)
