@@ -11,6 +11,7 @@
 #include <getopt.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <systemd/sd-daemon.h>
 
@@ -216,6 +217,17 @@ static void block_signals(void)
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 }
 
+/* A pass holds a descriptor for each namespace: as many as we may have. */
+static void raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct daemon daemon = {.plane = PLANE_INIT};
@@ -225,6 +237,7 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	block_signals();
+	raise_limit();
 	setvbuf(stderr, NULL, _IOLBF, 0);
 	log_init(&daemon.log, daemon.options.verbose);
 	libbpf_set_print(daemon.options.verbose ? print_libbpf : NULL);

@@ -39,6 +39,8 @@ static int list_add(struct netns_list *list, int fd)
 	struct netns *bigger;
 	struct stat st;
 
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+		return -errno;
 	if (fd < 0 || fstat(fd, &st) < 0 || ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET)
 		return 0; /* gone, or something else */
 	if (list_has(list, st.st_ino))
@@ -112,8 +114,8 @@ int netns_find(const struct pins *pins, struct netns_list *list, struct error *e
 		err = iter_run(pins, PIN_OWNERS, sizeof(struct hf_owner), add_owner, list, e);
 	if (!err && list->n == 0)
 		err = error_set(e, ENOENT, "/proc/self/ns/net can't be opened (is /proc mounted?)");
-	if (err == -ENOMEM)
-		error_set(e, ENOMEM, "out of memory");
+	if (err == -ENOMEM || err == -EMFILE || err == -ENFILE)
+		error_set(e, -err, "%s", strerror(-err));
 	if (err) {
 		error_prefix(e, err, "finding network namespaces");
 		netns_list_free(list);
