@@ -134,6 +134,8 @@ int plane_release(struct plane *plane, bool remove_dir, size_t *restored, size_t
 		return first; /* the pins stay: another try may get further */
 
 	err = pins_remove(&plane->pins, remove_dir || info.flags & HF_INFO_MADE_PIN_DIR, e);
+	/* Our own descriptor of the pin dir, and with it the lock, would keep the mount busy. */
+	pins_close(&plane->pins);
 	if (!err && info.flags & HF_INFO_MOUNTED_BPFFS)
 		umount2("/sys/fs/bpf", UMOUNT_NOFOLLOW); /* stays where others use it */
 	if (!err && strncmp(info.cgroup, CGROUP_OWN_MOUNT, strlen(CGROUP_OWN_MOUNT)) == 0)
