@@ -8,8 +8,10 @@ goes in comes with the initramfs, and what comes out goes over the serial line.
 import os
 import subprocess
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
+from typing import Callable
 
 from . import debian, lists
 from .cpio import Cpio
@@ -27,8 +29,12 @@ class Ended:
     fault: str | None  # why it did not end well, if so
 
 
-def payload(path: str, build: str, busybox: str) -> None:
-    """Writes what goes into the machines beside disk and kernel: the programs and the cases."""
+def payload(path: str, build: str, busybox: str, guest: str | None = None) -> None:
+    """Writes what goes into the machines beside disk and kernel: the programs and the cases.
+
+    The files of the folder `guest` lie over those of the cases: with a main.py of its own, the
+    machines play another story.
+    """
     archive = Cpio()
     archive.file("bin/busybox", busybox)
     for name in ("holdfastd", "holdfast"):
@@ -37,6 +43,8 @@ def payload(path: str, build: str, busybox: str) -> None:
         archive.file(f"hf/build/{name}", stripped)
         os.unlink(stripped)
     archive.tree("hf/guest", os.path.join(lists.DIRECTORY, "guest"))
+    if guest:
+        archive.tree("hf/guest", guest)  # of two files with one name, the kernel takes the later
     archive.tree("hf/system/harness", os.path.join(TESTS, "system", "harness"))
     archive.write(path)
 
@@ -54,8 +62,9 @@ def _command(kernel: str, disk: str, initramfs: str) -> list[str]:
             "-append", append]
 
 
-def run(kernel: str, disk: str, extra: str, cpu: int) -> Ended:
-    """Runs a machine to its end on one CPU of the host."""
+def run(kernel: str, disk: str, extra: str, cpu: int,
+        hear: Callable[[str], None] = lambda line: None) -> Ended:
+    """Runs a machine to its end on one CPU of the host; `hear` gets each line as it comes."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="holdfast-vm-") as directory:
         initramfs = os.path.join(directory, "initramfs")
@@ -67,19 +76,26 @@ def run(kernel: str, disk: str, extra: str, cpu: int) -> Ended:
         with subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", "taskset", "--cpu-list", str(cpu),
                  *_command(kernel, disk, initramfs)],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT) as process:
-            fault = None
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                encoding="utf-8", errors="replace") as process:
+            limit = threading.Timer(LIMIT, process.kill)
+            limit.start()
+            lines = []
             try:
-                raw, _ = process.communicate(timeout=LIMIT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raw, _ = process.communicate()
-                fault = f"it took longer than {LIMIT} s"
+                assert process.stdout
+                for line in process.stdout:
+                    lines.append(line)
+                    hear(line.rstrip("\n"))
+                process.wait()
             except BaseException:
                 process.kill()
                 raise
-    output = raw.decode(errors="replace").replace("\r\n", "\n")
-    if fault is None and process.returncode != 0:
+            finally:
+                in_time = limit.is_alive()
+                limit.cancel()
+    fault = None
+    if not in_time:
+        fault = f"it took longer than {LIMIT} s"
+    elif process.returncode != 0:
         fault = f"QEMU exited with {process.returncode}"
-    return Ended(output, time.monotonic() - start, fault)
+    return Ended("".join(lines), time.monotonic() - start, fault)
