@@ -22,8 +22,19 @@ struct cgroup_handle {
 _Static_assert(offsetof(struct cgroup_handle, id) == offsetof(struct file_handle, f_handle),
 	       "the id is the handle's bytes");
 
+static int only_a_part(struct error *e)
+{
+	return error_set(e, EXDEV,
+			 "the cgroup v2 hierarchy that is mounted here is not the host's root "
+			 "(in a container, share the host's cgroup namespace and its "
+			 "/sys/fs/cgroup; or name a subtree with --cgroup)");
+}
+
 static int mount_here(char *path, size_t size, struct error *e)
 {
+	uint64_t id;
+	int err;
+
 	snprintf(path, size, "%s", CGROUP_OWN_MOUNT);
 	if ((mkdir("/run/holdfast", 0755) < 0 && errno != EEXIST) ||
 	    (mkdir(CGROUP_OWN_MOUNT, 0755) < 0 && errno != EEXIST) ||
@@ -32,7 +43,13 @@ static int mount_here(char *path, size_t size, struct error *e)
 		return error_set(e, errno,
 				 "no cgroup v2 is mounted, and it can't be mounted at %s: %s",
 				 CGROUP_OWN_MOUNT, strerror(errno));
-	return 0;
+	/* In a cgroup namespace what can be mounted is its part of the hierarchy. */
+	err = cgroup_id(path, &id, e);
+	if (!err && id != CGROUP_ROOT_ID)
+		err = only_a_part(e);
+	if (err)
+		cgroup_unmount_own();
+	return err;
 }
 
 void cgroup_unmount_own(void)
@@ -68,11 +85,7 @@ int cgroup_find_root(char *path, size_t size, bool mount_own, struct error *e)
 	if (!err)
 		return 0;
 	if (partial)
-		return error_set(
-			e, EXDEV,
-			"the cgroup v2 hierarchy that is mounted here is not the host's root "
-			"(in a container, share the host's cgroup namespace and its "
-			"/sys/fs/cgroup; or name a subtree with --cgroup)");
+		return only_a_part(e);
 	if (mount_own)
 		return mount_here(path, size, e);
 	return error_set(e, ENOENT, "no cgroup v2 is mounted");

@@ -4,6 +4,8 @@
 
 #include "conf.h"
 #include "loader.h"
+#include "place.h"
+#include "privileges.h"
 #include "util.h"
 
 #include <bpf/libbpf.h>
@@ -96,6 +98,9 @@ static int start(struct daemon *daemon, struct error *e)
 	bool took_over;
 	int err;
 
+	err = place_check_processes(e);
+	if (err)
+		return err;
 	/* Before the first look at namespaces, so that none slips in between. */
 	err = rtnl_open(&daemon->rtnl, e);
 	if (err)
@@ -125,7 +130,7 @@ static int start(struct daemon *daemon, struct error *e)
 	if (err < 0)
 		return error_set(e, -err, "can't set up the event loop: %s", strerror(-err));
 	daemon_reconcile(daemon, true);
-	return 0;
+	return privileges_drop(e);
 }
 
 /* Everything as it was before us. An exit status. */

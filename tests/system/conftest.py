@@ -123,11 +123,11 @@ def named_netns(session_dir: str) -> Iterator[Netns]:
 
 
 @pytest.fixture
-def make_agent() -> Iterator[Callable[[Netns | None, Cgroup | None], Agent]]:
+def make_agent() -> Iterator[Callable[..., Agent]]:
     """Starts processes that open sockets on order."""
     with ExitStack() as stack:
-        def make(netns: Netns | None, cgroup: Cgroup | None) -> Agent:
-            made = Agent(netns, cgroup)
+        def make(netns: Netns | None, cgroup: Cgroup | None, *through: str) -> Agent:
+            made = Agent(netns, cgroup, through)
             stack.callback(made.close)
             return made
 

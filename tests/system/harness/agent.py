@@ -2,6 +2,7 @@
 
 import array
 import ctypes
+import fcntl
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from .orders import rename, serve
 
 SO_COOKIE = 57
 PR_SET_PDEATHSIG = 1
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 _libc = ctypes.CDLL(None, use_errno=True)
 _sockets: dict[int, socket.socket] = {}
 
@@ -122,6 +124,12 @@ def fork() -> int:
     return pid
 
 
+def loopback_up() -> None:
+    """Brings up `lo` of the namespace that the process is in."""
+    with socket.socket() as sock:
+        fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+
+
 _parked: dict[str, Any] = {}
 
 
@@ -206,4 +214,4 @@ def churn_stop() -> list[tuple[options.Settings, int]]:
 if __name__ == "__main__":
     serve({order.__name__: order for order in (
         listen, connect, accept, serve_all, info, settings, change, send, receive, error, close,
-        fork, rename, leave, park, unpark, churn_start, churn_stop)})
+        fork, rename, loopback_up, leave, park, unpark, churn_start, churn_stop)})

@@ -7,7 +7,7 @@ import select
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import Any, Sequence
 
 from .cgroup import Cgroup
 from .netns import Netns
@@ -31,10 +31,13 @@ class Remote:
     """A helper process: one of our modules, run in a namespace and a control group."""
 
     def __init__(self, module: str, netns: Netns | None, cgroup: Cgroup | None,
-                 site: bool = True) -> None:
-        """Without `site` only Python's own modules are there, and it starts sooner."""
+                 site: bool = True, through: Sequence[str] = ()) -> None:
+        """Without `site` only Python's own modules are there, and it starts sooner.
+
+        `through` is a command that runs it, such as `unshare`.
+        """
         self.process = spawn(
-            [sys.executable, "-B", *([] if site else ["-S"]), "-m", module], netns, cgroup,
+            [*through, sys.executable, "-B", *([] if site else ["-S"]), "-m", module], netns, cgroup,
             cwd=TESTS_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self._buffer = b""
 

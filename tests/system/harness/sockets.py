@@ -1,6 +1,6 @@
 """TCP sockets in another process, namespace and control group."""
 
-from typing import Any
+from typing import Any, Sequence
 
 from .cgroup import Cgroup
 from .netns import HAS_IPV6, Netns
@@ -72,8 +72,9 @@ class Listener(Socket):
 class Agent(Remote):
     """A process that opens sockets on order."""
 
-    def __init__(self, netns: Netns | None = None, cgroup: Cgroup | None = None) -> None:
-        super().__init__("harness.agent", netns, cgroup, site=False)
+    def __init__(self, netns: Netns | None = None, cgroup: Cgroup | None = None,
+                 through: Sequence[str] = ()) -> None:
+        super().__init__("harness.agent", netns, cgroup, site=False, through=through)
 
     @property
     def command(self) -> str:

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "place.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* The first PID namespace has this inode number since Linux 3.8: PROC_PID_INIT_INO. */
+#define FIRST_PID_NAMESPACE 0xEFFFFFFCu
+
+int place_check_processes(struct error *e)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) < 0)
+		return errno == ENOENT /* a kernel that has no PID namespaces */
+			       ? 0
+			       : error_set(e, errno, "/proc/self/ns/pid: %s", strerror(errno));
+	if (st.st_ino == FIRST_PID_NAMESPACE)
+		return 0;
+	return error_set(e, EXDEV,
+			 "this is a PID namespace of its own, which hides the host's processes and "
+			 "their sockets (in a container, share the host's: hostPID: true, or "
+			 "--pid=host)");
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What this process may do. */
+#ifndef HOLDFAST_PRIVILEGES_H
+#define HOLDFAST_PRIVILEGES_H
+
+#include "error.h"
+
+/*
+ * Gives up, for good, the capabilities that only the start needs. Of those that
+ * the process has, these stay:
+ *
+ *   CAP_SYS_ADMIN        setns(), a BPF map by its id, unmounting at the end
+ *   CAP_BPF              a map for each reload's rules
+ *   CAP_SYS_PTRACE       namespaces and sockets of other users' processes
+ *   CAP_DAC_READ_SEARCH  cgroups by their ids, other users' /proc/PID/fd
+ *   CAP_DAC_OVERRIDE     a pin dir in a folder of someone else's
+ *
+ * and these go, among others:
+ *
+ *   CAP_NET_ADMIN        loading and attaching to sockops and setsockopt
+ *   CAP_PERFMON          loading iterators and the tracepoint
+ *   CAP_NET_BROADCAST    listening to all network namespaces' rtnetlink
+ */
+int privileges_drop(struct error *e);
+
+#endif

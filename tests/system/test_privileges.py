@@ -1,0 +1,75 @@
+"""What only the start needs is given up after it; all the rest goes on working."""
+
+from typing import Callable
+
+import pytest
+
+from harness import bpf
+from harness.cgroup import Cgroup
+from harness.command import Command
+from harness.config import PORT, rule
+from harness.daemon import Daemon
+from harness.netns import Netns
+from harness.options import UNTOUCHED, held
+from harness.sockets import Agent
+
+# Numbers of linux/capability.h.
+DAC_OVERRIDE, DAC_READ_SEARCH, SYS_PTRACE, SYS_ADMIN, BPF = 1, 2, 19, 21, 39
+KEPT = {DAC_OVERRIDE, DAC_READ_SEARCH, SYS_PTRACE, SYS_ADMIN, BPF}
+
+RULE, VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30, 4)
+OTHER_VALUES = held(60, 30, 4)
+
+
+def capabilities(pid: int, which: str) -> set[int]:
+    """Of a process, as the kernel has them."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        mask = next(int(line.split()[1], 16) for line in file if line.startswith(f"{which}:"))
+    return {number for number in range(64) if mask >> number & 1}
+
+
+def test_dropped(daemon: Daemon) -> None:
+    """Neither in force nor to be had back."""
+    daemon.start(RULE)
+    ours = capabilities(daemon.pid, "CapBnd")
+    for which in ("CapEff", "CapPrm"):
+        assert capabilities(daemon.pid, which) == KEPT & ours
+    assert not capabilities(daemon.pid, "CapInh")
+
+
+# An application as root, as someone else, and as in a rootless container: a network namespace
+# that belongs to a user namespace of its own.
+THROUGH = [
+    pytest.param([], id="root"),
+    pytest.param(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"], id="user"),
+    pytest.param(["unshare", "--user", "--net", "--map-root-user", "--"], id="rootless"),
+]
+
+
+@pytest.mark.parametrize("through", THROUGH)
+def test_life_after(daemon: Daemon, make_agent: Callable[..., Agent], netns: Netns,
+                    cgroup: Cgroup, holdfast: Command, through: list[str]) -> None:
+    """The guard attached and taken off, other rules, new namespaces, owners, the way out."""
+    daemon.start(RULE + "override = never\n")
+    assert not bpf.attached(cgroup.directory, bpf.SETSOCKOPT)
+    agent = make_agent(netns, cgroup, *through)
+    address = "127.0.0.1"
+    if "--net" in through:
+        agent.call("loopback_up")
+    listener = agent.listen(PORT, address)
+    sock = agent.connect(address, listener.port)
+    assert sock.settings == VALUES
+    daemon.reload(RULE.replace("120s", "60s"))
+    assert len(bpf.attached(cgroup.directory, bpf.SETSOCKOPT)) == 1
+    assert sock.settings == OTHER_VALUES
+    sock.change(keepalive=0)
+    assert sock.settings == OTHER_VALUES
+    processes = holdfast.socket(sock.info["cookie"])["processes"]
+    assert [process["pid"] for process in processes] == [agent.pid]
+    daemon.reload(rule("other", "192.0.2.1"))
+    assert sock.settings == UNTOUCHED
+    daemon.reload(RULE)
+    assert sock.settings == VALUES
+    daemon.stop()
+    assert sock.settings == UNTOUCHED
+    assert not bpf.attached(cgroup.directory, bpf.SETSOCKOPT)
