@@ -256,7 +256,8 @@ static int add_owners(const struct plane *plane, struct snapshot *snapshot, stru
 	return 0;
 }
 
-static int take(const struct plane *plane, bool staged, struct snapshot *snapshot, struct error *e)
+static int take(const struct plane *plane, bool staged, bool whole, struct snapshot *snapshot,
+		struct error *e)
 {
 	struct netns_list namespaces;
 	int err;
@@ -279,11 +280,14 @@ static int take(const struct plane *plane, bool staged, struct snapshot *snapsho
 		return err;
 	if (snapshot->n)
 		qsort(snapshot->sockets, snapshot->n, sizeof(*snapshot->sockets), by_rule_and_peer);
+	if (!whole)
+		return 0;
 	add_cgroups(snapshot);
 	return add_owners(plane, snapshot, e);
 }
 
-int snapshot_take(const struct plane *plane, struct snapshot *snapshot, struct error *e)
+static int take_steady(const struct plane *plane, bool whole, struct snapshot *snapshot,
+		       struct error *e)
 {
 	int err, tries;
 
@@ -291,7 +295,7 @@ int snapshot_take(const struct plane *plane, struct snapshot *snapshot, struct e
 		*snapshot = (struct snapshot){0};
 		bool staged = tries % 2 && pins_has(&plane->pins, PIN_CONFIG_STAGED);
 
-		err = take(plane, staged, snapshot, e);
+		err = take(plane, staged, whole, snapshot, e);
 		if (!err)
 			return 0;
 		snapshot_free(snapshot);
@@ -299,6 +303,16 @@ int snapshot_take(const struct plane *plane, struct snapshot *snapshot, struct e
 			return err;
 	}
 	return error_set(e, EAGAIN, "the rules kept changing while they were read; try again");
+}
+
+int snapshot_take(const struct plane *plane, struct snapshot *snapshot, struct error *e)
+{
+	return take_steady(plane, true, snapshot, e);
+}
+
+int snapshot_take_sockets(const struct plane *plane, struct snapshot *snapshot, struct error *e)
+{
+	return take_steady(plane, false, snapshot, e);
 }
 
 void snapshot_free(struct snapshot *snapshot)

@@ -42,6 +42,9 @@ struct snapshot {
 
 /* Takes one; snapshot_free() frees it. Negative errno; -EAGAIN: reloads kept coming. */
 int snapshot_take(const struct plane *plane, struct snapshot *snapshot, struct error *e);
+
+/* The same without cgroups and owners, which take a look at every open file of the host. */
+int snapshot_take_sockets(const struct plane *plane, struct snapshot *snapshot, struct error *e);
 void snapshot_free(struct snapshot *snapshot);
 
 /*
