@@ -229,17 +229,28 @@ static struct json_object *rules_to_json(const struct config *config)
 	return array;
 }
 
-/* guard and reconcile; null where the configuration is in error. */
+static int put_null(struct json_object *object, const char *key)
+{
+	return json_object_object_add(object, key, NULL) ? -ENOMEM : 0;
+}
+
+/* The keys of [daemon]; null where the configuration is in error, and what is off. */
 static int put_daemon(struct json_object *object, const struct config *config)
 {
-	if (!config)
-		return json_object_object_add(object, "guard", NULL) ||
-				       json_object_object_add(object, "reconcile", NULL)
-			       ? -ENOMEM
-			       : 0;
-	if (json_put(object, "guard", json_object_new_boolean(config->guard)))
-		return -ENOMEM;
-	return json_put(object, "reconcile", json_object_new_int64(config->reconcile_s));
+	int err;
+
+	err = config ? json_put(object, "guard", json_object_new_boolean(config->guard))
+		     : put_null(object, "guard");
+	if (!err)
+		err = config ? json_put(object, "reconcile",
+					json_object_new_int64(config->reconcile_s))
+			     : put_null(object, "reconcile");
+	if (!err)
+		err = config && config->textfile
+			      ? json_put(object, "metrics_textfile",
+					 json_object_new_string(config->textfile))
+			      : put_null(object, "metrics_textfile");
+	return err;
 }
 
 struct json_object *check_to_json(const struct config *config, const struct conf_messages *messages)

@@ -33,6 +33,7 @@ static void names_free(struct names *names)
 static void section_free(struct conf_section *section)
 {
 	rule_free(&section->values);
+	free(section->textfile);
 	free(section->title);
 }
 

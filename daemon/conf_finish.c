@@ -229,7 +229,7 @@ static void check_names(struct conf_parser *parser)
 
 void conf_finish(struct conf_parser *parser, struct config *config)
 {
-	const struct conf_section *daemon = &parser->daemon;
+	struct conf_section *daemon = &parser->daemon;
 	struct conf_section nobody = {.kind = CONF_SECTION_RULE};
 	struct rule unused = {0};
 	struct finishing f = {parser, &nobody, &unused};
@@ -238,6 +238,7 @@ void conf_finish(struct conf_parser *parser, struct config *config)
 	config->guard = daemon->given[CONF_GUARD] ? daemon->guard : true;
 	config->reconcile_s =
 		daemon->given[CONF_RECONCILE] ? daemon->reconcile_s : RECONCILE_DEFAULT_S;
+	config->textfile = take_ptr(daemon->textfile);
 	config->rules = calloc(parser->n_rules + 1, sizeof(*config->rules));
 	if (!config->rules) {
 		parser->out_of_memory = true;

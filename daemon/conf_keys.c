@@ -165,6 +165,8 @@ static int take_single(struct conf_section *section, enum conf_key key, const ch
 		err = value_duration(value, 1000, RECONCILE_MAX_MS, true, &ms, e);
 		section->reconcile_s = (uint32_t)(ms / 1000);
 		return err;
+	case CONF_TEXTFILE:
+		return value_textfile(value, &section->textfile, e);
 	case CONF_WINDOW:
 		return value_duration(value, 1, WINDOW_MAX_MS, false, &rule->window_ms, e);
 	case CONF_TIME:

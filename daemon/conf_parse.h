@@ -14,6 +14,7 @@
 enum conf_key {
 	CONF_GUARD,
 	CONF_RECONCILE,
+	CONF_TEXTFILE,
 	CONF_DESTINATION,
 	CONF_RESOLVED,
 	CONF_PORT,
@@ -50,6 +51,7 @@ struct conf_section {
 	struct rule values;	 /* of the keys that are given; name only if it is sound */
 	bool guard;
 	uint32_t reconcile_s;
+	char *textfile; /* owned; NULL: off */
 	bool given[CONF_N_KEYS];
 	bool bad[CONF_N_KEYS]; /* given, but its value (or part of it) is faulty */
 	struct conf_place at[CONF_N_KEYS];

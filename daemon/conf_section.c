@@ -18,6 +18,7 @@ static const struct {
 } keys[CONF_N_KEYS] = {
 	[CONF_GUARD] = {"guard", IN_DAEMON},
 	[CONF_RECONCILE] = {"reconcile", IN_DAEMON},
+	[CONF_TEXTFILE] = {"metrics-textfile", IN_DAEMON},
 	[CONF_DESTINATION] = {"destination", IN_RULE},
 	[CONF_RESOLVED] = {CONF_TEXT_RESOLVED, IN_RULE},
 	[CONF_PORT] = {"port", IN_DEFAULTS | IN_RULE},

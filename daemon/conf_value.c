@@ -108,6 +108,42 @@ int value_word(const char *text, const char *const *words, size_t n, unsigned *i
 	return error_set(e, EINVAL, "\"%s\" is none of its words (write %s)", QUOTE(text), all);
 }
 
+int value_textfile(const char *text, char **path, struct error *e)
+{
+	static const char suffix[] = ".prom";
+	const char *name = strrchr(text, '/');
+	const char *p;
+	char *copy = NULL;
+
+	if (strcmp(text, "off") != 0) {
+		for (p = text; *p; p++) {
+			if ((unsigned char)*p < ' ' || *p == 0x7f)
+				return error_set(e, EINVAL,
+						 "\"%s\" has control characters (write a path "
+						 "without)",
+						 QUOTE(text));
+		}
+		if (text[0] != '/')
+			return error_set(e, EINVAL,
+					 "\"%s\" is no absolute path (write one that begins with "
+					 "/, or off)",
+					 QUOTE(text));
+		name++;
+		if (strlen(name) < sizeof(suffix) ||
+		    strcmp(name + strlen(name) - strlen(suffix), suffix) != 0)
+			return error_set(e, EINVAL,
+					 "\"%s\" is not a name that node_exporter reads (write "
+					 "one that ends in .prom, like holdfast.prom)",
+					 QUOTE(text));
+		copy = strdup(text);
+		if (!copy)
+			return error_set(e, ENOMEM, "out of memory");
+	}
+	free(*path);
+	*path = copy;
+	return 0;
+}
+
 int value_port_range(const char *text, struct port_range *range, struct error *e)
 {
 	_cleanup_free_ char *copy = strdup(text);

@@ -30,6 +30,10 @@ int value_destination(const char *text, struct destination *destination, struct 
 /* An address or a prefix; IPv4-mapped becomes IPv4. */
 int value_prefix(const char *text, struct prefix *prefix, struct error *e);
 
+/* `off`, which is NULL, or where node_exporter may find it. *path, in whose place it comes, is
+ * owned. */
+int value_textfile(const char *text, char **path, struct error *e);
+
 /*
  * The next element of a comma separated list, without blanks around it, cut off
  * in place; *list moves on, to NULL behind the last. NULL: there is none.

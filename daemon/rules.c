@@ -26,6 +26,7 @@ void config_free(struct config *config)
 	for (i = 0; i < config->n_rules; i++)
 		rule_free(&config->rules[i]);
 	free(config->rules);
+	free(config->textfile);
 	memset(config, 0, sizeof(*config));
 }
 
@@ -53,6 +54,7 @@ int config_builtin(struct config *config, struct error *e)
 
 	config->guard = true;
 	config->reconcile_s = RECONCILE_DEFAULT_S;
+	config->textfile = NULL;
 	config->n_rules = 0;
 	config->rules = calloc(1, sizeof(*config->rules));
 	if (!config->rules)

@@ -74,6 +74,7 @@ struct rule {
 struct config {
 	bool guard;	      /* [daemon] guard */
 	uint32_t reconcile_s; /* [daemon] reconcile */
+	char *textfile;	      /* [daemon] metrics-textfile, a path; owned; NULL: off */
 	struct rule *rules;   /* in the order of the configuration; owned */
 	size_t n_rules;
 };

@@ -74,6 +74,7 @@ char *config_to_text(const struct config *config)
 		return NULL;
 	fprintf(out, "%s\n[daemon]\nguard = %s\n", CONF_TEXT_MARK, config->guard ? "yes" : "no");
 	write_duration(out, "reconcile", config->reconcile_s * (uint64_t)1000);
+	fprintf(out, "metrics-textfile = %s\n", config->textfile ? config->textfile : "off");
 	for (i = 0; i < config->n_rules; i++)
 		write_rule(out, &config->rules[i]);
 	bad = ferror(out);

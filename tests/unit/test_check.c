@@ -12,6 +12,7 @@
 #include <json-c/json.h>
 
 static const char sound[] = "[daemon]\nguard = no\nreconcile = 5min\n"
+			    "metrics-textfile = /m/h.prom\n"
 			    "[rule orders-db]\ndestination = 10.20.0.0/16, db.x\n"
 			    "port = 3306, 33060-33062\nwindow = 350s\ntime = 300s\n"
 			    "[rule lab]\ndestination = ::1\nenforce = no\nuser-timeout = 1500ms\n"
@@ -59,6 +60,8 @@ static void test_json(void **state)
 	assert_false(json_object_get_boolean(value));
 	assert_true(json_object_object_get_ex(object, "reconcile", &value));
 	assert_int_equal(json_object_get_int(value), 300);
+	assert_true(json_object_object_get_ex(object, "metrics_textfile", &value));
+	assert_string_equal(json_object_get_string(value), "/m/h.prom");
 	assert_true(json_object_object_get_ex(object, "rules", &value));
 	assert_int_equal(json_object_array_length(value), 2);
 	assert_true(json_object_object_get_ex(object, "errors", &value));
@@ -69,7 +72,7 @@ static void test_json(void **state)
 	assert_true(json_object_object_get_ex(value, "file", &item));
 	assert_string_equal(json_object_get_string(item), "t.conf");
 	assert_true(json_object_object_get_ex(value, "line", &item));
-	assert_int_equal(json_object_get_int(item), 8);
+	assert_int_equal(json_object_get_int(item), 9);
 	assert_true(json_object_object_get_ex(value, "message", &item));
 	assert_non_null(strstr(json_object_get_string(item), "not below window"));
 	json_object_put(object);
@@ -104,7 +107,8 @@ static void test_errors(void **state)
 	object = check_to_json(NULL, &messages);
 	assert_string_equal(
 		json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN),
-		"{\"guard\":null,\"reconcile\":null,\"rules\":[],\"errors\":["
+		"{\"guard\":null,\"reconcile\":null,\"metrics_textfile\":null,\"rules\":[],"
+		"\"errors\":["
 		"{\"file\":\"t.conf\",\"line\":1,\"message\":\"key \\\"x\\\" is outside any "
 		"section "
 		"(write [daemon], [defaults] or [rule NAME] above it)\"},"

@@ -314,6 +314,7 @@ static void test_builtin(void **state)
 	assert_int_equal(config.n_rules, 1);
 	assert_true(config.guard);
 	assert_int_equal(config.reconcile_s, 60);
+	assert_null(config.textfile);
 	assert_int_equal(config.rules[0].destinations[0].kind, DESTINATION_ANY);
 	assert_int_equal(config.rules[0].ports[0].first, 3306);
 	assert_int_equal(config.rules[0].window_ms, 3600000);
@@ -329,6 +330,7 @@ static void test_text(void **state)
 {
 	static const char text[] =
 		"[daemon]\nguard = no\nreconcile = 90s\n"
+		"metrics-textfile = /var/lib/a b/h=1.prom # where it goes\n"
 		"[rule a]\ndestination = any, 10.0.0.0/8, ::1, db.internal, other.internal\n"
 		"port = 3306, 33060-33062\nside = both\nwindow = 1h 500ms\ntime = 11min\n"
 		"interval = 7\nprobes = 9\nuser-timeout = 12min 1ms\noverride = always\n"
@@ -374,6 +376,7 @@ static void test_text(void **state)
 	}
 	assert_false(back.guard);
 	assert_int_equal(back.reconcile_s, 90);
+	assert_string_equal(back.textfile, "/var/lib/a b/h=1.prom");
 	assert_int_equal(back.rules[0].window_ms, 3600500);
 	assert_int_equal(back.rules[0].user_timeout_ms, 720001);
 	assert_int_equal(back.rules[0].destinations[3].n_resolved, 2);

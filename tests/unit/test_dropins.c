@@ -103,7 +103,7 @@ static void test_order(void **state)
 	struct config config;
 
 	write_file(place->file, "[defaults]\nprobes = 2\ntime = 20s\n[daemon]\nreconcile = 5s\n"
-				"[rule main]\ndestination = any\n");
+				"metrics-textfile = /m/h.prom\n[rule main]\ndestination = any\n");
 	dropin(place, "b.conf", "[defaults]\nprobes = 4\n[rule b]\ndestination = 10.0.0.2\n");
 	dropin(place, "B.conf", "[rule B]\ndestination = 10.0.0.1\n[daemon]\nguard = no\n");
 	dropin(place, "10.conf", "[defaults]\nprobes = 3\n[rule ten]\ndestination = 10.0.0.3\n");
@@ -128,6 +128,12 @@ static void test_order(void **state)
 	assert_int_equal(config.rules[4].time_s, 20);
 	assert_int_equal(config.reconcile_s, 5);
 	assert_false(config.guard);
+	assert_string_equal(config.textfile, "/m/h.prom");
+	config_free(&config);
+
+	dropin(place, "c.conf", "[daemon]\nmetrics-textfile = off\n");
+	load_well(place, &config);
+	assert_null(config.textfile);
 	config_free(&config);
 }
 
