@@ -2,6 +2,9 @@
 /* holdfast release: what SIGTERM does, where the daemon is gone but its pins are not. */
 #include "command.h"
 
+#include "textfile.h"
+#include "util.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,9 +25,24 @@ static void tidy(const char *pin_dir, bool ours)
 	pins_close(&pins);
 }
 
+/* What the daemon would have removed: it is in the configuration that is kept beside the rules. */
+static char *find_textfile(const struct plane *plane)
+{
+	struct config config;
+	uint32_t generation;
+	char *path;
+
+	if (plane_get_config(plane, false, &config, &generation, NULL))
+		return NULL;
+	path = take_ptr(config.textfile);
+	config_free(&config);
+	return path;
+}
+
 int release_main(const struct command *command, int argc, char **argv)
 {
 	bool ours = strcmp(command->pin_dir, PINS_DEFAULT_DIR) == 0;
+	_cleanup_free_ char *textfile = NULL;
 	struct plane plane = PLANE_INIT;
 	struct error e = {0};
 	size_t restored, left;
@@ -45,12 +63,16 @@ int release_main(const struct command *command, int argc, char **argv)
 		error_prefix(&e, err, "stop the daemon instead");
 	if (!err)
 		err = plane_open_maps(&plane, &e);
-	if (!err)
+	if (!err) {
+		textfile = find_textfile(&plane);
 		err = plane_release(&plane, ours, &restored, &left, &e);
+	}
 	plane_close(&plane);
 	if (err)
 		return command_failed(&e);
 	printf("detached; %zu connection%s given back\n", restored, restored == 1 ? "" : "s");
+	if (textfile && textfile_drop(textfile, &e))
+		return command_failed(&e);
 	if (!left)
 		return STATUS_OK;
 	fprintf(stderr,

@@ -7,11 +7,13 @@
 #define HOLDFAST_DAEMON_H
 
 #include "ends.h"
+#include "exporter.h"
 #include "log.h"
 #include "plane.h"
 #include "reconcile.h"
 #include "resolver.h"
 #include "rtnl.h"
+#include "stats.h"
 
 #include <systemd/sd-event.h>
 
@@ -32,6 +34,8 @@ struct daemon {
 	struct resolver *resolver;
 	struct rtnl *rtnl;
 	struct ends *ends;
+	struct exporter *exporter;
+	struct stats_map stats;
 	sd_event *event;
 	sd_event_source *timer;	 /* the slow one: everything, each `reconcile` */
 	sd_event_source *settle; /* the quick one, after rtnetlink events */
@@ -46,9 +50,10 @@ struct daemon {
 int daemon_read_config(const struct daemon *daemon, struct config *config);
 
 /*
- * From now on looks up the host names of the first configuration, and fills in
- * what is known of them: waits a moment for it. Needs the event loop, and comes
- * before loader_start().
+ * What an earlier daemon has left besides what it holds: the addresses of host
+ * names, and its metrics-textfile. From now on looks up the host names of the
+ * first configuration, and fills in what is known of them: waits a moment for
+ * it. Needs the event loop and the exporter, and comes before loader_start().
  */
 int daemon_start_names(struct daemon *daemon, struct error *e);
 

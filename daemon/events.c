@@ -33,15 +33,18 @@ void daemon_reconcile(struct daemon *daemon, bool all)
 {
 	struct reconcile_result result;
 	struct error e = {0};
-	uint64_t start = daemon_now_us();
+	uint64_t start = daemon_now_us(), us;
 	int err;
 
 	err = all ? reconcile_all(daemon->reconcile, &result, &e)
 		  : reconcile_unseen(daemon->reconcile, &result, &e);
 	if (err)
 		log_warning(&daemon->log, "reconcile is incomplete: %s", e.text);
+	us = daemon_now_us() - start;
 	log_debug(&daemon->log, "reconcile: %zu network namespaces in %" PRIu64 " us",
-		  result.namespaces, daemon_now_us() - start);
+		  result.namespaces, us);
+	stats_count_pass(&daemon->stats, us, all, !err, &result);
+	exporter_due(daemon->exporter);
 }
 
 void daemon_arm_timer(struct daemon *daemon)
@@ -176,6 +179,7 @@ static int on_ends(sd_event_source *source, int fd, uint32_t revents, void *arg)
 	(void)revents;
 	if (ends_read(daemon->ends, &daemon->config, &e))
 		log_warning(&daemon->log, "%s", e.text);
+	exporter_due(daemon->exporter);
 	return 0;
 }
 

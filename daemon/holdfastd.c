@@ -108,6 +108,9 @@ static int start(struct daemon *daemon, struct error *e)
 	err = sd_event_new(&daemon->event);
 	if (err < 0)
 		return error_set(e, -err, "can't set up the event loop: %s", strerror(-err));
+	err = exporter_new(&daemon->exporter, daemon->event, &daemon->log, &daemon->plane);
+	if (err < 0)
+		return error_set(e, -err, "can't set up the event loop: %s", strerror(-err));
 	err = daemon_start_names(daemon, e);
 	if (err)
 		return err;
@@ -117,6 +120,10 @@ static int start(struct daemon *daemon, struct error *e)
 	if (took_over)
 		log_info(&daemon->log, "took over what an earlier holdfastd left in %s",
 			 options.pin_dir);
+	if (stats_open(&daemon->stats, &daemon->plane, e))
+		log_warning(&daemon->log, "reloads and reconcile passes aren't counted: %s",
+			    e->text);
+	stats_count_start(&daemon->stats);
 	daemon->reconcile = reconcile_new(&daemon->log, &daemon->plane);
 	if (!daemon->reconcile)
 		return error_set(e, ENOMEM, "out of memory");
@@ -130,7 +137,10 @@ static int start(struct daemon *daemon, struct error *e)
 	if (err < 0)
 		return error_set(e, -err, "can't set up the event loop: %s", strerror(-err));
 	daemon_reconcile(daemon, true);
-	return privileges_drop(e);
+	err = privileges_drop(e);
+	if (!err) /* with what is left, so that it is told now if that isn't enough */
+		exporter_set(daemon->exporter, daemon->config.textfile);
+	return err;
 }
 
 /* Everything as it was before us. An exit status. */
@@ -141,6 +151,7 @@ static int release(struct daemon *daemon)
 	size_t restored, left;
 	int err;
 
+	exporter_remove(daemon->exporter);
 	err = plane_release(&daemon->plane, ours, &restored, &left, &e);
 	if (err) {
 		log_error(&daemon->log, "stopping: %s", e.text);
@@ -166,6 +177,8 @@ static void free_daemon(struct daemon *daemon)
 	sd_event_unref(daemon->event);
 	rtnl_close(daemon->rtnl);
 	ends_close(daemon->ends);
+	exporter_free(daemon->exporter);
+	stats_close(&daemon->stats);
 	reconcile_free(daemon->reconcile);
 	plane_close(&daemon->plane);
 	config_free(&daemon->config);
@@ -196,6 +209,7 @@ static int run(struct daemon *daemon)
 		log_error(&daemon->log, "the event loop broke: %s", strerror(-err));
 	daemon_end_probes(daemon);
 	if (daemon->options.persist) {
+		exporter_leave(daemon->exporter);
 		log_info(&daemon->log, "stopped; everything stays attached");
 		status = EXIT_SUCCESS;
 	} else {
@@ -235,7 +249,7 @@ static void raise_limit(void)
 
 int main(int argc, char **argv)
 {
-	struct daemon daemon = {.plane = PLANE_INIT};
+	struct daemon daemon = {.plane = PLANE_INIT, .stats = STATS_MAP_INIT};
 	int status;
 
 	status = parse_options(argc, argv, &daemon.options);

@@ -7,6 +7,7 @@
  *   PIN-DIR/layout-N/         N: HF_LAYOUT of types.h
  *       hf_rules hf_sockets hf_info hf_counters hf_ends hf_targets  maps
  *       hf_config hf_reload   maps with a text: the rules, how the last reload went
+ *       hf_daemon             what the daemon has counted
  *       hf_sweep hf_probe hf_held hf_matched hf_owners hf_tasks     iterators
  *       hf_guard_program      to attach when the rules come to need it
  *       hf_ended hf_guard     links
@@ -29,6 +30,7 @@
 #define PIN_CONFIG	  "hf_config"
 #define PIN_CONFIG_STAGED "hf_config_new"
 #define PIN_RELOAD	  "hf_reload"
+#define PIN_DAEMON	  "hf_daemon"
 #define PIN_TARGETS	  "hf_targets"
 #define PIN_PROBE	  "hf_probe"
 #define PIN_COUNTERS	  "hf_counters"

@@ -91,6 +91,7 @@ static int reload(struct daemon *daemon, struct error *e)
 	daemon->config = config;
 	daemon_reconcile(daemon, true);
 	daemon_arm_timer(daemon);
+	exporter_set(daemon->exporter, daemon->config.textfile);
 	return 0;
 }
 
@@ -127,6 +128,7 @@ int daemon_start_names(struct daemon *daemon, struct error *e)
 		return err;
 	if (!plane_open(&earlier, daemon->options.pin_dir, &ignored) &&
 	    !plane_get_config(&earlier, false, &config, &generation, &ignored)) {
+		exporter_adopt(daemon->exporter, config.textfile);
 		err = resolver_set_names(daemon->resolver, &config, e);
 		config_free(&config);
 	}
@@ -163,6 +165,10 @@ void daemon_reload(struct daemon *daemon)
 	if (daemon->log.copy)
 		fclose(daemon->log.copy);
 	daemon->log.copy = NULL;
+	stats_count_reload(&daemon->stats, err == 0	     ? STATS_RELOAD_APPLIED
+					   : err == -EBADMSG ? STATS_RELOAD_REJECTED
+							     : STATS_RELOAD_FAILED);
+	exporter_due(daemon->exporter);
 	if (lines)
 		publish_outcome(daemon, started_us, err, lines);
 	sd_notify(false, "READY=1");

@@ -1,69 +1,294 @@
-"""`holdfast metrics`: Prometheus text, counted by the kernel side."""
+"""`holdfast metrics`: what there is by rule and verdict, and what has been counted, by whom ever."""
 
-import re
+import os
+import time
+
+import pytest
 
 from harness.command import Command
-from harness.config import rule
+from harness.config import PORT, daemon as daemon_section, rule
 from harness.daemon import Daemon
+from harness.kernel import needs_sweep
+from harness.metrics import Metrics, promtool
+from harness.netns import Netns
 from harness.sockets import Agent, Listener
+from harness.wait import wait_for
 
-SAMPLE = re.compile(r'^(holdfast_[a-z_]+)(?:\{([^}]*)\})? (\d+)$')
-
-
-def read(text: str) -> dict[tuple[str, str], int]:
-    """Every sample by name and labels; each line must be a comment or a sample."""
-    samples = {}
-    for line in text.splitlines():
-        if line.startswith("# "):
-            assert re.match(r"# (HELP|TYPE) holdfast_[a-z_]+ \S", line), line
-            continue
-        match = SAMPLE.match(line)
-        assert match, line
-        assert (match[1], match[2] or "") not in samples, f"{line} stands twice"
-        samples[match[1], match[2] or ""] = int(match[3])
-    return samples
+RULE = rule("db", time="120s", interval="30s", probes=4, window="350s")
+NOTHING_ATTACHED, BROKEN = 3, 4
 
 
-def test_counts(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
-    """Sockets by verdict, holds by way, the guard's interventions, ends by cause."""
-    before = agent.connect("127.0.0.1", listener.port)
-    daemon.start(rule("db", port=str(listener.port), time="120s", window="350s"))
-    after = [agent.connect("127.0.0.1", listener.port) for _ in range(3)]
-    before.change(time=5000)
-    after[0].close()
-
+def read(holdfast: Command) -> Metrics:
+    """What the command says, where something is attached."""
     result = holdfast("metrics")
-    assert result.status == 0, result
-    samples = read(result.out)
-    assert samples["holdfast_attached", ""] == 1
-    assert samples["holdfast_daemon_up", ""] == 1
-    assert samples["holdfast_rules", ""] == 1
-    assert samples["holdfast_sockets", 'rule="db",verdict="held"'] == 3
-    assert samples["holdfast_sockets", 'rule="db",verdict="exposed"'] == 0
-    assert samples["holdfast_held_total", 'rule="db",way="connect"'] == 3
-    assert samples["holdfast_held_total", 'rule="db",way="sweep"'] == 1
-    assert samples["holdfast_guard_interventions_total", 'rule="db"'] == 1
-    assert samples["holdfast_ends_total", 'rule="db",cause="application"'] == 1
+    assert (result.status, result.err) == (0, ""), result
+    return Metrics(result.out)
+
+
+# --- sockets and what happened to them ---
+
+def test_verdicts(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
+                  holdfast: Command) -> None:
+    """As many sockets of each rule and verdict as `status` shows, all of them at once."""
+    netns.add_address("10.20.0.1", "10.20.0.2", "10.20.99.1")
+    keys = {"time": "1s", "interval": "60s", "window": "350s", "probes": 5}
+    daemon.start(RULE + rule("silent", "10.20.0.1", **keys)
+                 + rule("loose", "10.20.0.2", override="never", window="350s")
+                 + rule("lab", "10.20.99.0/24", enforce="no"))
+    socks = [agent.connect("127.0.0.1", listener.port) for _ in range(3)]
+    for _ in range(2):
+        agent.connect("127.0.0.1", listener.port, keepalive=1, time=20)
+    for _ in range(4):
+        agent.connect("10.20.99.1", listener.port)
+    agent.connect("10.20.0.2", listener.port, keepalive=1, time=5000)
+    agent.connect("10.20.0.1", listener.port)
+    listener.accept().close()  # the first of them
+    netns.nft("table inet t {\n chain c {\n type filter hook input priority 0\n"
+              f"ip daddr 10.20.0.1 tcp dport {PORT} drop\n }}\n }}\n")
+    wanted = {'rule="db",verdict="held"': 2, 'rule="db",verdict="closed"': 1,
+              'rule="db",verdict="own"': 2, 'rule="silent",verdict="probing"': 1,
+              'rule="loose",verdict="exposed"': 1, 'rule="lab",verdict="exempt"': 4}
+    wait_for(lambda: read(holdfast).nonzero("sockets") == wanted, "each has its verdict")
+
+    shown: dict[str, int] = {}
+    for sock in holdfast.status()["sockets"]:
+        labels = f'rule="{sock["rule"]}",verdict="{sock["verdict"]}"'
+        shown[labels] = shown.get(labels, 0) + 1
+    assert shown == wanted
+    assert len(read(holdfast).family("sockets")) == 4 * 6
+    for sock in socks:
+        sock.close()
+    assert read(holdfast)["sockets", 'rule="db",verdict="held"'] == 0
+
+
+@needs_sweep
+def test_ways(daemon: Daemon, agent: Agent, outsider: Agent, listener: Listener,
+              holdfast: Command) -> None:
+    """Each connection counts once, by the way in which it came to be held."""
+    own = agent.listen(PORT + 1)
+    rules = RULE + rule("served", port=own.port, side="server", window="350s")
+    for _ in range(4):
+        agent.connect("127.0.0.1", listener.port)
+    daemon.start(rules)
+    for _ in range(3):
+        agent.connect("127.0.0.1", listener.port)
+    accepted = []
+    for _ in range(2):
+        outsider.connect("127.0.0.1", own.port)
+        accepted.append(own.accept())
+    daemon.reload(rules.replace("120s", "100s"))
+    metrics = read(holdfast)
+    assert metrics.nonzero("holds_total") == {
+        'rule="db",way="sweep"': 4, 'rule="db",way="connect"': 3,
+        'rule="served",way="accept"': 2}
+    assert metrics.nonzero("reconcile_sockets_total") == {
+        'action="held"': 4, 'action="changed"': 7}
+    daemon.reload(rule("served", port=own.port, side="server", window="350s"))
+    assert read(holdfast)["reconcile_sockets_total", 'action="given_back"'] == 7
+
+
+@needs_sweep
+def test_undone(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
+    """What the guard keeps from happening counts; and without it, what is put back."""
+    daemon.start(RULE)
+    socks = [agent.connect("127.0.0.1", listener.port) for _ in range(2)]
+    socks[0].change(time=5000)
+    socks[0].change(keepalive=0, interval=7000)
+    socks[1].change(probes=100)
+    metrics = read(holdfast)
+    assert metrics["guard_interventions_total", 'rule="db"'] == 4
+    assert metrics["guard_attached"] == 1
+
+    daemon.reload(daemon_section(guard="no", reconcile="1s") + RULE)
+    for sock in socks:
+        sock.change(keepalive=0)
+    wait_for(lambda: read(holdfast)["reconcile_sockets_total", 'action="held_again"'] == 2,
+             "both are held again")
+    metrics = read(holdfast)
+    assert metrics["guard_interventions_total", 'rule="db"'] == 4
+    assert metrics["guard_attached"] == 0
+
+
+def test_ends(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
+    """By cause; test_ends.py brings about all of them."""
+    daemon.start(RULE)
+    socks = [agent.connect("127.0.0.1", listener.port) for _ in range(5)]
+    servers = [listener.accept() for _ in socks]
+    for sock in socks[:2]:
+        sock.close()
+    time.sleep(0.8)  # right behind the application's own words it would be an answer to them
+    for server in servers[2:]:
+        server.close()
+    wanted = {'rule="db",cause="application"': 2, 'rule="db",cause="server"': 3}
+    wait_for(lambda: read(holdfast).nonzero("ends_total") == wanted, "all have ended")
+    for sock in socks[2:]:
+        sock.close()
+    assert read(holdfast).nonzero("ends_total") == wanted
+
+
+# --- rules, reloads, reconcile ---
+
+def test_rules(daemon: Daemon, holdfast: Command) -> None:
+    """What the rules say, and how many host names among their destinations have no address."""
+    daemon.start(daemon_section(reconcile="90s") + RULE
+                 + rule("names", "nobody.invalid, localhost", port=1, window="2500ms", side="both",
+                        override="always", probes=1) + rule("lab", "192.0.2.0/24", enforce="no"))
+    metrics = read(holdfast)
+    assert metrics["rules"] == 3
+    assert metrics.family("rule_info") == {
+        'rule="db",side="client",override="when-longer",enforce="yes"': 1,
+        'rule="names",side="both",override="always",enforce="yes"': 1,
+        'rule="lab",side="client",override="when-longer",enforce="no"': 1}
+    assert metrics.family("rule_window_seconds") == {
+        'rule="db"': 350, 'rule="names"': 2.5, 'rule="lab"': 3600}
+    assert metrics.family("rule_time_seconds") == {
+        'rule="db"': 120, 'rule="names"': 1, 'rule="lab"': 600}
+    assert (metrics["host_names"], metrics["host_names_unresolved"]) == (2, 1)
+    assert metrics["reconcile_period_seconds"] == 90
+    assert metrics.family("build_info") == {'version="0.1.0",layout="1"': 1}
+
+
+def test_reloads(daemon: Daemon, holdfast: Command) -> None:
+    """By outcome; and when the configuration in force was read."""
+    before = int(time.time())
+    daemon.start(RULE)
+    metrics = read(holdfast)
+    assert metrics.nonzero("reloads_total") == {}
+    assert metrics["last_reload_successful"] == 1
+    assert before <= metrics["last_reload_success_timestamp_seconds"] <= time.time()
+    assert before <= metrics["attached_timestamp_seconds"] <= time.time()
+    first = metrics["rules_generation"]
+
+    daemon.reload(RULE)
+    daemon.reload(RULE + rule("more", "192.0.2.1"))
+    time.sleep(1.1)
+    good = int(time.time())
+    daemon.reload("[rule x]\n")
+    metrics = read(holdfast)
+    assert metrics.nonzero("reloads_total") == {'outcome="applied"': 2, 'outcome="rejected"': 1}
+    assert metrics["last_reload_successful"] == 0
+    assert metrics["last_reload_success_timestamp_seconds"] < good
+    assert (metrics["rules_generation"], metrics["rules"]) == (first + 2, 2)
+
+    # More keys than a map of sensible size holds: sound, but it can't be put in force.
+    daemon.reload("".join(
+        rule(f"r{n}", ", ".join(f"{n}.0.{i // 256}.{i % 256}" for i in range(300)), f"1-{n}")
+        for n in range(1, 101)))
+    assert read(holdfast).nonzero("reloads_total") == {
+        'outcome="applied"': 2, 'outcome="rejected"': 1, 'outcome="failed"': 1}
+    daemon.reload(RULE)
+    metrics = read(holdfast)
+    assert metrics["last_reload_successful"] == 1
+    assert metrics["last_reload_success_timestamp_seconds"] >= good
+
+
+def test_reconcile(daemon: Daemon, make_netns, make_agent, holdfast: Command) -> None:
+    """Each pass counts, its duration too."""
+    started = time.time()
+    daemon.start(daemon_section(reconcile="1s") + RULE)
+    metrics = read(holdfast)
+    passes, namespaces = metrics["reconcile_duration_seconds_count"], metrics["network_namespaces"]
+    assert passes >= 1
+    make_agent(make_netns(), None)
+    wait_for(lambda: read(holdfast)["reconcile_duration_seconds_count"] >= passes + 2,
+             "two passes more", timeout=10)
+    # Other tests' namespaces come and go on this machine, but this one stays.
+    wait_for(lambda: read(holdfast)["network_namespaces"] >= 2, "they are counted")
+    assert namespaces >= 1
+    metrics = read(holdfast)
+    buckets = list(metrics.family("reconcile_duration_seconds_bucket").values())
+    assert buckets == sorted(buckets)
+    assert buckets[-1] == metrics["reconcile_duration_seconds_count"]
+    assert 0 < metrics["reconcile_duration_seconds_sum"] < \
+        metrics["reconcile_duration_seconds_count"] * (time.time() - started)
+    assert int(started) <= metrics["last_reconcile_timestamp_seconds"] <= time.time()
+    assert metrics["reconcile_incomplete_total"] == 0
+
+
+# --- who is there ---
+
+def test_outlives_the_daemon(daemon: Daemon, agent: Agent, listener: Listener,
+                             holdfast: Command) -> None:
+    """Counted by the rule's name, wherever it stands and whoever runs."""
+    daemon.start(RULE)
+    agent.connect("127.0.0.1", listener.port)
+    daemon.reload(rule("first", destination="192.0.2.1") + RULE)
+    agent.connect("127.0.0.1", listener.port)
+    before = read(holdfast)
+    assert (before["attached"], before["daemon_up"], before["daemon_starts_total"]) == (1, 1, 1)
+    daemon.kill()
+    agent.connect("127.0.0.1", listener.port)
+    dead = read(holdfast)
+    assert (dead["attached"], dead["daemon_up"], dead["daemon_starts_total"]) == (1, 0, 1)
+    assert dead["holds_total", 'rule="db",way="connect"'] == 3
+    for name in ("reloads_total", "reconcile_duration_seconds_bucket", "reconcile_sockets_total"):
+        assert dead.family(name) == before.family(name)
+    daemon.start()
+    after = read(holdfast)
+    assert (after["daemon_up"], after["daemon_starts_total"]) == (1, 2)
+    assert after["holds_total", 'rule="db",way="connect"'] == 3
+    assert after["holds_total", 'rule="first",way="connect"'] == 0
+    assert after["reloads_total", 'outcome="applied"'] == 1
+    assert after["reconcile_duration_seconds_count"] == \
+        before["reconcile_duration_seconds_count"] + 1
+    assert after["attached_timestamp_seconds"] == before["attached_timestamp_seconds"]
 
 
 def test_nothing_attached(daemon: Daemon, holdfast: Command) -> None:
     """Says so by a gauge as well, for whoever scrapes it."""
     result = holdfast("metrics")
-    assert result.status == 3
-    assert read(result.out) == {("holdfast_attached", ""): 0}
+    assert result.status == NOTHING_ATTACHED
+    metrics = Metrics(result.out)
+    assert (metrics["attached"], len(metrics.types)) == (0, 1)
+    assert promtool("check", "metrics", stdin=result.out) == (0, "")
+    assert not daemon.running
 
 
-def test_counters_outlive_reload_and_restart(daemon: Daemon, agent: Agent, listener: Listener,
-                                             holdfast: Command) -> None:
-    """Counted by the rule's name, wherever it stands and whoever runs."""
-    port = str(listener.port)
-    daemon.start(rule("db", port=port))
-    agent.connect("127.0.0.1", listener.port)
-    daemon.reload(rule("first", destination="192.0.2.1") + rule("db", port=port))
-    agent.connect("127.0.0.1", listener.port)
+@pytest.mark.parametrize("foreign", [False, True], ids=["missing", "foreign"])
+def test_pins_without_the_daemons_numbers(daemon: Daemon, holdfast: Command,
+                                          foreign: bool) -> None:
+    """What an older daemon left has no map for them, or another one: they begin at zero."""
+    daemon.start(RULE)
+    daemon.reload()
     daemon.kill()
-    agent.connect("127.0.0.1", listener.port)
+    pin = os.path.join(daemon.pin_dir, "layout-1", "hf_daemon")
+    if foreign:
+        os.rename(os.path.join(daemon.pin_dir, "layout-1", "hf_reload"), pin)
+    else:
+        os.unlink(pin)
+    metrics = read(holdfast)
+    assert (metrics["daemon_starts_total"], metrics["rules"]) == (0, 1)
+    assert metrics.nonzero("reloads_total") == {}
     daemon.start()
-    samples = read(holdfast("metrics").out)
-    assert samples["holdfast_held_total", 'rule="db",way="connect"'] == 3
-    assert samples["holdfast_held_total", 'rule="first",way="connect"'] == 0
+    daemon.reload()
+    metrics = read(holdfast)
+    assert metrics["daemon_starts_total"] == 1
+    assert metrics["reloads_total", 'outcome="applied"'] == 1
+
+
+def test_output_that_can_not_be_written(daemon: Daemon, holdfast: Command) -> None:
+    """Half a text isn't passed off as a whole one."""
+    daemon.start(RULE)
+    with open("/dev/full", "wb") as full:
+        result = holdfast("metrics", stdout=full)
+    assert result.status == BROKEN
+    assert "No space left" in result.err
+
+
+# --- format ---
+
+@pytest.mark.parametrize("rules", ["", RULE, rule("a.b-c_d") + rule("names", "nobody.invalid")],
+                         ids=["none", "one", "names"])
+def test_promtool(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
+                  rules: str) -> None:
+    """`promtool check metrics` has nothing to say."""
+    daemon.start(rules)
+    agent.connect("127.0.0.1", listener.port)
+    metrics = read(holdfast)
+    assert promtool("check", "metrics", stdin=metrics.text) == (0, "")
+    for name, kind in metrics.types.items():
+        assert (kind == "counter") == name.endswith("_total"), name
+    for labels in (labels for name in metrics.types
+                   for labels in metrics.family(name.removeprefix("holdfast_"))):
+        for word in ("cookie", "inode", "pid", "port", "peer", "local"):
+            assert f"{word}=" not in labels

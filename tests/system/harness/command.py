@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from . import build
 
@@ -20,11 +20,11 @@ class Result(NamedTuple):
         return json.loads(self.out)
 
 
-def run(*argv: str) -> Result:
-    """Runs a program under test to its end."""
-    done = subprocess.run(argv, capture_output=True, timeout=60, check=False,
+def run(*argv: str, stdout: int | IO[bytes] = subprocess.PIPE) -> Result:
+    """Runs a program under test to its end; `stdout`: where its output goes instead."""
+    done = subprocess.run(argv, stdout=stdout, stderr=subprocess.PIPE, timeout=60, check=False,
                           stdin=subprocess.DEVNULL)
-    result = Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+    result = Result(done.returncode, (done.stdout or b"").decode(), done.stderr.decode())
     build.check_sanitizers(result.err)
     return result
 
@@ -35,8 +35,8 @@ class Command:
     def __init__(self, pin_dir: str) -> None:
         self.pin_dir = pin_dir
 
-    def __call__(self, *arguments: str) -> Result:
-        return run(build.HOLDFAST, "--pin-dir", self.pin_dir, *arguments)
+    def __call__(self, *arguments: str, stdout: int | IO[bytes] = subprocess.PIPE) -> Result:
+        return run(build.HOLDFAST, "--pin-dir", self.pin_dir, *arguments, stdout=stdout)
 
     def status(self, *filters: str) -> Any:
         """The parsed `status -J`, whatever its exit status is."""

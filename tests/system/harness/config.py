@@ -12,5 +12,6 @@ def rule(name: str, destination: str = "any", port: int | str = PORT, **keys: ob
 
 
 def daemon(**keys: object) -> str:
-    """The [daemon] section."""
-    return "\n".join(["[daemon]", *(f"{k} = {v}" for k, v in keys.items())]) + "\n\n"
+    """The [daemon] section; `metrics_textfile=` writes the key `metrics-textfile`."""
+    lines = [f"{key.replace('_', '-')} = {value}" for key, value in keys.items()]
+    return "\n".join(["[daemon]", *lines]) + "\n\n"

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "exporter.h"
+
+#include "metrics.h"
+#include "textfile.h"
+#include "util.h"
+
+#include <time.h>
+
+/* Connections come and go without telling the daemon: the numbers aren't older than this. */
+#define PERIOD_US (60u * 1000u * 1000u)
+
+/* Between two, at least; and so many times as long as the former took: a twentieth of the time. */
+#define GAP_US	 (1000u * 1000u)
+#define GAP_COST 20u
+
+#define ACCURACY_US 10000u
+
+struct exporter {
+	const struct log *log;
+	const struct plane *plane;
+	sd_event_source *timer;
+	char *path;	  /* owned; NULL: none */
+	bool written;	  /* what is at path is ours */
+	bool failing;	  /* and it has been told */
+	uint64_t next_us; /* CLOCK_MONOTONIC; when it is written at the latest */
+	uint64_t free_us; /* before this it isn't */
+};
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+static void arm(struct exporter *exporter, uint64_t when_us)
+{
+	exporter->next_us = when_us;
+	sd_event_source_set_time(exporter->timer, when_us);
+	sd_event_source_set_enabled(exporter->timer, SD_EVENT_ONESHOT);
+}
+
+static int to_text(const struct metrics *metrics, char **text, size_t *size, struct error *e)
+{
+	FILE *out = open_memstream(text, size);
+	bool bad;
+
+	if (!out)
+		return error_set(e, ENOMEM, "out of memory");
+	metrics_write(metrics, out);
+	bad = ferror(out);
+	if (fclose(out) || bad)
+		return error_set(e, ENOMEM, "out of memory");
+	return 0;
+}
+
+static int put(const struct exporter *exporter, bool daemon_up, struct error *e)
+{
+	_cleanup_free_ char *text = NULL;
+	struct metrics metrics;
+	size_t size;
+	int err;
+
+	err = metrics_take(exporter->plane, &metrics, e);
+	if (err)
+		return err;
+	metrics.daemon_up = daemon_up;
+	err = to_text(&metrics, &text, &size, e);
+	metrics_free(&metrics);
+	return err ? err : textfile_put(exporter->path, text, size, e);
+}
+
+static void write_file(struct exporter *exporter, bool daemon_up)
+{
+	struct error e = {0};
+	int err = put(exporter, daemon_up, &e);
+
+	if (err && !exporter->failing)
+		log_warning(exporter->log, "the metrics can't be written: %s (it is tried again)",
+			    e.text);
+	if (!err && exporter->failing)
+		log_info(exporter->log, "the metrics are written to %s again", exporter->path);
+	exporter->failing = err;
+	exporter->written = exporter->written || !err;
+}
+
+static void write_now(struct exporter *exporter)
+{
+	uint64_t start = now_us(), end;
+
+	write_file(exporter, true);
+	end = now_us();
+	exporter->free_us = end + GAP_US;
+	if (exporter->free_us < end + (end - start) * GAP_COST)
+		exporter->free_us = end + (end - start) * GAP_COST;
+	arm(exporter, exporter->free_us > end + PERIOD_US ? exporter->free_us : end + PERIOD_US);
+}
+
+static int on_timer(sd_event_source *source, uint64_t us, void *arg)
+{
+	(void)source;
+	(void)us;
+	write_now(arg);
+	return 0;
+}
+
+int exporter_new(struct exporter **exporter, sd_event *event, const struct log *log,
+		 const struct plane *plane)
+{
+	struct exporter *made = calloc(1, sizeof(*made));
+	int err;
+
+	if (!made)
+		return -ENOMEM;
+	made->log = log;
+	made->plane = plane;
+	err = sd_event_add_time(event, &made->timer, CLOCK_MONOTONIC, 0, ACCURACY_US, on_timer,
+				made);
+	if (err >= 0)
+		err = sd_event_source_set_enabled(made->timer, SD_EVENT_OFF);
+	if (err >= 0) /* all else comes first */
+		err = sd_event_source_set_priority(made->timer, SD_EVENT_PRIORITY_IDLE);
+	if (err < 0) {
+		exporter_free(made);
+		return err;
+	}
+	*exporter = made;
+	return 0;
+}
+
+void exporter_free(struct exporter *exporter)
+{
+	if (!exporter)
+		return;
+	sd_event_source_unref(exporter->timer);
+	free(exporter->path);
+	free(exporter);
+}
+
+void exporter_adopt(struct exporter *exporter, const char *path)
+{
+	exporter->path = path ? strdup(path) : NULL;
+	exporter->written = exporter->path != NULL;
+}
+
+static bool same(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+void exporter_set(struct exporter *exporter, const char *path)
+{
+	if (same(exporter->path, path)) {
+		exporter_due(exporter);
+		return;
+	}
+	exporter_remove(exporter);
+	free(exporter->path);
+	exporter->path = path ? strdup(path) : NULL;
+	exporter->failing = false;
+	sd_event_source_set_enabled(exporter->timer, SD_EVENT_OFF);
+	if (path && !exporter->path)
+		log_warning(exporter->log, "the metrics can't be written: out of memory");
+	if (exporter->path)
+		write_now(exporter); /* at once: who waits for a reload hears that it can't be */
+}
+
+void exporter_due(struct exporter *exporter)
+{
+	uint64_t now = now_us(), when = exporter->free_us > now ? exporter->free_us : now;
+	int enabled = SD_EVENT_OFF;
+
+	if (!exporter->path)
+		return;
+	sd_event_source_get_enabled(exporter->timer, &enabled);
+	if (enabled == SD_EVENT_OFF || when < exporter->next_us)
+		arm(exporter, when);
+}
+
+void exporter_remove(struct exporter *exporter)
+{
+	struct error e = {0};
+
+	if (!exporter || !exporter->written)
+		return;
+	if (textfile_drop(exporter->path, &e))
+		log_warning(exporter->log, "%s", e.text);
+	exporter->written = false;
+}
+
+void exporter_leave(struct exporter *exporter)
+{
+	if (exporter->path)
+		write_file(exporter, false);
+}
