@@ -20,6 +20,8 @@ BPFTOOL  ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
 BUILD    ?= build
 DESTDIR  ?=
 PREFIX   ?= /usr
+BINDIR   ?= $(PREFIX)/bin
+SBINDIR  ?= $(PREFIX)/sbin
 SYSCONFDIR ?= /etc
 MANDIR   ?= $(PREFIX)/share/man
 UNITDIR  ?= $(PREFIX)/lib/systemd/system
@@ -41,7 +43,6 @@ endif
 BUILD_PACKAGES := gcc clang llvm make pkg-config bpftool libc6-dev linux-libc-dev \
 	libbpf-dev libelf-dev zlib1g-dev libmnl-dev libnl-3-dev libnl-route-3-dev \
 	libsystemd-dev libinih-dev libsmartcols-dev libjson-c-dev libc-ares-dev
-PACKAGE_PACKAGES := debhelper dpkg-dev libcmocka-dev mandoc python3
 TEST_PACKAGES = $(shell sed -e 's/\#.*//' tests/packages)
 VM_PACKAGES   = $(shell sed -e 's/\#.*//' tests/vm/packages)
 
@@ -79,15 +80,15 @@ FORMATTED       := $(wildcard bpf/*.[ch] daemon/*.[ch] tests/unit/*.[ch] tests/s
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all run test unit-programs test-unit test-system test-vm test-vm-all demo install unit deb \
-	deps-deb check-man format check-format deps deps-test deps-vm clean help
+.PHONY: all run test unit-programs test-unit test-system test-vm test-vm-all demo install unit \
+	check-man format check-format deps deps-test deps-vm clean help
 
 all: $(BUILD)/holdfastd $(BUILD)/holdfast
 	@:
 
 help:
 	@sed -n '3,10s/^# \{0,3\}//p' Makefile
-	@echo 'Also: install, deb, check-man, deps, deps-test, test-unit, test-system, test-vm, test-vm-all, format, check-format, clean'
+	@echo 'Also: install, deb, rpm, image, test-package, check-man, deps, deps-test, test-unit, test-system, test-vm, test-vm-all, format, check-format, clean'
 
 # --- build ---
 
@@ -127,6 +128,7 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libholdfast.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(shell pkg-config --libs $(LIBS) cmocka) -o $@
 
+include packaging/package.mk
 -include $(wildcard $(BUILD)/bpf/*.d $(BUILD)/daemon/*.d $(BUILD)/tests/unit/*.d)
 
 # --- set-up ---
@@ -180,8 +182,8 @@ test-vm test-vm-all: deps-vm
 
 install: all $(if $(UNITDIR),unit)
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
-	$(Q)install -D -m 755 $(BUILD)/holdfastd $(DESTDIR)$(PREFIX)/sbin/holdfastd
-	$(Q)install -D -m 755 $(BUILD)/holdfast $(DESTDIR)$(PREFIX)/bin/holdfast
+	$(Q)install -D -m 755 $(BUILD)/holdfastd $(DESTDIR)$(SBINDIR)/holdfastd
+	$(Q)install -D -m 755 $(BUILD)/holdfast $(DESTDIR)$(BINDIR)/holdfast
 	$(Q)install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(filter %.5,$(MANUAL))
 	$(Q)install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 $(filter %.8,$(MANUAL))
 	$(Q)install -D -m 644 packaging/completions/holdfast.bash $(DESTDIR)$(BASHDIR)/holdfast
@@ -207,27 +209,7 @@ $(BUILD)/holdfast.service: packaging/systemd/holdfast.service
 		reload='s/^Type=notify$$/Type=notify-reload/; /^ExecReload=/d;'; \
 	fi; \
 	sed -e '/^#$$/,/^\[Unit\]/ { /^\[Unit\]/ !d }' -e "$$reload" \
-		-e 's|=/usr/\(s*bin\)/|=$(PREFIX)/\1/|' $< > $@
-
-# dpkg-buildpackage wants debian/ at the top of a source tree: it gets one of its own.
-STAGE = $(BUILD)/deb/holdfast-$(VERSION)
-
-deps-deb: deps
-	@$(call install_missing,$(PACKAGE_PACKAGES))
-
-deb: deps-deb
-	$(call say,DEB,$(BUILD)/deb)
-	$(Q)rm -rf $(BUILD)/deb && mkdir -p $(STAGE)
-	$(Q)cp -a Makefile LICENSE README.md bpf daemon tests packaging $(STAGE)
-	$(Q)find $(STAGE) -name __pycache__ -prune -exec rm -rf {} +
-	$(Q)mv $(STAGE)/packaging/debian $(STAGE)/debian
-	$(Q)version=$$(dpkg-parsechangelog -l $(STAGE)/debian/changelog -S Version); \
-	if [ "$$version" != '$(VERSION)' ]; then \
-		echo "packaging/debian/changelog has version $$version, the Makefile $(VERSION)" >&2; \
-		exit 1; \
-	fi
-	$(Q)cd $(STAGE) && env -u MAKEFLAGS -u MAKELEVEL -u BUILD dpkg-buildpackage -us -uc -b
-	@ls -l $(BUILD)/deb/*.deb
+		-e 's|=/usr/sbin/|=$(SBINDIR)/|' -e 's|=/usr/bin/|=$(BINDIR)/|' $< > $@
 
 # --- care ---
 

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Part of the Makefile: Debian and RPM packages, the container image, and their tests.
+#
+#   make deb            BUILD/deb/*.deb, debug symbols apart
+#   make rpm            BUILD/rpm/RPMS/*/*.rpm, debug symbols apart
+#   make image          a container image of that .deb; IMAGE=NAME, BASE=IMAGE for another base
+#   make test-package   builds all of them and looks what is in them and what they do
+
+DEB_PACKAGES   := debhelper dpkg-dev libcmocka-dev mandoc python3 xz-utils
+RPM_PACKAGES   := rpm debugedit elfutils libcmocka-dev mandoc
+IMAGE_PACKAGES := buildah
+PACKAGE_TEST_PACKAGES = $(shell sed -e 's/\#.*//' tests/package/packages)
+
+IMAGE    ?= holdfast
+BASE     ?=
+BUILDAH  ?= buildah
+
+.PHONY: deb rpm image deps-deb deps-rpm deps-image deps-package test-package
+
+deps-deb: deps
+	@$(call install_missing,$(DEB_PACKAGES))
+
+deps-rpm: deps
+	@$(call install_missing,$(RPM_PACKAGES))
+
+deps-image:
+	@$(call install_missing,$(IMAGE_PACKAGES))
+
+deps-package: deps deps-test deps-deb deps-rpm deps-image
+	@$(call install_missing,$(PACKAGE_TEST_PACKAGES))
+
+# The source, without what a checkout has gathered, as $(1).
+stage = rm -rf $(1) && mkdir -p $(1) && \
+	cp -a Makefile LICENSE README.md bpf daemon tests packaging $(1) && \
+	find $(1) -name __pycache__ -prune -exec rm -rf {} +
+
+# Tools that start a make of their own are not to be told of this one's options.
+OWN_MAKE := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u MAKEOVERRIDES -u BUILD -u VERSION
+
+# That a package's own file has the Makefile's version; $(1) is how it is asked, $(2) its name.
+same_version = version=$$($(1)) && if [ "$$version" != '$(VERSION)' ]; then \
+	echo "$(2) has version $$version, the Makefile $(VERSION)" >&2; exit 1; fi
+
+# dpkg-buildpackage wants debian/ at the top of a source tree: it gets one of its own.
+DEB_TREE = $(BUILD)/deb/holdfast-$(VERSION)
+
+deb: deps-deb
+	$(call say,DEB,$(BUILD)/deb)
+	$(Q)$(call same_version,dpkg-parsechangelog -l packaging/debian/changelog -S Version,packaging/debian/changelog)
+	$(Q)rm -rf $(BUILD)/deb && $(call stage,$(DEB_TREE))
+	$(Q)mv $(DEB_TREE)/packaging/debian $(DEB_TREE)/debian
+	$(Q)cd $(DEB_TREE) && $(OWN_MAKE) dpkg-buildpackage -us -uc
+	@ls -l $(BUILD)/deb/*.deb
+
+RPM_TREE = $(BUILD)/rpm/holdfast-$(VERSION)
+SPEC     := packaging/rpm/holdfast.spec
+
+# Debian's rpm knows neither Fedora's macros nor, as its database is empty, what is installed.
+rpm: deps-rpm
+	$(call say,RPM,$(BUILD)/rpm)
+	$(Q)$(call same_version,sed -n 's/^Version: *//p' $(SPEC),$(SPEC))
+	$(Q)rm -rf $(BUILD)/rpm && $(call stage,$(RPM_TREE))
+	$(Q)mkdir -p $(BUILD)/rpm/SOURCES $(BUILD)/rpm/tmp
+	$(Q)tar -C $(BUILD)/rpm --owner=root:0 --group=root:0 --sort=name \
+		-czf $(BUILD)/rpm/SOURCES/holdfast-$(VERSION).tar.gz holdfast-$(VERSION)
+	$(Q)rm -rf $(RPM_TREE)
+	$(Q)options=; \
+	rpm -q rpm > /dev/null 2>&1 || options='--nodeps --load packaging/rpm/macros.debian'; \
+	$(OWN_MAKE) rpmbuild -ba $$options --define '_topdir $(abspath $(BUILD))/rpm' \
+		--define '_tmppath %{_topdir}/tmp' $(SPEC)
+	@ls -l $(BUILD)/rpm/RPMS/*/*.rpm
+
+# Of the .deb that `make deb` has built for this distribution and release.
+image: deps-image
+	$(call say,IMAGE,$(IMAGE))
+	$(Q)test -n "$$(ls $(BUILD)/deb/holdfast_$(VERSION)_*.deb 2>/dev/null)" || \
+		{ echo 'there is no package to put into the image: make deb first' >&2; exit 1; }
+	$(Q)$(BUILDAH) build $(if $(BASE),--build-arg BASE=$(BASE)) --tag $(IMAGE) \
+		--file packaging/container/Containerfile $(BUILD)/deb
+
+test-package: deps-package
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@mkdir -p $(BUILD)/tests
+	@HF_BUILD=$(abspath $(BUILD)) $(PYTHON) -B -m pytest -q -p no:cacheprovider \
+		--junitxml=$(BUILD)/tests/package.xml tests/package
