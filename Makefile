@@ -64,7 +64,8 @@ else
 CPPFLAGS_FORTIFY := -D_FORTIFY_SOURCE=2
 endif
 
-BPF_CFLAGS := -O2 -g -Wall -Wextra -Wshadow -Wconversion $(BPF_CPPFLAGS) \
+# The BTF names source files: by their place in the source, not on the building machine.
+BPF_CFLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)=. -Wall -Wextra -Wshadow -Wconversion $(BPF_CPPFLAGS) \
 	$(addprefix -idirafter /usr/include/,$(shell $(CC) -print-multiarch 2>/dev/null))
 
 # What defines the maps comes first: libbpf 1.1's linker mixes up their places otherwise.
@@ -208,7 +209,7 @@ $(BUILD)/holdfast.service: packaging/systemd/holdfast.service
 	if [ "$${version%%[!0-9]*}" -ge 253 ]; then \
 		reload='s/^Type=notify$$/Type=notify-reload/; /^ExecReload=/d;'; \
 	fi; \
-	sed -e '/^#$$/,/^\[Unit\]/ { /^\[Unit\]/ !d }' -e "$$reload" \
+	sed -e '2,/^\[Unit\]/ { /^\[Unit\]/ !d }' -e "$$reload" \
 		-e 's|=/usr/sbin/|=$(SBINDIR)/|' -e 's|=/usr/bin/|=$(BINDIR)/|' $< > $@
 
 # --- care ---

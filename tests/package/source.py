@@ -1,0 +1,50 @@
+"""The source tree, and copies of it that pass for another version."""
+
+import os
+import re
+import shutil
+
+TREE = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+EARLIER = "0.0.9"
+_PARTS = ("Makefile", "LICENSE", "README.md", "bpf", "daemon", "tests", "packaging")
+
+
+def version() -> str:
+    """As the Makefile has it."""
+    with open(os.path.join(TREE, "Makefile"), encoding="utf-8") as file:
+        match = re.search(r"^VERSION := (\S+)$", file.read(), re.MULTILINE)
+    assert match
+    return match[1]
+
+
+def environment() -> dict[str, str]:
+    """For a make of its own: what a make that runs the tests has been told is not for it."""
+    return {key: value for key, value in os.environ.items()
+            if not key.startswith(("MAKE", "MFLAGS", "HF_"))
+            and key not in ("BUILD", "CC", "CFLAGS", "SANITIZE", "VERSION")}
+
+
+def _edit(path: str, old: str, new: str) -> None:
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    assert old in text, path
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text.replace(old, new))
+
+
+def copy_as(directory: str, other: str) -> None:
+    """The source as another version, whose default configuration has one line more."""
+    os.makedirs(directory)
+    for name in _PARTS:
+        path, target = os.path.join(TREE, name), os.path.join(directory, name)
+        if os.path.isdir(path):
+            shutil.copytree(path, target, symlinks=True,
+                            ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(path, target)
+    now = version()
+    _edit(os.path.join(directory, "Makefile"), f"VERSION := {now}", f"VERSION := {other}")
+    _edit(os.path.join(directory, "packaging/debian/changelog"), f"({now})", f"({other})")
+    _edit(os.path.join(directory, "packaging/rpm/holdfast.spec"), now, other)
+    with open(os.path.join(directory, "packaging/holdfast.conf"), "a", encoding="utf-8") as file:
+        file.write(f"\n# As version {other} had it.\n")

@@ -1,0 +1,207 @@
+"""The RPM: clean, with what belongs into it, and installed, upgraded, removed in a root of its own.
+
+Debian's rpm builds and installs it, so the scriptlets are those that packaging/rpm/macros.debian
+stands in for Fedora's with.
+"""
+
+import glob
+import os
+import re
+import subprocess
+
+import pytest
+
+import source
+
+NAME_VERSION = f"holdfast-{source.version()}"
+# With the type and the permissions that ls shows.
+CONTENTS = f"""
+    drwxr-xr-x /etc/holdfast
+    -rw-r--r-- /etc/holdfast/holdfast.conf
+    drwxr-xr-x /etc/holdfast/holdfast.conf.d
+    -rwxr-xr-x /usr/bin/holdfast
+    -rwxr-xr-x /usr/sbin/holdfastd
+    -rw-r--r-- /usr/lib/systemd/system/holdfast.service
+    -rw-r--r-- /usr/share/bash-completion/completions/holdfast
+    lrwxrwxrwx /usr/share/bash-completion/completions/holdfastd
+    drwxr-xr-x /usr/share/doc/{NAME_VERSION}
+    -rw-r--r-- /usr/share/doc/{NAME_VERSION}/README.md
+    -rw-r--r-- /usr/share/fish/vendor_completions.d/holdfast.fish
+    lrwxrwxrwx /usr/share/fish/vendor_completions.d/holdfastd.fish
+    drwxr-xr-x /usr/share/licenses/{NAME_VERSION}
+    -rw-r--r-- /usr/share/licenses/{NAME_VERSION}/LICENSE
+    -rw-r--r-- /usr/share/man/man5/holdfast.conf.5.gz
+    -rw-r--r-- /usr/share/man/man8/holdfast.8.gz
+    -rw-r--r-- /usr/share/man/man8/holdfastd.8.gz
+    -rw-r--r-- /usr/share/zsh/site-functions/_holdfast
+"""
+CONFIG = "etc/holdfast/holdfast.conf"
+# Programs that note how they are called, in place of what the scriptlets run.
+NOTES = """#!/bin/sh
+echo "${0##*/} $*" >> /calls
+"""
+
+
+def package(rpm_dir: str, name: str = "holdfast") -> str:
+    """The file of a package."""
+    (path,) = glob.glob(os.path.join(rpm_dir, "RPMS", "*", f"{name}-[0-9]*.rpm"))
+    return path
+
+
+def query(path: str, *options: str) -> str:
+    """What rpm knows of a package."""
+    return subprocess.run(["rpm", "-qp", *options, path], check=True, capture_output=True,
+                          text=True).stdout
+
+
+class Root:
+    """A root file system with a shell and next to nothing else."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        for folder in ("bin", "usr/bin", "usr/sbin", "var/lib/rpm", "run/systemd/system", "tmp"):
+            os.makedirs(self.path(folder))
+        subprocess.run(["cp", "/bin/busybox", self.path("bin/busybox")], check=True)
+        os.symlink("busybox", self.path("bin/sh"))
+        self.fake("usr/bin/systemctl")
+
+    def path(self, name: str) -> str:
+        """Where it is from outside."""
+        return os.path.join(self.directory, name)
+
+    def fake(self, name: str) -> None:
+        """Puts a program there that only notes its calls."""
+        with open(self.path(name), "w", encoding="ascii") as file:
+            file.write(NOTES)
+        os.chmod(self.path(name), 0o755)
+
+    def read(self, name: str) -> str:
+        """A file's text."""
+        with open(self.path(name), encoding="utf-8") as file:
+            return file.read()
+
+    def write(self, name: str, text: str) -> None:
+        """Changes a file."""
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def rpm(self, *arguments: str) -> str:
+        """Runs rpm on it."""
+        done = subprocess.run(
+            ["rpm", "--root", self.directory, "--dbpath", "/var/lib/rpm", "--nodeps",
+             "--nosignature", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, check=False)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def calls(self) -> list[str]:
+        """What scriptlets have called since the last time."""
+        if not os.path.exists(self.path("calls")):
+            return []
+        calls = self.read("calls").splitlines()
+        os.unlink(self.path("calls"))
+        return calls
+
+    def ours(self) -> list[str]:
+        """Every file and folder there that has our name in its path."""
+        found = [os.path.relpath(os.path.join(parent, name), self.directory)
+                 for parent, folders, files in os.walk(self.directory)
+                 for name in folders + files]
+        return sorted(name for name in found if "holdfast" in name)
+
+
+@pytest.fixture(name="root")
+def _root(workdir: str) -> Root:
+    """An empty one."""
+    return Root(os.path.join(workdir, "root"))
+
+
+def test_rpmlint(rpm_dir: str) -> None:
+    """No errors, by Fedora's conventions."""
+    packages = [*glob.glob(os.path.join(rpm_dir, "RPMS", "*", "*.rpm")),
+                *glob.glob(os.path.join(rpm_dir, "SRPMS", "*.rpm"))]
+    directory = os.path.join(source.TREE, "packaging/rpm")
+    done = subprocess.run(
+        ["rpmlint", "--config", os.path.join(directory, "rpmlint.toml"), *packages,
+         os.path.join(directory, "holdfast.spec")], capture_output=True, text=True, check=False)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0
+    assert " 0 errors" in done.stdout and ": E: " not in done.stdout
+
+
+def test_contents(rpm_dir: str) -> None:
+    """These files and no others, all root's; build-ids left out."""
+    rows = [line.split() for line in query(package(rpm_dir), "-lv").splitlines()]
+    found = {(row[0], row[8]) for row in rows if "/.build-id" not in row[8]}
+    assert found == {tuple(line.split()) for line in CONTENTS.strip().splitlines()}
+    assert {(row[2], row[3]) for row in rows} == {("root", "root")}
+
+
+def test_configuration(rpm_dir: str) -> None:
+    """%config(noreplace), and nothing else is."""
+    flags = query(package(rpm_dir), "--qf", "[%{FILEFLAGS:fflags} %{FILENAMES}\n]").splitlines()
+    assert [line for line in flags if "c" in line.split()[0] and len(line.split()) > 1] == [
+        f"cn /{CONFIG}"]
+
+
+def test_debuginfo(rpm_dir: str) -> None:
+    """Symbols and source are in packages of their own."""
+    (symbols,) = {path for path in query(package(rpm_dir, "holdfast-debuginfo"), "-l").split()
+                  if re.search(r"/usr/sbin/holdfastd-.*\.debug$", path)}
+    assert symbols.startswith("/usr/lib/debug/")
+    sources = query(package(rpm_dir, "holdfast-debugsource"), "-l")
+    assert re.search(r"^/usr/src/debug/\S+/daemon/holdfastd\.c$", sources, re.MULTILINE)
+
+
+def test_requires(rpm_dir: str) -> None:
+    """Its scriptlets need systemd; its libraries are found by themselves."""
+    requires = query(package(rpm_dir), "--requires").splitlines()
+    assert "systemd" in requires
+    assert any(line.startswith("libbpf.so.1") for line in requires)
+
+
+def test_life(root: Root, rpm_dir: str, earlier_rpm_dir: str) -> None:
+    """Installed, upgraded with a configuration that was edited, removed."""
+    root.rpm("-i", package(earlier_rpm_dir))
+    # Whether it is enabled, the distribution's presets say; nothing is started.
+    assert root.calls() == ["systemctl --no-reload preset holdfast.service"]
+
+    edited = root.read(CONFIG).replace("window = 1h", "window = 350s")
+    root.write(CONFIG, edited)
+    root.rpm("-U", package(rpm_dir))
+    # A restart leaves every held socket held; nothing is stopped before.
+    assert root.calls() == ["systemctl daemon-reload", "systemctl try-restart holdfast.service"]
+    assert root.read(CONFIG) == edited
+    with open(os.path.join(source.TREE, "packaging/holdfast.conf"), encoding="utf-8") as file:
+        assert root.read(f"{CONFIG}.rpmnew") == file.read()
+
+    # A crash has left its state in the kernel, as far as the scriptlet can see.
+    os.makedirs(root.path("sys/fs/bpf/holdfast"))
+    root.fake("usr/bin/holdfast")
+    root.rpm("-e", "holdfast")
+    assert root.calls() == ["systemctl --no-reload disable --now holdfast.service",
+                            "holdfast release", "systemctl daemon-reload"]
+    os.rmdir(root.path("sys/fs/bpf/holdfast"))
+    # What was the administrator's stays, under another name.
+    assert root.ours() == ["etc/holdfast", f"{CONFIG}.rpmnew", f"{CONFIG}.rpmsave"]
+
+
+def test_removal_leaves_nothing(root: Root, rpm_dir: str) -> None:
+    """Where nobody has changed anything; and where nothing is attached, nothing is released."""
+    root.rpm("-i", package(rpm_dir))
+    assert root.ours()
+    root.calls()
+    root.fake("usr/bin/holdfast")
+    root.rpm("-e", "holdfast")
+    assert not root.ours()
+    assert "holdfast release" not in root.calls()
+
+
+def test_upgrade_takes_a_new_default(root: Root, rpm_dir: str, earlier_rpm_dir: str) -> None:
+    """Where the old one was never touched."""
+    root.rpm("-i", package(earlier_rpm_dir))
+    assert source.EARLIER in root.read(CONFIG)
+    root.rpm("-U", package(rpm_dir))
+    assert source.EARLIER not in root.read(CONFIG)
+    assert [name for name in root.ours() if name.startswith(CONFIG)] == [
+        CONFIG, "etc/holdfast/holdfast.conf.d"]
