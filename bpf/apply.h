@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one place that changes a socket: read what is there, learn what the
- * application has asked for, decide by `override`, set, remember. Called when
- * a connection is established (sockops) and by the sweep over existing sockets
- * (TCP iterator). Both run with the socket locked.
+ * plan.h over the kernel's own means: bpf_setsockopt(), and typed loads from the
+ * socket. Called when a connection is established (sockops) and by the sweep
+ * over existing sockets (TCP iterator). Both run with the socket locked.
  *
  * `ctx` is what bpf_setsockopt() wants of the program kind: the context of a
  * sockops program, the socket itself in an iterator.
@@ -20,109 +19,15 @@ HF_INLINE int hf_option(void *ctx, int level, int option, __u32 value)
 	return (int)bpf_setsockopt(ctx, level, option, &v, sizeof(v));
 }
 
-/*
- * Set what differs between `now` and `want`. SO_KEEPALIVE goes first: switching
- * it on arms the timer with a whole keepalive time from now. TCP_KEEPIDLE goes
- * last: on a socket whose keepalive is on it arms the timer again with the time
- * that the connection has idled taken off (tcp_sock_set_keepidle_locked()), so
- * that a connection which is overdue is probed at once; after switching on it is
- * set even if it is the same. What else is equal isn't touched, so that a visit
- * to a socket that needs nothing sends nothing.
- */
-HF_INLINE int hf_put(void *ctx, const struct hf_keepalive *now, const struct hf_keepalive *want)
-{
-	__u32 time;
-	int err = 0;
+#define HF_OPTION(ctx, level, option, value) hf_option((ctx), (level), (option), (value))
+#define HF_READ(socket, keepalive)	     hf_socket_keepalive((socket), (keepalive))
+#include "plan.h"
 
-	if (now->on != want->on)
-		err = hf_option(ctx, SOL_SOCKET, SO_KEEPALIVE, want->on);
-	if (!err && now->interval_s != want->interval_s)
-		err = hf_option(ctx, SOL_TCP, TCP_KEEPINTVL, want->interval_s);
-	if (!err && now->probes != want->probes)
-		err = hf_option(ctx, SOL_TCP, TCP_KEEPCNT, want->probes);
-	if (!err && now->user_timeout_ms != want->user_timeout_ms)
-		err = hf_option(ctx, SOL_TCP, TCP_USER_TIMEOUT, want->user_timeout_ms);
-	time = hf_if(now->time_s ^ want->time_s) |
-	       (hf_if(want->time_s) & hf_if(want->on) & ~hf_if(now->on));
-	if (!err && time)
-		err = hf_option(ctx, SOL_TCP, TCP_KEEPIDLE, want->time_s);
-	return err;
-}
-
-/* What is about to happen to a socket: decided, not done. */
-struct hf_plan {
-	struct hf_keepalive now; /* as found */
-	struct hf_keepalive want;
-	struct hf_keepalive sysctls;
-	bool undone; /* the application had changed what we set */
-};
-
-HF_INLINE void hf_plan_begin(struct tcp_sock *tp, struct hf_record *record, bool first,
-			     struct hf_plan *plan)
+/* What the plans start from. */
+HF_INLINE void hf_plan_read(struct hf_plan *plan, struct tcp_sock *tp)
 {
 	hf_socket_keepalive(tp, &plan->now);
 	hf_socket_sysctls(tp, &plan->sysctls);
-	plan->undone = !first && !hf_keepalive_equal(&plan->now, &record->set);
-	if (first)
-		hf_learn_first(record, &plan->now);
-	else
-		hf_learn_again(record, &plan->now);
-}
-
-/* Plan to hold a socket. `record` is its storage, zeroed where `first` is true. */
-HF_INLINE void hf_plan_hold(struct tcp_sock *tp, struct hf_record *record,
-			    const struct hf_rule *rule, bool first, struct hf_plan *plan)
-{
-	hf_plan_begin(tp, record, first, plan);
-	hf_decide(record, rule, &plan->sysctls, &plan->want);
-	hf_unset(&plan->want, &plan->now, &plan->sysctls);
-}
-
-/* Plan to give it back what the application would have had without us. */
-HF_INLINE void hf_plan_restore(struct tcp_sock *tp, struct hf_record *record, struct hf_plan *plan)
-{
-	hf_plan_begin(tp, record, false, plan);
-	plan->want = record->app;
-	hf_unset(&plan->want, &plan->now, &plan->sysctls);
-}
-
-HF_INLINE bool hf_plan_changes(const struct hf_plan *plan)
-{
-	return !hf_keepalive_equal(&plan->now, &plan->want);
-}
-
-/*
- * Do what was planned. On failure (a kTLS socket refuses SOL_TCP on 6.1) what
- * was set is taken back, as far as the kernel lets us. Negative errno.
- */
-HF_INLINE int hf_plan_carry_out(void *ctx, struct tcp_sock *tp, const struct hf_plan *plan)
-{
-	struct hf_keepalive half, back = plan->now;
-	int err;
-
-	err = hf_put(ctx, &plan->now, &plan->want);
-	if (err) {
-		hf_socket_keepalive(tp, &half);
-		hf_unset(&back, &half, &plan->sysctls);
-		hf_put(ctx, &half, &back);
-	}
-	return err;
-}
-
-/* Remember under which rule the socket is now, and what it has. */
-HF_INLINE void hf_plan_record(struct tcp_sock *tp, struct hf_record *record,
-			      const struct hf_rule *rule, const struct hf_plan *plan)
-{
-	hf_socket_keepalive(tp, &record->set);
-	record->probing = 0;
-	record->rule = rule->index;
-	record->rule_key = rule->key;
-	record->generation = rule->generation;
-	record->rule_time_s = rule->time_s;
-	record->rule_override = rule->override;
-	record->rule_user_timeout_ms = rule->user_timeout_ms;
-	record->sysctl_interval_s = plan->sysctls.interval_s;
-	record->sysctl_probes = plan->sysctls.probes;
 }
 
 HF_INLINE void hf_count_held(const struct hf_record *record)

@@ -95,6 +95,14 @@ HF_INLINE int become_own(struct bpf_sockopt *ctx, struct hf_record *record)
 
 	if (!sk)
 		return pass(ctx);
+	record->app = *asked;
+	record->state = HF_STATE_OWN;
+	if (!hf_guard_sets) {
+		if (ctx->level == SOL_TCP) /* this is what the kernel sets now */
+			record->set.time_s = asked->time_s;
+		record->generation = 0; /* the next pass sets the rest */
+		return pass(ctx);
+	}
 	if (interval_s != record->set.interval_s &&
 	    !hf_option(sk, SOL_TCP, TCP_KEEPINTVL, interval_s))
 		record->set.interval_s = interval_s;
@@ -103,8 +111,6 @@ HF_INLINE int become_own(struct bpf_sockopt *ctx, struct hf_record *record)
 	if (asked->time_s != record->set.time_s &&
 	    !hf_option(sk, SOL_TCP, TCP_KEEPIDLE, asked->time_s))
 		record->set.time_s = asked->time_s;
-	record->app = *asked;
-	record->state = HF_STATE_OWN;
 	return pass(ctx);
 }
 

@@ -98,9 +98,25 @@ struct sock_cgroup_data {
 	struct cgroup *cgroup; /* since 5.15 */
 };
 
+struct inode {
+	unsigned long i_ino;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
+struct sock;
+
+struct socket {
+	struct file *file;
+	struct sock *sk;
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	struct sock_cgroup_data sk_cgrp_data;
+	struct socket *sk_socket;
 	int sk_err;
 };
 
@@ -145,11 +161,6 @@ struct task_struct {
 	char comm[HF_COMM_LEN];
 };
 
-struct socket {
-	struct sock *sk;
-};
-
-struct file;
 struct bpf_map;
 
 struct seq_file;

@@ -14,6 +14,10 @@ extern const volatile __u32 hf_hz;
 /* cgroup v2 id of the subtree that we are limited to; 0: no limit. */
 extern const volatile __u64 hf_cgroup_id;
 
+/* What this kernel can't do; the verifier then leaves out what would need it. */
+extern const volatile __u8 hf_guard_sets;      /* the guard may call bpf_setsockopt() (5.15) */
+extern const volatile __u8 hf_tell_by_sockops; /* no socket storage in tracepoints (5.11) */
+
 /* key_size and value_size, no __type: a trie made without BTF at run time never
  * equals a template with BTF (bpf_map_meta_equal(), seen on 6.1). */
 struct hf_trie {

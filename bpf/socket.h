@@ -48,6 +48,12 @@ HF_INLINE bool hf_socket_flow(struct tcp_sock *tp, struct hf_flow *flow)
 	return true;
 }
 
+/* The inode of its file in sockfs; 0: it has none (any more). */
+HF_INLINE __u32 hf_socket_inode(struct tcp_sock *tp)
+{
+	return (__u32)((struct sock *)tp)->sk_socket->file->f_inode->i_ino;
+}
+
 /* The socket's own settings; 0 where it has none. */
 HF_INLINE void hf_socket_keepalive(struct tcp_sock *tp, struct hf_keepalive *own)
 {

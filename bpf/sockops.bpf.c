@@ -5,6 +5,7 @@
  * lives in. Never a reply, always 1: other sockops programs may share the hook.
  */
 #include "apply.h"
+#include "ended.h"
 
 HF_INLINE void established(struct bpf_sock_ops *ops, enum hf_way way)
 {
@@ -28,18 +29,38 @@ HF_INLINE void established(struct bpf_sock_ops *ops, enum hf_way way)
 	record = bpf_sk_storage_get(&hf_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!record)
 		return;
-	first = !record->cookie; /* else it was connected before, and disconnected */
+	first = !record->held_ns; /* else it was connected before, and disconnected */
 	record->cookie = bpf_get_socket_cookie(ops);
 	record->held_ns = bpf_ktime_get_ns();
 	record->way = (__u8)way;
 	record->ended = 0;
-	hf_plan_hold(tp, record, rule, first, &plan);
+	hf_plan_read(&plan, tp);
+	hf_plan_hold(&plan, record, rule, first);
 	if (hf_plan_carry_out(ops, tp, &plan)) {
 		bpf_sk_storage_delete(&hf_sockets, sk);
 		return;
 	}
-	hf_plan_record(tp, record, rule, &plan);
+	hf_socket_keepalive(tp, &record->set);
+	hf_plan_record(&plan, record, rule);
 	hf_count_held(record);
+	if (hf_tell_by_sockops)
+		bpf_sock_ops_cb_flags_set(ops, (int)ops->bpf_sock_ops_cb_flags |
+						       BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
+/* What ended.bpf.c does, on kernels whose tracepoints have no socket storage. */
+HF_INLINE void state_changed(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct hf_record *record;
+	struct tcp_sock *tp;
+
+	if (!hf_tell_by_sockops || !sk)
+		return;
+	tp = bpf_skc_to_tcp_sock(sk);
+	record = bpf_sk_storage_get(&hf_sockets, sk, 0, 0);
+	if (tp && record)
+		hf_state_changed(tp, record, (int)ops->args[0], (int)ops->args[1]);
 }
 
 SEC("sockops")
@@ -51,6 +72,9 @@ int hf_sockops(struct bpf_sock_ops *ops)
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		established(ops, HF_WAY_ACCEPT);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		state_changed(ops);
 		break;
 	}
 	return 1;

@@ -52,7 +52,8 @@ HF_INLINE void hold(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_re
 		what = HF_SWEPT_CHANGED;
 	}
 
-	hf_plan_hold(tp, record, rule, first, &plan);
+	hf_plan_read(&plan, tp);
+	hf_plan_hold(&plan, record, rule, first);
 	if (first || hf_plan_changes(&plan)) {
 		if (!report(ctx, tp, record, &plan, what, 0)) {
 			if (first)
@@ -66,7 +67,8 @@ HF_INLINE void hold(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_re
 			return;
 		}
 	}
-	hf_plan_record(tp, record, rule, &plan);
+	hf_socket_keepalive(tp, &record->set);
+	hf_plan_record(&plan, record, rule);
 	if (first)
 		hf_count_held(record);
 }
@@ -76,7 +78,8 @@ HF_INLINE void restore(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf
 	struct hf_plan plan;
 	int err;
 
-	hf_plan_restore(tp, record, &plan);
+	hf_plan_read(&plan, tp);
+	hf_plan_restore(&plan, record);
 	if (!report(ctx, tp, record, &plan, HF_SWEPT_RESTORED, 0))
 		return;
 	err = hf_plan_carry_out(tp, tp, &plan);

@@ -146,11 +146,11 @@ enum hf_state {
 struct hf_record {
 	__u64 cookie;		   /* socket cookie, as sock_diag has it */
 	__u64 rule_key;		   /* hf_rule.key */
-	__u64 held_ns;		   /* CLOCK_MONOTONIC at the first decision */
+	__u64 held_ns;		   /* CLOCK_MONOTONIC at the first decision; 0: none yet */
 	struct hf_keepalive app;   /* what it had before, and what was let through since */
 	struct hf_keepalive asked; /* the same, with what the guard kept from taking effect */
 	struct hf_keepalive set;   /* what the socket had after our last visit */
-	__u32 generation;	   /* of the rules that decided last */
+	__u32 generation;	   /* of the rules that decided last; 0: to be decided again */
 	__u32 rule;		   /* hf_rule.index of that generation */
 	/* For the guard, which can't look these up on every kernel. Of the namespace: */
 	__u32 sysctl_interval_s;
@@ -182,7 +182,11 @@ enum hf_end {
 	HF_N_ENDS = 7,
 };
 
-/* By rule, in a per-CPU map that is keyed by hf_rule.key. */
+/*
+ * By rule, in a per-CPU map that is keyed by hf_rule.key. What user space counts
+ * is under the complement of that key: writing an entry from there writes every
+ * CPU's part of it, and would undo what programs count at the same time.
+ */
 struct hf_counters {
 	__u64 held[3];	       /* by enum hf_way */
 	__u64 guarded;	       /* how often the guard kept an application from undoing it */
@@ -264,6 +268,7 @@ struct hf_ended {
 	__u64 cookie;
 	__u64 netns;
 	__u64 rule_key;
+	__u32 inode;	/* of sockfs; 0: no file any more */
 	__u32 idle_ms;	/* since something was received from the peer */
 	__u32 quiet_ms; /* since the application sent data */
 	__u32 user_timeout_ms;
@@ -276,9 +281,23 @@ struct hf_ended {
 	__u8 local[16]; /* network byte order; IPv4 in the first four bytes */
 	__u8 peer[16];
 	__u8 reset; /* with a reset; else with a FIN */
+	__u8 pad[7];
+};
+_Static_assert(sizeof(struct hf_ended) == 88, "struct hf_ended crosses the kernel border");
+
+/*
+ * A socket with a record, as the look iterator writes it: all that deciding in
+ * user space takes, on kernels whose iterators can't set options.
+ */
+struct hf_look {
+	struct hf_view view;
+	struct hf_keepalive own;     /* the socket's own settings, 0: unset */
+	struct hf_keepalive sysctls; /* of its network namespace */
+	__u32 inode;		     /* of sockfs; 0: it has no file any more */
+	__u8 unanswered;	     /* keepalive probes that are out */
 	__u8 pad[3];
 };
-_Static_assert(sizeof(struct hf_ended) == 80, "struct hf_ended crosses the kernel border");
+_Static_assert(sizeof(struct hf_look) == 136, "struct hf_look crosses the kernel border");
 
 #define HF_COMM_LEN 16
 

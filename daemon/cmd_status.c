@@ -79,6 +79,8 @@ static int show(const struct snapshot *snapshot, const struct filter *filter,
 		fputs("holdfast: the daemon is gone; the kernel goes on holding connections, "
 		      "but nobody reconciles\n",
 		      stderr);
+	if (snapshot->limits[0])
+		fprintf(stderr, "holdfast: %s\n", snapshot->limits);
 	err = options->json
 		      ? status_json(snapshot, filter)
 		      : status_table(snapshot, filter, columns, options->headings, options->raw);

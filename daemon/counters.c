@@ -29,13 +29,11 @@ void counters_close(struct counters *counters)
 	*counters = (struct counters){.fd = -1};
 }
 
-void counters_of(const struct counters *counters, const char *rule, struct hf_counters *sum)
+static void add(const struct counters *counters, uint64_t key, struct hf_counters *sum)
 {
-	uint64_t key = rule_key(rule);
 	size_t i;
 	int cpu;
 
-	memset(sum, 0, sizeof(*sum));
 	if (bpf_map_lookup_elem(counters->fd, &key, counters->each) < 0)
 		return;
 	for (cpu = 0; cpu < counters->cpus; cpu++) {
@@ -47,4 +45,11 @@ void counters_of(const struct counters *counters, const char *rule, struct hf_co
 		for (i = 0; i < HF_N_ENDS; i++)
 			sum->ends[i] += one->ends[i];
 	}
+}
+
+void counters_of(const struct counters *counters, const char *rule, struct hf_counters *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	add(counters, rule_key(rule), sum);
+	add(counters, ~rule_key(rule), sum); /* by user space */
 }

@@ -103,12 +103,13 @@ static const char *rule_name(const struct config *config, uint64_t key)
 }
 
 /* "python3[1234]", or "a process that has closed it since". */
-static void name_owner(char *text, size_t size, const struct owners *owners, uint64_t cookie)
+static void name_owner(char *text, size_t size, const struct owners *owners,
+		       const struct hf_ended *ended)
 {
 	const struct owner *owner;
 	size_t n;
 
-	owner = owners->by_inode ? NULL : owners_of(owners, cookie, 0, &n);
+	owner = owners_of(owners, ended->cookie, ended->inode, &n);
 	if (owner)
 		snprintf(text, size, "%s[%d]", owner->command, (int)owner->pid);
 	else
@@ -223,7 +224,7 @@ static void tell(struct ends *ends, const struct hf_ended *ended, const struct c
 
 	endpoint_format(local, sizeof(local), ended->family, ended->local, ended->local_port);
 	endpoint_format(peer, sizeof(peer), ended->family, ended->peer, ended->peer_port);
-	name_owner(owner, sizeof(owner), owners, ended->cookie);
+	name_owner(owner, sizeof(owner), owners, ended);
 	explain_end(why, sizeof(why), ended);
 	log_notice(ends->log, "rule %s: %s to %s, %s: %s", rule, local, peer, owner, why);
 	if (ended->cause == HF_END_SERVER && ended->quiet_ms >= TIMEOUT_LEAST_MS)

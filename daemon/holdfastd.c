@@ -6,6 +6,7 @@
 #include "loader.h"
 #include "place.h"
 #include "privileges.h"
+#include "support.h"
 #include "util.h"
 
 #include <bpf/libbpf.h>
@@ -186,6 +187,7 @@ static void free_daemon(struct daemon *daemon)
 
 static int run(struct daemon *daemon)
 {
+	char limits[SUPPORT_TEXT_MAX];
 	struct error e = {0};
 	int err, status;
 
@@ -199,6 +201,8 @@ static int run(struct daemon *daemon)
 			release(daemon);
 		return EXIT_FAILURE;
 	}
+	if (support_limits(&daemon->plane, limits))
+		log_notice(&daemon->log, "%s", limits);
 	log_info(&daemon->log, "ready: %zu rule%s in force", daemon->config.n_rules,
 		 daemon->config.n_rules == 1 ? "" : "s");
 	sd_notifyf(false, "READY=1\nSTATUS=%zu rules in force", daemon->config.n_rules);

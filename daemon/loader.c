@@ -84,8 +84,8 @@ static int load_error(int err, struct error *e)
 				 "not allowed to load BPF programs (run as root, or with CAP_BPF, "
 				 "CAP_NET_ADMIN and CAP_PERFMON)");
 	if (uname(&kernel) == 0 && sscanf(kernel.release, "%u.%u", &major, &minor) == 2 &&
-	    (major < 5 || (major == 5 && minor < 15)))
-		return error_set(e, -err, "kernel %s is too old: 5.15 is needed", kernel.release);
+	    (major < 5 || (major == 5 && minor < 10)))
+		return error_set(e, -err, "kernel %s is too old: 5.10 is needed", kernel.release);
 	return error_set(e, -err, "the kernel refuses the BPF programs: %s (--verbose shows why)",
 			 strerror(-err));
 }
@@ -122,8 +122,37 @@ static int for_each_map(const struct plane *plane, const struct holdfast *skelet
 	return err;
 }
 
-static int load(struct plane *plane, const struct target *target, bool take_over,
-		struct holdfast **loaded, struct error *e)
+/*
+ * What kernels can do, each more than the next. Distributions carry changes back
+ * to kernels with old numbers, so that it is found out by trying.
+ */
+enum level {
+	LEVEL_FULL = 0,
+	LEVEL_NO_SETTING = 1, /* bpf_setsockopt() in iterators and in the guard: 5.15 */
+	LEVEL_NO_STORAGE = 2, /* socket storage in tracing programs, bpf_sock_from_file(): 5.11 */
+	N_LEVELS,
+};
+
+/* The level to begin with; a test builds another one, to have an older kernel's on any. */
+#ifndef HF_LEVEL
+#define HF_LEVEL LEVEL_FULL
+#endif
+
+static void leave_out(struct holdfast *skeleton, enum level level)
+{
+	bpf_program__set_autoload(skeleton->progs.hf_look, level >= LEVEL_NO_SETTING);
+	bpf_program__set_autoload(skeleton->progs.hf_sweep, level < LEVEL_NO_SETTING);
+	bpf_program__set_autoload(skeleton->progs.hf_probe, level < LEVEL_NO_SETTING);
+	skeleton->rodata->hf_guard_sets = level < LEVEL_NO_SETTING;
+	bpf_program__set_autoload(skeleton->progs.hf_matched, level < LEVEL_NO_STORAGE);
+	bpf_program__set_autoload(skeleton->progs.hf_owners, level < LEVEL_NO_STORAGE);
+	bpf_program__set_autoload(skeleton->progs.hf_ended, level < LEVEL_NO_STORAGE);
+	skeleton->rodata->hf_tell_by_sockops = level >= LEVEL_NO_STORAGE;
+}
+
+/* Positive: the errno with which the kernel refuses the programs of this level. */
+static int load_level(const struct plane *plane, const struct target *target, bool take_over,
+		      enum level level, struct holdfast **loaded, struct error *e)
 {
 	__attribute__((cleanup(cleanup_skeleton))) struct holdfast *skeleton = holdfast__open();
 	uint32_t hz = 0;
@@ -131,6 +160,7 @@ static int load(struct plane *plane, const struct target *target, bool take_over
 
 	if (!skeleton)
 		return error_set(e, errno, "can't open the BPF programs: %s", strerror(errno));
+	leave_out(skeleton, level);
 	err = find_hz(&hz, e);
 	if (err)
 		return err;
@@ -143,9 +173,25 @@ static int load(struct plane *plane, const struct target *target, bool take_over
 	}
 	err = holdfast__load(skeleton);
 	if (err)
-		return load_error(err, e);
+		return -err; /* positive */
 	*loaded = take_ptr(skeleton);
 	return 0;
+}
+
+static int load(const struct plane *plane, const struct target *target, bool take_over,
+		struct holdfast **loaded, struct error *e)
+{
+	int level, err = 0, first = 0;
+
+	for (level = HF_LEVEL; level < N_LEVELS; level++) {
+		err = load_level(plane, target, take_over, level, loaded, e);
+		if (err <= 0)
+			return err;
+		first = first ? first : err;
+		if (err == EPERM || err == ENOMEM)
+			break;
+	}
+	return load_error(-first, e);
 }
 
 static int pin_map(const struct plane *plane, struct bpf_map *map, struct error *e)
@@ -161,6 +207,8 @@ static int pin_iterator(const struct plane *plane, const struct bpf_program *pro
 	LIBBPF_OPTS(bpf_iter_attach_opts, options);
 	_cleanup_link_ struct bpf_link *link = NULL;
 
+	if (!bpf_program__autoload(program)) /* the kernel can't; nor may an earlier one's stay */
+		return pins_drop(&plane->pins, bpf_program__name(program), e);
 	if (map) {
 		info.map.map_fd = (uint32_t)bpf_map__fd(map);
 		options.link_info = &info;
@@ -189,6 +237,8 @@ static int pin_iterators(const struct plane *plane, const struct holdfast *skele
 		err = pin_iterator(plane, skeleton->progs.hf_owners, NULL, e);
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_tasks, NULL, e);
+	if (!err)
+		err = pin_iterator(plane, skeleton->progs.hf_look, skeleton->maps.hf_sockets, e);
 	return err;
 }
 
@@ -196,8 +246,11 @@ static int pin_iterators(const struct plane *plane, const struct holdfast *skele
  * struct hf_record.ended sees to it that no end is told twice. */
 static int attach_ended(const struct plane *plane, const struct holdfast *skeleton, struct error *e)
 {
-	_cleanup_link_ struct bpf_link *link = bpf_program__attach(skeleton->progs.hf_ended);
+	_cleanup_link_ struct bpf_link *link = NULL;
 
+	if (!bpf_program__autoload(skeleton->progs.hf_ended))
+		return pins_drop(&plane->pins, PIN_ENDED, e);
+	link = bpf_program__attach(skeleton->progs.hf_ended);
 	if (!link)
 		return error_set(e, errno, "can't attach to TCP state changes: %s",
 				 strerror(errno));

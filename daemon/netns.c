@@ -2,6 +2,7 @@
 #include "netns.h"
 
 #include "../bpf/types.h"
+#include "grab.h"
 #include "iter.h"
 #include "util.h"
 
@@ -15,7 +16,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #ifndef SIOCGSKNS
 #define SIOCGSKNS 0x894C /* linux/sockios.h; the namespace of a socket */
@@ -69,19 +69,38 @@ static int add_task(const void *record, void *arg)
 
 static int add_owner(const void *record, void *arg)
 {
-	const struct hf_owner *owner = record;
+	const struct hf_owner *found = record;
+	struct owner owner = {.pid = found->pid, .fd = found->fd};
 	struct netns_list *list = arg;
-	_cleanup_close_ int process = -1, socket = -1;
+	_cleanup_close_ int socket = -1;
 
-	if (list_has(list, owner->netns))
+	if (list_has(list, found->netns))
 		return 0;
-	process = (int)syscall(SYS_pidfd_open, owner->pid, 0);
-	if (process < 0)
-		return 0;
-	socket = (int)syscall(SYS_pidfd_getfd, process, owner->fd, 0);
-	if (socket < 0)
-		return 0;
-	return list_add(list, ioctl(socket, SIOCGSKNS));
+	socket = grab_socket(&owner, 1, found->cookie);
+	return socket < 0 ? 0 : list_add(list, ioctl(socket, SIOCGSKNS));
+}
+
+/*
+ * The same without an iterator over open files: the namespace of every socket
+ * that /proc shows, of whatever kind it is.
+ */
+static int add_sockets(struct netns_list *list, struct error *e)
+{
+	struct owners owners;
+	int err = owners_find_by_inode(&owners, e);
+	size_t i;
+
+	for (i = 0; !err && i < owners.n; i++) {
+		_cleanup_close_ int socket = -1;
+
+		if (i > 0 && owners.list[i].key == owners.list[i - 1].key)
+			continue; /* another descriptor of it */
+		socket = grab_socket(&owners.list[i], 1, 0);
+		if (socket >= 0)
+			err = list_add(list, ioctl(socket, SIOCGSKNS));
+	}
+	owners_free(&owners);
+	return err;
 }
 
 static int add_mounted(struct netns_list *list)
@@ -110,8 +129,10 @@ int netns_find(const struct pins *pins, struct netns_list *list, struct error *e
 		err = iter_run(pins, PIN_TASKS, sizeof(struct hf_task), add_task, list, e);
 	if (!err)
 		err = add_mounted(list);
-	if (!err)
+	if (!err && pins_has(pins, PIN_OWNERS))
 		err = iter_run(pins, PIN_OWNERS, sizeof(struct hf_owner), add_owner, list, e);
+	else if (!err)
+		err = add_sockets(list, e);
 	if (!err && list->n == 0)
 		err = error_set(e, ENOENT, "/proc/self/ns/net can't be opened (is /proc mounted?)");
 	if (err == -ENOMEM || err == -EMFILE || err == -ENFILE)

@@ -23,7 +23,7 @@ struct netns_list {
 /*
  * Finds them all: those that a task is in (task iterator), those that are
  * mounted somewhere (`ip netns`, container engines), and those that only an
- * open socket keeps alive (task_file iterator, SIOCGSKNS). Namespaces that
+ * open socket keeps alive (task_file iterator or /proc, SIOCGSKNS). Namespaces that
  * vanish meanwhile are left out. On failure the list is empty.
  */
 int netns_find(const struct pins *pins, struct netns_list *list, struct error *e);

@@ -107,18 +107,8 @@ static int by_key(const void *a, const void *b)
 	return x->fd < y->fd ? -1 : x->fd > y->fd;
 }
 
-int owners_find(const struct pins *pins, struct owners *owners, struct error *e)
+static int finish(struct owners *owners, int err, struct error *e)
 {
-	struct finding finding = {.owners = owners};
-	int err;
-
-	*owners = (struct owners){0};
-	err = iter_run(pins, PIN_OWNERS, sizeof(struct hf_owner), add_record, &finding, e);
-	if (err && err != -ENOMEM) {
-		owners->n = 0;
-		owners->by_inode = true;
-		err = walk_proc(&finding);
-	}
 	if (err) {
 		owners_free(owners);
 		return error_set(e, -err, "finding the owners of sockets: %s", strerror(-err));
@@ -126,6 +116,27 @@ int owners_find(const struct pins *pins, struct owners *owners, struct error *e)
 	if (owners->n)
 		qsort(owners->list, owners->n, sizeof(*owners->list), by_key);
 	return 0;
+}
+
+int owners_find(const struct pins *pins, struct owners *owners, struct error *e)
+{
+	struct finding finding = {.owners = owners};
+	int err;
+
+	*owners = (struct owners){0};
+	err = iter_run(pins, PIN_OWNERS, sizeof(struct hf_owner), add_record, &finding, e);
+	if (!err || err == -ENOMEM)
+		return finish(owners, err, e);
+	owners_free(owners);
+	return owners_find_by_inode(owners, e);
+}
+
+int owners_find_by_inode(struct owners *owners, struct error *e)
+{
+	struct finding finding = {.owners = owners};
+
+	*owners = (struct owners){.by_inode = true};
+	return finish(owners, walk_proc(&finding), e);
 }
 
 void owners_free(struct owners *owners)

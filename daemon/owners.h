@@ -28,6 +28,9 @@ struct owners {
  */
 int owners_find(const struct pins *pins, struct owners *owners, struct error *e);
 
+/* All owners of sockets of whatever kind, from /proc/PID/fd; with by_inode. */
+int owners_find_by_inode(struct owners *owners, struct error *e);
+
 void owners_free(struct owners *owners);
 
 /* The owners of a socket: *n of them, from the one that is returned; NULL: none. */

@@ -9,6 +9,7 @@
  *       hf_config hf_reload   maps with a text: the rules, how the last reload went
  *       hf_daemon             what the daemon has counted
  *       hf_sweep hf_probe hf_held hf_matched hf_owners hf_tasks     iterators
+ *       hf_look               in place of hf_sweep and hf_probe, on kernels before 5.15
  *       hf_guard_program      to attach when the rules come to need it
  *       hf_ended hf_guard     links
  *       hf_sockops            the link; while it is here, we are attached
@@ -40,6 +41,7 @@
 #define PIN_MATCHED	  "hf_matched"
 #define PIN_OWNERS	  "hf_owners"
 #define PIN_TASKS	  "hf_tasks"
+#define PIN_LOOK	  "hf_look"
 #define PIN_ENDED	  "hf_ended"
 #define PIN_GUARD	  "hf_guard"
 #define PIN_GUARD_PROGRAM "hf_guard_program"

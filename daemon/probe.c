@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "probe.h"
 
+#include "existing.h"
 #include "util.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <string.h>
-
-static int ignore_record(const void *record, void *arg)
-{
-	(void)record;
-	(void)arg;
-	return 0;
-}
 
 static int set_targets(const struct plane *plane, const uint64_t *cookies, size_t n, bool add,
 		       struct error *e)
@@ -32,19 +26,32 @@ static int set_targets(const struct plane *plane, const uint64_t *cookies, size_
 	return 0;
 }
 
-static int run(const struct plane *plane, const char *iterator, const struct netns_list *namespaces,
+static int ignore_record(const void *record, void *arg)
+{
+	(void)record;
+	(void)arg;
+	return 0;
+}
+
+/* Probes or sweeps; goes on where one namespace fails. */
+static int run(const struct plane *plane, bool probe, const struct netns_list *namespaces,
 	       struct error *e)
 {
+	struct existing existing = EXISTING_INIT(plane);
 	struct error ignored;
 	int err, first = 0;
 	size_t i;
 
 	for (i = 0; i < namespaces->n; i++) {
-		err = plane_iterate(plane, iterator, &namespaces->list[i], sizeof(struct hf_sweep),
-				    ignore_record, NULL, first ? &ignored : e);
+		const struct netns *ns = &namespaces->list[i];
+		struct error *told = first ? &ignored : e;
+
+		err = probe ? existing_probe(&existing, ns, told)
+			    : existing_sweep(&existing, ns, ignore_record, NULL, told);
 		if (err && !first)
 			first = err;
 	}
+	existing_free(&existing);
 	return first;
 }
 
@@ -53,7 +60,7 @@ int probe_begin(const struct plane *plane, const struct netns_list *namespaces,
 {
 	int err = set_targets(plane, cookies, n, true, e);
 
-	return err ? err : run(plane, PIN_PROBE, namespaces, e);
+	return err ? err : run(plane, true, namespaces, e);
 }
 
 int probe_end(const struct plane *plane, const struct netns_list *namespaces,
@@ -63,6 +70,6 @@ int probe_end(const struct plane *plane, const struct netns_list *namespaces,
 	int err, first;
 
 	first = set_targets(plane, cookies, n, false, e);
-	err = run(plane, PIN_SWEEP, namespaces, first ? &ignored : e);
+	err = run(plane, false, namespaces, first ? &ignored : e);
 	return first ? first : err;
 }

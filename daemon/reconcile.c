@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "reconcile.h"
 
-#include "cgroup.h"
+#include "existing.h"
 #include "lpm.h"
-#include "sockdiag.h"
 #include "util.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -31,9 +29,7 @@ struct reconcile {
 	struct port_filter filter;
 	struct numbers seen; /* inodes of namespaces that a pass has looked at; sorted */
 	size_t unheld;	     /* at the last full pass: told when it changes */
-	uint64_t cgroup_id;  /* we are limited to this subtree; 0: no limit */
-	char cgroup[HF_CGROUP_PATH_MAX];
-	int cgroup_fd;
+	struct scope scope;
 };
 
 static int numbers_add(struct numbers *numbers, uint64_t number)
@@ -73,18 +69,12 @@ static void numbers_free(struct numbers *numbers)
 struct reconcile *reconcile_new(const struct log *log, const struct plane *plane)
 {
 	struct reconcile *reconcile = calloc(1, sizeof(*reconcile));
-	struct hf_info info;
 
 	if (!reconcile)
 		return NULL;
 	reconcile->log = log;
 	reconcile->plane = plane;
-	reconcile->cgroup_fd = -1;
-	if (plane_get_info(plane, &info, NULL) == 0 && info.cgroup_id != CGROUP_ROOT_ID) {
-		reconcile->cgroup_id = info.cgroup_id;
-		memcpy(reconcile->cgroup, info.cgroup, sizeof(info.cgroup));
-		reconcile->cgroup_fd = open(info.cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	}
+	scope_open(&reconcile->scope, plane);
 	return reconcile;
 }
 
@@ -95,8 +85,7 @@ void reconcile_free(struct reconcile *reconcile)
 	lpm_free(reconcile->lpm);
 	port_filter_free(&reconcile->filter);
 	numbers_free(&reconcile->seen);
-	if (reconcile->cgroup_fd >= 0)
-		close(reconcile->cgroup_fd);
+	scope_close(&reconcile->scope);
 	free(reconcile);
 }
 
@@ -164,18 +153,6 @@ static int read_held(const struct reconcile *reconcile, struct held *held, struc
 	return 0;
 }
 
-/* Whether a socket's cgroup lies in the subtree that we are limited to. */
-static bool in_scope(const struct reconcile *reconcile, uint64_t cgroup)
-{
-	char path[HF_CGROUP_PATH_MAX * 2];
-
-	if (!reconcile->cgroup_id || !cgroup || cgroup == reconcile->cgroup_id)
-		return true;
-	return cgroup_path(reconcile->cgroup_fd, reconcile->cgroup, cgroup, path, sizeof(path)) ==
-		       0 &&
-	       (path[0] == '/' || path[0] == '\0');
-}
-
 struct missing {
 	const struct reconcile *reconcile;
 	const struct held *held;
@@ -198,7 +175,7 @@ static int count_missing(const struct diag_socket *socket, void *arg)
 	hf_flow_unmap(&flow);
 	rule = lpm_match(missing->reconcile->lpm, &flow, &side);
 	if (rule && rule->flags & HF_RULE_ENFORCE &&
-	    in_scope(missing->reconcile, socket->cgroup_id))
+	    scope_has(&missing->reconcile->scope, socket->cgroup_id))
 		missing->n++;
 	return 0;
 }
@@ -265,8 +242,9 @@ static int on_swept(const void *record, void *arg)
 }
 
 /* One look at one namespace; sweeps it where that is needed. 1: it was. */
-static int look(const struct reconcile *reconcile, const struct held *held, const struct netns *ns,
-		bool sweep, struct reconcile_result *result, size_t *missing, struct error *e)
+static int look(const struct reconcile *reconcile, struct existing *existing,
+		const struct held *held, const struct netns *ns, bool sweep,
+		struct reconcile_result *result, size_t *missing, struct error *e)
 {
 	struct sweeping sweeping = {reconcile->log, result};
 	int err;
@@ -275,30 +253,35 @@ static int look(const struct reconcile *reconcile, const struct held *held, cons
 	if (err) {
 		/* Without sock_diag's word: sweep all the same, once, and say so. */
 		if (sweep)
-			plane_iterate(reconcile->plane, PIN_SWEEP, ns, sizeof(struct hf_sweep),
-				      on_swept, &sweeping, NULL);
+			existing_sweep(existing, ns, on_swept, &sweeping, NULL);
 		return err;
 	}
 	if (!sweep || (!*missing && !numbers_have(&held->dirty, ns->inode)))
 		return 0;
-	err = plane_iterate(reconcile->plane, PIN_SWEEP, ns, sizeof(struct hf_sweep), on_swept,
-			    &sweeping, e);
+	err = existing_sweep(existing, ns, on_swept, &sweeping, e);
 	return err ? err : 1;
 }
 
+/* What a pass knows of a namespace. */
+struct progress {
+	bool todo;   /* to be looked at */
+	bool unheld; /* has sockets that can't be held, as it was last looked at */
+};
+
 /*
- * Looks at the namespaces for which `todo` is set, up to ROUNDS times as long as
- * there is something to do. A namespace that fails (it may have gone) doesn't
- * keep the others from their turn.
+ * Looks at the namespaces that are to do, up to ROUNDS times as long as there is
+ * something to do. A namespace that fails (it may have gone) doesn't keep the
+ * others from their turn.
  */
-static int rounds(struct reconcile *reconcile, const struct netns_list *namespaces, bool *todo,
-		  struct reconcile_result *result, struct error *e)
+static int rounds(struct reconcile *reconcile, const struct netns_list *namespaces,
+		  struct progress *progress, struct reconcile_result *result, struct error *e)
 {
 	struct error ignored;
 	int round, first = 0;
 	bool again = true;
 
 	for (round = 0; again && round <= ROUNDS; round++) {
+		struct existing existing = EXISTING_INIT(reconcile->plane);
 		struct held held;
 		size_t i, missing;
 		int ret;
@@ -309,17 +292,20 @@ static int rounds(struct reconcile *reconcile, const struct netns_list *namespac
 		again = false;
 		result->unheld = 0;
 		for (i = 0; i < namespaces->n; i++) {
-			if (!todo[i])
+			if (!progress[i].todo)
 				continue;
-			ret = look(reconcile, &held, &namespaces->list[i], round < ROUNDS, result,
-				   &missing, first ? &ignored : e);
+			ret = look(reconcile, &existing, &held, &namespaces->list[i],
+				   round < ROUNDS, result, &missing, first ? &ignored : e);
 			if (ret < 0 && !first)
 				first = ret;
-			todo[i] = ret > 0;
+			progress[i].todo = ret > 0;
 			again = again || ret > 0;
-			if (ret == 0)
+			if (ret == 0) {
+				progress[i].unheld = missing > 0;
 				result->unheld += missing;
+			}
 		}
+		existing_free(&existing);
 		held_free(&held);
 	}
 	return first;
@@ -356,7 +342,7 @@ static int pass(struct reconcile *reconcile, bool all, struct reconcile_result *
 {
 	struct netns_list namespaces;
 	struct numbers seen = {0};
-	_cleanup_free_ bool *todo = NULL;
+	_cleanup_free_ struct progress *progress = NULL;
 	size_t i;
 	int err;
 
@@ -364,18 +350,20 @@ static int pass(struct reconcile *reconcile, bool all, struct reconcile_result *
 	err = netns_find(&reconcile->plane->pins, &namespaces, e);
 	if (err)
 		return err;
-	todo = calloc(namespaces.n + 1, sizeof(*todo));
-	err = todo ? 0 : -ENOMEM;
+	progress = calloc(namespaces.n + 1, sizeof(*progress));
+	err = progress ? 0 : error_set(e, ENOMEM, "out of memory");
 	for (i = 0; !err && i < namespaces.n; i++) {
-		todo[i] = all || !numbers_have(&reconcile->seen, namespaces.list[i].inode);
-		result->namespaces += todo[i];
-		err = numbers_add(&seen, namespaces.list[i].inode);
+		progress[i].todo = all || !numbers_have(&reconcile->seen, namespaces.list[i].inode);
+		result->namespaces += progress[i].todo;
 	}
-	if (err) {
-		error_set(e, ENOMEM, "out of memory");
-	} else if (result->namespaces) {
-		err = rounds(reconcile, &namespaces, todo, result, e);
+	if (!err && result->namespaces) {
+		err = rounds(reconcile, &namespaces, progress, result, e);
 		tell(reconcile, all, result);
+	}
+	/* Where some can't be held yet, the next event is worth another look. */
+	for (i = 0; !err && i < namespaces.n; i++) {
+		if (!progress[i].unheld && numbers_add(&seen, namespaces.list[i].inode))
+			err = error_set(e, ENOMEM, "out of memory");
 	}
 	netns_list_free(&namespaces);
 	if (err) {

@@ -3,6 +3,7 @@
 #include "plane.h"
 
 #include "cgroup.h"
+#include "existing.h"
 #include "hook.h"
 #include "util.h"
 
@@ -32,6 +33,7 @@ static int count_held(const void *record, void *arg)
 
 static int restore_all(struct plane *plane, size_t *restored, size_t *left, struct error *e)
 {
+	struct existing existing = EXISTING_INIT(plane);
 	struct netns_list namespaces;
 	struct error ignored;
 	int err, first = 0;
@@ -41,11 +43,12 @@ static int restore_all(struct plane *plane, size_t *restored, size_t *left, stru
 	if (err)
 		return err;
 	for (i = 0; i < namespaces.n; i++) {
-		err = plane_iterate(plane, PIN_SWEEP, &namespaces.list[i], sizeof(struct hf_sweep),
-				    count_restored, restored, first ? &ignored : e);
+		err = existing_sweep(&existing, &namespaces.list[i], count_restored, restored,
+				     first ? &ignored : e);
 		if (err && !first)
 			first = err;
 	}
+	existing_free(&existing);
 	netns_list_free(&namespaces);
 	err = iter_run(&plane->pins, PIN_HELD, sizeof(struct hf_view), count_held, left,
 		       first ? &ignored : e);

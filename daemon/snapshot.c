@@ -2,6 +2,7 @@
 #include "snapshot.h"
 
 #include "cgroup.h"
+#include "existing.h"
 #include "text.h"
 #include "util.h"
 
@@ -113,7 +114,7 @@ static int add_socket(struct snapshot *snapshot, struct array *sockets,
  * where some are left over is every socket of the namespace looked at, for
  * those that a rule matches though they have no record.
  */
-static int join(const struct plane *plane, struct snapshot *snapshot, const struct netns *ns,
+static int join(struct existing *existing, struct snapshot *snapshot, const struct netns *ns,
 		const struct array *held, const struct array *diags, struct array *sockets,
 		struct error *e)
 {
@@ -127,8 +128,7 @@ static int join(const struct plane *plane, struct snapshot *snapshot, const stru
 	for (i = 0; i < diags->n; i++) {
 		view = find_view(held, diag[i].cookie);
 		if (!view && !looked) {
-			err = plane_iterate(plane, PIN_MATCHED, ns, sizeof(struct hf_view),
-					    add_view, &matched, e);
+			err = existing_matched(existing, ns, add_view, &matched, e);
 			if (err)
 				return err;
 			sort_views(&matched);
@@ -157,6 +157,7 @@ static int read_sockets(const struct plane *plane, struct snapshot *snapshot,
 			const struct netns_list *namespaces, struct error *e)
 {
 	_cleanup_array_ struct array held = {0}, diags = {0}, sockets = {0};
+	struct existing existing = EXISTING_INIT(plane);
 	struct port_filter filter;
 	size_t i;
 	int err;
@@ -170,9 +171,10 @@ static int read_sockets(const struct plane *plane, struct snapshot *snapshot,
 		snapshot->asked_ms = now_ms();
 		err = read_diag(&namespaces->list[i], &filter, &diags, e);
 		if (!err)
-			err = join(plane, snapshot, &namespaces->list[i], &held, &diags, &sockets,
-				   e);
+			err = join(&existing, snapshot, &namespaces->list[i], &held, &diags,
+				   &sockets, e);
 	}
+	existing_free(&existing);
 	port_filter_free(&filter);
 	if (err)
 		return err;
@@ -269,6 +271,8 @@ static int take(const struct plane *plane, bool staged, bool whole, struct snaps
 		return err;
 	snapshot->attached = plane_attached(plane);
 	snapshot->guard = pins_has(&plane->pins, PIN_GUARD);
+	snapshot->adopts = snapshot->attached && support_adopts(plane);
+	support_limits(plane, snapshot->limits);
 	snapshot->daemon_pid = pins_holder(&plane->pins);
 
 	err = netns_find(&plane->pins, &namespaces, e);

@@ -10,6 +10,7 @@
 #include "owners.h"
 #include "plane.h"
 #include "sockdiag.h"
+#include "support.h"
 #include "verdict.h"
 
 struct snapshot_socket {
@@ -28,8 +29,10 @@ struct snapshot_socket {
 struct snapshot {
 	struct hf_info info;
 	bool attached;
-	bool guard;	  /* the guard is attached */
-	pid_t daemon_pid; /* 0: none */
+	bool guard;		       /* the guard is attached */
+	bool adopts;		       /* sockets that are there already can be held */
+	char limits[SUPPORT_TEXT_MAX]; /* what the kernel can't do; empty: nothing */
+	pid_t daemon_pid;	       /* 0: none */
 	uint32_t generation;
 	struct config config;
 	struct snapshot_socket *sockets; /* by rule, peer, local port */

@@ -67,8 +67,10 @@ static struct json_object *enforcement_to_json(const struct snapshot *snapshot, 
 	else
 		put_null(object, "kernel", err);
 	put(object, "guard", json_object_new_boolean(snapshot->guard), err);
-	put(object, "adopts_existing", json_object_new_boolean(snapshot->attached), err);
+	put(object, "adopts_existing", json_object_new_boolean(snapshot->adopts), err);
 	put(object, "generation", integer(snapshot->generation), err);
+	if (snapshot->limits[0])
+		put(object, "limits", json_object_new_string(snapshot->limits), err);
 	return object;
 }
 

@@ -10,12 +10,9 @@ from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import PORT, rule
 from harness.daemon import Daemon
-from harness.kernel import needs_sweep
 from harness.options import UNTOUCHED, Settings, held
 from harness.sockets import Agent, Listener, Socket
 from harness.wait import wait_for
-
-pytestmark = needs_sweep
 
 OLD, OLD_VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30, 4)
 NEW, NEW_VALUES = rule("all", time="60s", interval="20s", probes=3), held(60, 20, 3)

@@ -11,8 +11,8 @@ from harness.command import Command
 from harness.config import PORT, rule
 from harness.counters import read as counters
 from harness.daemon import Daemon
-from harness.kernel import needs_sweep
 from harness.mysql import MysqlClient
+from harness.kernel import needs
 from harness.netns import Netns
 from harness.sockets import Agent, Listener
 from harness.wait import sleep_until, wait_for
@@ -90,7 +90,8 @@ def bring_about(connections: dict[str, Connection], netns: Netns, mortal: Agent)
 
 @pytest.mark.parametrize("before", [
     pytest.param(False, id="connected"),
-    pytest.param(True, id="swept", marks=needs_sweep)])
+    pytest.param(True, id="swept", marks=needs(
+        "5.11", "to tell how connections end that were there before"))])
 def test_causes(daemon: Daemon, agent: Agent, mortal: Agent, netns: Netns, listener: Listener,
                 holdfast: Command, before: bool) -> None:
     """Counted by rule and cause; a line with both ends and the process, unless we closed it."""

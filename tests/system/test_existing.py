@@ -10,13 +10,11 @@ from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import PORT, rule
 from harness.daemon import Daemon
-from harness.kernel import needs_ipv6, needs_sweep
+from harness.kernel import needs, needs_ipv6
 from harness.netns import Netns
 from harness.options import UNTOUCHED, Settings, held
 from harness.sockets import Agent, Listener
 from harness.wait import wait_for
-
-pytestmark = needs_sweep
 
 RULE = held(120, 30, 4)
 KEYS = {"time": "120s", "interval": "30s", "probes": 4}
@@ -50,6 +48,7 @@ def test_sides(daemon: Daemon, agent: Agent, address: str) -> None:
     assert listener.settings == UNTOUCHED
 
 
+@needs("5.15", "to hold a socket that no process has open yet")
 def test_accepted_late(daemon: Daemon, agent: Agent) -> None:
     """A connection that still waits in the listener's queue is held too."""
     listener = agent.listen(PORT)

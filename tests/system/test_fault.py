@@ -14,11 +14,10 @@ from harness.command import Command
 from harness.compiler import compile_c
 from harness.config import rule
 from harness.daemon import Daemon
-from harness.kernel import needs_sweep
 from harness.options import UNTOUCHED, Settings, held
 from harness.sockets import Agent, Listener, Socket
 
-pytestmark = [needs_sweep, pytest.mark.skipif(
+pytestmark = [pytest.mark.skipif(
     build.SANITIZED, reason="a sanitizer wants to be preloaded first")]
 
 OLD, OLD_VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30, 4)

@@ -11,7 +11,6 @@ from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import daemon as daemon_section, rule
 from harness.daemon import Daemon
-from harness.kernel import needs_sweep
 from harness.netns import Netns
 from harness.options import held
 from harness.process import spawn
@@ -65,7 +64,6 @@ def test_reloads_attach_and_detach_it(daemon: Daemon, agent: Agent, listener: Li
     assert not is_attached(cgroup, holdfast)
 
 
-@needs_sweep
 def test_next_start_attaches_or_detaches_it(daemon: Daemon, cgroup: Cgroup,
                                             holdfast: Command) -> None:
     """A daemon that takes over goes by its own rules."""
@@ -79,7 +77,6 @@ def test_next_start_attaches_or_detaches_it(daemon: Daemon, cgroup: Cgroup,
     assert is_attached(cgroup, holdfast)
 
 
-@needs_sweep
 def test_without_it_reconcile_heals(daemon: Daemon, agent: Agent, netns: Netns,
                                     listener: Listener) -> None:
     """`guard = no`: what an application undoes is done again, and the log says so."""

@@ -10,7 +10,7 @@ from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import rule
 from harness.daemon import Daemon
-from harness.kernel import needs_sweep
+from harness.kernel import needs
 from harness.options import UNTOUCHED, held
 from harness.sockets import Agent, Listener
 
@@ -32,7 +32,7 @@ def other_build(tmp_path_factory: pytest.TempPathFactory) -> str:
     return directory
 
 
-@needs_sweep
+@needs("5.15", "to give back what another layout has taken")
 def test_upgrade(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
                  cgroup: Cgroup, other_build: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The new one is attached before the old one goes, holds what that held, restores as it would."""

@@ -9,7 +9,6 @@ import pytest
 from harness.command import Command
 from harness.config import PORT, rule
 from harness.daemon import Daemon
-from harness.kernel import needs_sweep
 from harness.options import UNTOUCHED, held
 from harness.sockets import Agent, Listener
 
@@ -21,7 +20,6 @@ NEW_VALUES = held(60, 20, 3)
 NOTHING_ATTACHED = 3
 
 
-@needs_sweep
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stop_restores(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
                        number: int) -> None:
@@ -49,7 +47,6 @@ def test_pin_dir_that_was_there(daemon: Daemon) -> None:
     assert not os.path.exists(daemon.pin_dir) or not os.listdir(daemon.pin_dir)
 
 
-@needs_sweep
 def test_persist(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
     """--persist leaves everything attached, until `release`."""
     daemon.start(OLD, "--persist")
@@ -84,7 +81,6 @@ def test_killed_daemon(daemon: Daemon, agent: Agent, listener: Listener,
     assert "gone" in table.out + table.err
 
 
-@needs_sweep
 @pytest.mark.parametrize("application", [{}, {"keepalive": 1, "time": 5000}])
 def test_release_after_a_kill(daemon: Daemon, agent: Agent, listener: Listener,
                               holdfast: Command, application: dict[str, int]) -> None:
@@ -116,7 +112,6 @@ def test_release_beside_a_running_daemon(daemon: Daemon, agent: Agent, listener:
     assert daemon.running
 
 
-@needs_sweep
 @pytest.mark.parametrize("end", ["kill", "persist"])
 def test_next_start_takes_over(daemon: Daemon, agent: Agent, listener: Listener,
                                holdfast: Command, end: str) -> None:

@@ -11,13 +11,13 @@ from harness.command import Command
 from harness.config import PORT, rule
 from harness.daemon import Daemon
 from harness.dns import ZONE, Files, Server
-from harness.kernel import needs_ipv6, needs_sweep
+from harness.kernel import needs_ipv6
 from harness.netns import Netns
 from harness.options import UNTOUCHED, held
 from harness.sockets import Agent, Listener, Socket
 from harness.wait import wait_for
 
-pytestmark = [needs_sweep, needs_ipv6]
+pytestmark = needs_ipv6
 
 A, B, C = "10.20.0.8", "10.20.0.9", "10.20.0.10"
 A6, B6 = "fd77::8", "fd77::9"

@@ -7,7 +7,6 @@ import pytest
 from harness.cgroup import Cgroup
 from harness.config import PORT, daemon as daemon_section, rule
 from harness.daemon import Daemon
-from harness.kernel import needs_sweep
 from harness.netns import Netns, connect_namespaces
 from harness.options import held
 from harness.sockets import Agent, Listener
@@ -29,7 +28,6 @@ def test_namespace_made_after_the_start(daemon: Daemon, make_netns: Callable[[],
     assert listener.accept().settings == RULE
 
 
-@needs_sweep
 def test_undone_settings_heal(daemon: Daemon, agent: Agent, listener: Listener) -> None:
     """What an application has undone unseen is put right by the next reconcile pass."""
     daemon.start(daemon_section(guard="no", reconcile="1s") + RULES)
@@ -38,7 +36,6 @@ def test_undone_settings_heal(daemon: Daemon, agent: Agent, listener: Listener) 
     wait_for(lambda: sock.settings == RULE, "the socket is healed", timeout=5)
 
 
-@needs_sweep
 def test_undone_settings_heal_in_a_later_namespace(daemon: Daemon,
                                                    make_netns: Callable[[], Netns],
                                                    make_agent: Callable[..., Agent],
@@ -52,7 +49,6 @@ def test_undone_settings_heal_in_a_later_namespace(daemon: Daemon,
     wait_for(lambda: sock.settings == RULE, "the socket is healed", timeout=5)
 
 
-@needs_sweep
 @pytest.mark.parametrize("event", [True, False], ids=["netlink", "timer"])
 def test_container_with_an_old_connection(make_daemon: Callable[..., Daemon],
                                           make_netns: Callable[[], Netns],

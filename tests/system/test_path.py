@@ -14,13 +14,10 @@ from harness.capture import Capture
 from harness.cgroup import Cgroup
 from harness.config import PORT, rule
 from harness.daemon import Daemon
-from harness.kernel import needs_sweep
 from harness.netns import HAS_IPV6, Netns, connect_namespaces
 from harness.options import UNTOUCHED, held
 from harness.sockets import Agent, Socket
 from harness.wait import wait_for
-
-pytestmark = needs_sweep
 
 SOON = 2.0
 DEVICES = ("p1", "p2")

@@ -13,14 +13,11 @@ from harness.capture import Capture
 from harness.command import Command, Result
 from harness.config import PORT, rule
 from harness.daemon import Daemon
-from harness.kernel import needs_sweep
 from harness.netns import Netns
 from harness.options import UNTOUCHED, Settings, held
 from harness.process import spawn
 from harness.sockets import Agent, Listener, Socket
 from harness.wait import sleep_until, wait_for
-
-pytestmark = needs_sweep
 
 WELL, NOT_WELL, USAGE, NOTHING_ATTACHED = 0, 1, 2, 3
 RULE = rule("all", time="120s", interval="30s", probes=4, window="350s")

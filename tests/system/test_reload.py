@@ -7,12 +7,9 @@ import pytest
 from harness.command import Command
 from harness.config import PORT, rule
 from harness.daemon import Daemon
-from harness.kernel import needs_sweep
 from harness.netns import Netns
 from harness.options import UNTOUCHED, Settings, held
 from harness.sockets import Agent, Listener
-
-pytestmark = needs_sweep
 
 OLD = rule("all", time="120s", interval="30s", probes=4)
 OLD_VALUES = held(120, 30, 4)

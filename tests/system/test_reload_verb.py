@@ -8,7 +8,6 @@ from harness import build
 from harness.command import Command, Result, run
 from harness.config import rule
 from harness.daemon import Daemon
-from harness.kernel import needs_sweep
 from harness.options import held
 from harness.sockets import Agent, Listener
 from harness.wait import wait_for
@@ -18,7 +17,6 @@ OLD, OLD_VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 
 NEW, NEW_VALUES = rule("all", time="60s", interval="20s", probes=3), held(60, 20, 3)
 
 
-@needs_sweep
 def test_outcome(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
     """When it is back, the new rules are in force, for old connections and for new ones."""
     daemon.start(OLD)
@@ -109,7 +107,6 @@ def test_daemon_that_dies_meanwhile(daemon: Daemon, holdfast: Command) -> None:
     assert len(err.strip().splitlines()) == 1, err
 
 
-@needs_sweep
 def test_several_at_once(daemon: Daemon, agent: Agent, listener: Listener,
                          holdfast: Command) -> None:
     """Each of them gets an answer that is true of what it has asked for."""

@@ -30,8 +30,6 @@ RULES = rule("story", window=f"{WINDOW}s", time=f"{TIME}s", interval="1s", probe
 SERVER_LOST = 2013
 DELAYED_ACK = 0.3  # a last answer may be acknowledged this late
 
-pytestmark = kernel.needs_sweep
-
 
 @dataclass(frozen=True)
 class Case:

@@ -7,7 +7,6 @@ import time
 from harness.compiler import compile_c
 from harness.config import PORT, rule
 from harness.daemon import Daemon
-from harness.kernel import needs_sweep
 from harness.options import held
 from harness.process import spawn
 from harness.sockets import Agent, Listener
@@ -22,7 +21,6 @@ def config(time_s: int, interval: int, probes: int) -> str:
     return rule("all", time=f"{time_s}s", interval=f"{interval}s", probes=probes)
 
 
-@needs_sweep
 def test_connections_see_one_set_of_rules(daemon: Daemon, make_netns, cgroup, agent: Agent,
                                           listener: Listener, workdir: str) -> None:
     """Each connection in several namespaces is looked at right after connect()."""

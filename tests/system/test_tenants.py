@@ -8,12 +8,9 @@ from harness import bpf
 from harness.cgroup import Cgroup
 from harness.config import rule
 from harness.daemon import Daemon
-from harness.kernel import needs_sweep
 from harness.netns import Netns
 from harness.options import UNTOUCHED, held
 from harness.sockets import Agent, Listener
-
-pytestmark = needs_sweep
 
 RULE, VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30, 4)
 KINDS = [pytest.param(bpf.SOCK_OPS, id="sockops"), pytest.param(bpf.SETSOCKOPT, id="setsockopt")]

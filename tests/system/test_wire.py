@@ -8,7 +8,7 @@ import pytest
 from harness.capture import Capture
 from harness.config import PORT, daemon as daemon_section, rule
 from harness.daemon import Daemon
-from harness.kernel import needs_ipv6, needs_sweep
+from harness.kernel import needs_ipv6
 from harness.netns import Netns
 from harness.sockets import Agent, Listener
 from harness.wait import sleep_until, wait_for
@@ -69,7 +69,6 @@ def assert_moments(seen: list[float], expected: list[float]) -> None:
         assert b - EARLY <= a <= b + LATE, seen
 
 
-@needs_sweep
 def test_idle_connections_at_the_start(daemon: Daemon, agent: Agent, netns: Netns,
                                        listener: Listener, capture: Capture) -> None:
     """What has idled for longer than `time` is probed at once, the rest when its time comes.
@@ -97,7 +96,6 @@ def test_idle_connections_at_the_start(daemon: Daemon, agent: Agent, netns: Netn
     assert not unmatched.probes()
 
 
-@needs_sweep
 def test_idle_connection_at_a_reload(daemon: Daemon, agent: Agent, listener: Listener,
                                      capture: Capture) -> None:
     """A shorter `time` that has passed already means a probe at once."""
@@ -109,7 +107,6 @@ def test_idle_connection_at_a_reload(daemon: Daemon, agent: Agent, listener: Lis
     wait_for(talk.probes, "a probe within a second", timeout=1)
 
 
-@needs_sweep
 def test_idle_connection_that_is_healed(daemon: Daemon, agent: Agent, listener: Listener,
                                         capture: Capture) -> None:
     """The time that it has idled counts where keepalive has to be switched on again."""

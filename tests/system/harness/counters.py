@@ -2,6 +2,7 @@
 
 import os
 import struct
+from contextlib import suppress
 from typing import NamedTuple
 
 from . import bpf
@@ -42,10 +43,15 @@ def _key(rule: str) -> bytes:
 def read(pin_dir: str, rule: str) -> Counters:
     """The counters of a rule."""
     fd = bpf.get(os.path.join(pin_dir, "layout-1", "hf_counters"))
+    key = _key(rule)
+    by_user_space = bytes(byte ^ 0xff for byte in key)
+    by_cpu = []
     try:
         cpus = bpf.possible_cpus()
-        raw = bpf.lookup(fd, _key(rule), _NUMBERS.size * cpus)
+        for one in (key, by_user_space):
+            with suppress(FileNotFoundError if one != key else ()):
+                raw = bpf.lookup(fd, one, _NUMBERS.size * cpus)
+                by_cpu += [_NUMBERS.unpack_from(raw, _NUMBERS.size * cpu) for cpu in range(cpus)]
     finally:
         os.close(fd)
-    by_cpu = [_NUMBERS.unpack_from(raw, _NUMBERS.size * cpu) for cpu in range(cpus)]
     return Counters(*(sum(numbers) for numbers in zip(*by_cpu)))

@@ -9,8 +9,11 @@ from .netns import HAS_IPV6, Netns
 
 
 def version() -> tuple[int, int]:
-    """Major and minor number of the running kernel."""
-    match = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    """Major and minor number of the running kernel.
+
+    HF_KERNEL says which one holdfastd believes to run on where it was built with HF_LEVEL.
+    """
+    match = re.match(r"(\d+)\.(\d+)", os.environ.get("HF_KERNEL") or os.uname().release)
     assert match
     return int(match[1]), int(match[2])
 
@@ -28,8 +31,16 @@ def _firewall_fault() -> str | None:
     return None
 
 
-needs_sweep = pytest.mark.skipif(
-    version() < (5, 15), reason="holding existing sockets needs Linux 5.15")
+# bpf_setsockopt() from BPF iterators and from the guard; else user space does it.
+SETS_BY_BPF = version() >= (5, 15)
+
+
+def needs(number: str, what: str) -> pytest.MarkDecorator:
+    """Skips a test on kernels before that one."""
+    wanted = tuple(int(part) for part in number.split("."))
+    return pytest.mark.skipif(version() < wanted, reason=f"{what} needs Linux {number}")
+
+
 needs_ipv6 = pytest.mark.skipif(
     not HAS_IPV6, reason="this kernel has no IPv6")
 

@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "adopt.h"
+
+#include "grab.h"
+#include "util.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+static int set_option(const int *socket, int level, int option, uint32_t value)
+{
+	const int v = (int)value;
+
+	return setsockopt(*socket, level, option, &v, sizeof(v)) < 0 ? -errno : 0;
+}
+
+/* What is in force on it; the namespace's values where nothing is set. */
+static void read_options(const int *socket, struct hf_keepalive *now)
+{
+	const struct {
+		int level, option;
+		uint32_t *value;
+	} options[] = {
+		{SOL_SOCKET, SO_KEEPALIVE, &now->on},
+		{SOL_TCP, TCP_KEEPIDLE, &now->time_s},
+		{SOL_TCP, TCP_KEEPINTVL, &now->interval_s},
+		{SOL_TCP, TCP_KEEPCNT, &now->probes},
+		{SOL_TCP, TCP_USER_TIMEOUT, &now->user_timeout_ms},
+	};
+	socklen_t size;
+	size_t i;
+
+	*now = (struct hf_keepalive){0};
+	for (i = 0; i < ARRAY_SIZE(options); i++) {
+		size = sizeof(uint32_t);
+		getsockopt(*socket, options[i].level, options[i].option, options[i].value, &size);
+	}
+}
+
+#define HF_OPTION(ctx, level, option, value) set_option((ctx), (level), (option), (value))
+#define HF_READ(socket, keepalive)	     read_options((socket), (keepalive))
+#include "../bpf/match.h"
+#include "../bpf/plan.h"
+
+#define DUMPS 5 /* how often an interrupted sock_diag dump is asked for again */
+
+/* Connections that the application still has. */
+#define STATES (1u << TCP_ESTABLISHED | 1u << TCP_CLOSE_WAIT)
+
+struct looks {
+	struct hf_look *list; /* sorted by cookie; owned */
+	size_t n, room;
+};
+
+struct diags {
+	struct diag_socket *list; /* sorted by cookie; owned */
+	size_t n, room;
+};
+
+/* One pass over one namespace. */
+struct adoption {
+	struct existing *existing;
+	const struct netns *ns;
+	iter_fn fn;
+	void *arg;
+	int sockets_fd; /* hf_sockets; owned */
+	struct looks looks;
+	struct diags diags;
+};
+
+static int by_cookie(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b; /* the first member of both */
+
+	return *x < *y ? -1 : *x > *y;
+}
+_Static_assert(offsetof(struct hf_look, view) == 0 && offsetof(struct hf_view, cookie) == 0 &&
+		       offsetof(struct diag_socket, cookie) == 0,
+	       "by_cookie() looks there");
+
+static int add_look(const void *record, void *arg)
+{
+	struct looks *looks = arg;
+
+	if (array_grow(&looks->list, looks->n, &looks->room, sizeof(*looks->list)))
+		return -ENOMEM;
+	memcpy(&looks->list[looks->n++], record, sizeof(*looks->list));
+	return 0;
+}
+
+static int add_diag(const struct diag_socket *socket, void *arg)
+{
+	struct diags *diags = arg;
+
+	if (array_grow(&diags->list, diags->n, &diags->room, sizeof(*diags->list)))
+		return -ENOMEM;
+	diags->list[diags->n++] = *socket;
+	return 0;
+}
+
+static int read_looks(struct adoption *adoption, struct error *e)
+{
+	int err;
+
+	adoption->looks.n = 0;
+	err = iter_run(&adoption->existing->plane->pins, PIN_LOOK, sizeof(struct hf_look), add_look,
+		       &adoption->looks, e);
+	if (!err && adoption->looks.n)
+		qsort(adoption->looks.list, adoption->looks.n, sizeof(struct hf_look), by_cookie);
+	return err;
+}
+
+static int read_diags(struct adoption *adoption, struct error *e)
+{
+	int err, tries = 0;
+
+	do {
+		_cleanup_close_ int fd = sockdiag_open_in(adoption->ns, e);
+
+		if (fd < 0)
+			return fd;
+		adoption->diags.n = 0;
+		err = sockdiag_dump(fd, STATES, &adoption->existing->filter, false, add_diag,
+				    &adoption->diags, e);
+	} while (err == -EINTR && ++tries < DUMPS);
+	if (!err && adoption->diags.n)
+		qsort(adoption->diags.list, adoption->diags.n, sizeof(struct diag_socket),
+		      by_cookie);
+	return err;
+}
+
+static const struct hf_look *find_look(const struct adoption *adoption, uint64_t cookie)
+{
+	return adoption->looks.n ? bsearch(&cookie, adoption->looks.list, adoption->looks.n,
+					   sizeof(struct hf_look), by_cookie)
+				 : NULL;
+}
+
+static const struct diag_socket *find_diag(const struct adoption *adoption, uint64_t cookie)
+{
+	return adoption->diags.n ? bsearch(&cookie, adoption->diags.list, adoption->diags.n,
+					   sizeof(struct diag_socket), by_cookie)
+				 : NULL;
+}
+
+/* What is found out only once for all namespaces of a round. */
+static int prepare(struct existing *existing, struct error *e)
+{
+	uint32_t generation;
+	int err;
+
+	if (existing->prepared)
+		return 0;
+	err = owners_find_by_inode(&existing->owners, e);
+	if (!err)
+		err = plane_get_config(existing->plane, false, &existing->config, &generation, e);
+	if (!err)
+		err = port_filter_init(&existing->filter, &existing->config);
+	if (err) {
+		owners_free(&existing->owners);
+		config_free(&existing->config);
+		return error_set(e, -err, "%s", e && e->text[0] ? e->text : "out of memory");
+	}
+	scope_open(&existing->scope, existing->plane);
+	existing->prepared = true;
+	return 0;
+}
+
+static int begin(struct adoption *adoption, struct existing *existing, const struct netns *ns,
+		 struct error *e)
+{
+	int err = prepare(existing, e);
+
+	*adoption = (struct adoption){.existing = existing, .ns = ns, .sockets_fd = -1};
+	if (err)
+		return err;
+	adoption->sockets_fd = pins_get(&existing->plane->pins, PIN_SOCKETS, e);
+	return adoption->sockets_fd < 0 ? adoption->sockets_fd : 0;
+}
+
+static void end(struct adoption *adoption)
+{
+	if (adoption->sockets_fd >= 0)
+		close(adoption->sockets_fd);
+	free(adoption->looks.list);
+	free(adoption->diags.list);
+}
+
+/* The socket itself. A descriptor, the caller's; negative errno as grab_socket() has it. */
+static int grab(const struct adoption *adoption, uint64_t cookie, uint32_t inode)
+{
+	const struct owner *owners;
+	size_t n = 0;
+
+	owners = inode ? owners_of(&adoption->existing->owners, cookie, inode, &n) : NULL;
+	return grab_socket(owners, n, cookie);
+}
+
+static bool match(const struct adoption *adoption, __u8 family, const __u8 peer[16],
+		  __u16 local_port, __u16 peer_port, struct hf_rule *rule, enum hf_side *side)
+{
+	struct hf_flow flow = {.family = family, .local_port = local_port, .peer_port = peer_port};
+
+	memcpy(flow.peer, peer, sizeof(flow.peer));
+	hf_flow_unmap(&flow);
+	return plane_match(adoption->existing->plane, &flow, rule, side);
+}
+
+/*
+ * Gives every socket that is to be held and has no record yet one that says so:
+ * only of sockets with a record does the look iterator tell what is set on them.
+ * The guard lets everything pass meanwhile. How many, or negative errno.
+ */
+static int make_records(struct adoption *adoption, struct error *e)
+{
+	const struct diag_socket *diag = adoption->diags.list;
+	struct hf_rule rule;
+	enum hf_side side;
+	int made = 0;
+	size_t i;
+
+	for (i = 0; i < adoption->diags.n; i++) {
+		struct hf_record record = {.cookie = diag[i].cookie,
+					   .rule_override = HF_OVERRIDE_NEVER,
+					   .way = HF_WAY_SWEEP,
+					   .ended = 1};
+		_cleanup_close_ int fd = -1;
+
+		if (diag[i].state != TCP_ESTABLISHED || find_look(adoption, diag[i].cookie) ||
+		    !match(adoption, diag[i].family, diag[i].peer, diag[i].local_port,
+			   diag[i].peer_port, &rule, &side) ||
+		    !(rule.flags & HF_RULE_ENFORCE) ||
+		    !scope_has(&adoption->existing->scope, diag[i].cgroup_id))
+			continue;
+		fd = grab(adoption, diag[i].cookie, diag[i].inode);
+		if (fd == -EPERM || fd == -ENOSYS)
+			return error_set(e, -fd,
+					 "sockets of other processes can't be had (pidfd_getfd: "
+					 "%s)%s",
+					 strerror(-fd),
+					 fd == -EPERM ? "; is kernel.yama.ptrace_scope 3?" : "");
+		if (fd < 0)
+			continue; /* nobody has it any more */
+		if (bpf_map_update_elem(adoption->sockets_fd, &fd, &record, BPF_NOEXIST) == 0)
+			made++;
+		else if (errno != EEXIST)
+			return error_set(e, errno, "remembering a socket: %s", strerror(errno));
+	}
+	return made;
+}
+
+/* Says what was done to a socket. */
+static int report(const struct adoption *adoption, const struct hf_look *look,
+		  const struct hf_keepalive *now, enum hf_swept what, int error)
+{
+	struct hf_sweep sweep = {.view = look->view, .error = error, .what = (__u8)what};
+
+	sweep.view.now = *now;
+	return adoption->fn ? adoption->fn(&sweep, adoption->arg) : 0;
+}
+
+/* Under the key's complement: see struct hf_counters. Nobody else counts there. */
+static void count_held(const struct adoption *adoption, uint64_t rule_key)
+{
+	_cleanup_close_ int map = pins_get(&adoption->existing->plane->pins, PIN_COUNTERS, NULL);
+	int cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ struct hf_counters *each =
+		cpus > 0 ? calloc((size_t)cpus, sizeof(*each)) : NULL;
+	uint64_t key = ~rule_key;
+
+	if (map < 0 || !each)
+		return;
+	bpf_map_lookup_elem(map, &key, each); /* zeros where there is none yet */
+	each[0].held[HF_WAY_SWEEP]++;
+	bpf_map_update_elem(map, &key, each, BPF_ANY);
+}
+
+/*
+ * The guard meets what we set like what the application sets. Until the record is
+ * written anew it lets everything pass; killed before that, the next pass decides.
+ */
+static int hush_guard(const struct adoption *adoption, int fd, const struct hf_record *record)
+{
+	struct hf_record hushed = *record;
+
+	hushed.rule_override = HF_OVERRIDE_NEVER;
+	hushed.generation = 0;
+	return bpf_map_update_elem(adoption->sockets_fd, &fd, &hushed, BPF_EXIST) < 0 ? -errno : 0;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* As hold() of sweep.bpf.c. */
+static int hold(const struct adoption *adoption, const struct hf_look *look,
+		const struct hf_rule *rule, struct hf_record *record, int fd)
+{
+	struct hf_plan plan = {.now = look->own, .sysctls = look->sysctls};
+	enum hf_swept what = HF_SWEPT_CHANGED;
+	bool first = !record->held_ns, again = record->generation == 0;
+	int err;
+
+	if (first)
+		what = HF_SWEPT_HELD;
+	else if (record->generation == rule->generation)
+		what = HF_SWEPT_HEALED;
+	hf_plan_hold(&plan, record, rule, first);
+	if (first || hf_plan_changes(&plan)) {
+		err = hush_guard(adoption, fd, record);
+		if (!err)
+			err = hf_plan_carry_out(&fd, &fd, &plan);
+		if (err) {
+			bpf_map_delete_elem(adoption->sockets_fd, &fd);
+			return report(adoption, look, &look->view.now, HF_SWEPT_FAILED, err);
+		}
+	}
+	if (first) {
+		record->held_ns = now_ns();
+		record->ended = 0;
+	}
+	record->set = plan.want;
+	hf_plan_record(&plan, record, rule);
+	if (bpf_map_update_elem(adoption->sockets_fd, &fd, record, BPF_EXIST) < 0)
+		return 0; /* closed meanwhile, for good */
+	if (first)
+		count_held(adoption, rule->key);
+	/* What the guard left half done isn't worth a word. */
+	if (first || (hf_plan_changes(&plan) && !again))
+		return report(adoption, look, &plan.want, what, 0);
+	return 0;
+}
+
+/* As restore() of sweep.bpf.c. */
+static int restore(const struct adoption *adoption, const struct hf_look *look,
+		   struct hf_record *record, int fd)
+{
+	struct hf_plan plan = {.now = look->own, .sysctls = look->sysctls};
+	int err, ret;
+
+	if (!record->held_ns) { /* never decided on */
+		bpf_map_delete_elem(adoption->sockets_fd, &fd);
+		return 0;
+	}
+	hf_plan_restore(&plan, record);
+	err = hush_guard(adoption, fd, record);
+	if (!err)
+		err = hf_plan_carry_out(&fd, &fd, &plan);
+	ret = err ? report(adoption, look, &look->view.now, HF_SWEPT_FAILED, err)
+		  : report(adoption, look, &plan.want, HF_SWEPT_RESTORED, 0);
+	bpf_map_delete_elem(adoption->sockets_fd, &fd);
+	return ret;
+}
+
+static int visit(const struct adoption *adoption, const struct hf_look *look)
+{
+	const struct diag_socket *diag = find_diag(adoption, look->view.cookie);
+	_cleanup_close_ int fd = -1;
+	struct hf_record record;
+	struct hf_rule rule;
+	enum hf_side side;
+	bool matches;
+
+	if (look->view.flags & HF_VIEW_SETTLED)
+		return 0;
+	matches = match(adoption, look->view.family, look->view.peer, look->view.local_port,
+			look->view.peer_port, &rule, &side) &&
+		  rule.flags & HF_RULE_ENFORCE;
+	if (matches && (look->view.state != TCP_ESTABLISHED ||
+			(diag && !scope_has(&adoption->existing->scope, diag->cgroup_id))))
+		return 0;
+	fd = grab(adoption, look->view.cookie, look->inode);
+	if (fd < 0)
+		return 0; /* on its way out, with nobody to give it back to */
+	if (bpf_map_lookup_elem(adoption->sockets_fd, &fd, &record) < 0)
+		return 0;
+	return matches ? hold(adoption, look, &rule, &record, fd)
+		       : restore(adoption, look, &record, fd);
+}
+
+int adopt_sweep(struct existing *existing, const struct netns *ns, iter_fn fn, void *arg,
+		struct error *e)
+{
+	struct adoption adoption;
+	int err = begin(&adoption, existing, ns, e);
+	size_t i;
+
+	adoption.fn = fn;
+	adoption.arg = arg;
+	if (!err)
+		err = read_looks(&adoption, e);
+	if (!err)
+		err = read_diags(&adoption, e);
+	if (!err)
+		err = make_records(&adoption, e);
+	if (err > 0)
+		err = read_looks(&adoption, e);
+	for (i = 0; !err && i < adoption.looks.n; i++) {
+		if (adoption.looks.list[i].view.netns == ns->inode)
+			err = visit(&adoption, &adoption.looks.list[i]);
+	}
+	end(&adoption);
+	return err;
+}
+
+/* As hf_probe. */
+static void probe(const struct adoption *adoption, const struct hf_look *look)
+{
+	_cleanup_close_ int fd = grab(adoption, look->view.cookie, look->inode);
+	struct hf_record record;
+
+	if (fd < 0 || bpf_map_lookup_elem(adoption->sockets_fd, &fd, &record) < 0)
+		return;
+	/* First, so that the time is never taken for the application's. */
+	record.probing = 1;
+	if (hush_guard(adoption, fd, &record) == 0)
+		set_option(&fd, SOL_TCP, TCP_KEEPIDLE, HF_PROBE_TIME_S);
+	bpf_map_update_elem(adoption->sockets_fd, &fd, &record, BPF_EXIST);
+}
+
+int adopt_probe(struct existing *existing, const struct netns *ns, struct error *e)
+{
+	struct adoption adoption;
+	int err = begin(&adoption, existing, ns, e);
+	_cleanup_close_ int targets = err ? -1 : pins_get(&existing->plane->pins, PIN_TARGETS, e);
+	uint8_t yes;
+	size_t i;
+
+	if (!err)
+		err = targets < 0 ? targets : read_looks(&adoption, e);
+	for (i = 0; !err && i < adoption.looks.n; i++) {
+		const struct hf_look *look = &adoption.looks.list[i];
+
+		if (look->view.netns == ns->inode && look->view.state == TCP_ESTABLISHED &&
+		    look->own.on && !look->unanswered &&
+		    bpf_map_lookup_elem(targets, &look->view.cookie, &yes) == 0)
+			probe(&adoption, look);
+	}
+	end(&adoption);
+	return err;
+}
+
+/* As hf_matched, of one socket. */
+static int view(const struct adoption *adoption, const struct diag_socket *diag)
+{
+	struct hf_view view = {.cookie = diag->cookie, .netns = adoption->ns->inode};
+	_cleanup_close_ int fd = -1;
+	struct hf_rule rule;
+	enum hf_side side;
+
+	if (!match(adoption, diag->family, diag->peer, diag->local_port, diag->peer_port, &rule,
+		   &side) ||
+	    !scope_has(&adoption->existing->scope, diag->cgroup_id))
+		return 0;
+	fd = grab(adoption, diag->cookie, diag->inode);
+	if (fd == -ENOENT)
+		return 0; /* nobody's any more */
+	if (fd >= 0)
+		read_options(&fd, &view.now); /* else it can't be held, either: exposed */
+	view.flags = HF_VIEW_MATCH;
+	view.rule = rule.index;
+	view.generation = rule.generation;
+	view.side = (__u8)side;
+	view.state = diag->state;
+	view.family = diag->family;
+	view.local_port = diag->local_port;
+	view.peer_port = diag->peer_port;
+	memcpy(view.local, diag->local, sizeof(view.local));
+	memcpy(view.peer, diag->peer, sizeof(view.peer));
+	return adoption->fn(&view, adoption->arg);
+}
+
+int adopt_matched(struct existing *existing, const struct netns *ns, iter_fn fn, void *arg,
+		  struct error *e)
+{
+	struct adoption adoption;
+	int err = begin(&adoption, existing, ns, e);
+	size_t i;
+
+	adoption.fn = fn;
+	adoption.arg = arg;
+	if (!err)
+		err = read_diags(&adoption, e);
+	for (i = 0; !err && i < adoption.diags.n; i++)
+		err = view(&adoption, &adoption.diags.list[i]);
+	end(&adoption);
+	return err;
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "existing.h"
+
+#include "adopt.h"
+
+static int ignore_record(const void *record, void *arg)
+{
+	(void)record;
+	(void)arg;
+	return 0;
+}
+
+void existing_free(struct existing *existing)
+{
+	if (!existing->prepared)
+		return;
+	owners_free(&existing->owners);
+	port_filter_free(&existing->filter);
+	config_free(&existing->config);
+	scope_close(&existing->scope);
+	existing->prepared = false;
+}
+
+int existing_sweep(struct existing *existing, const struct netns *ns, iter_fn fn, void *arg,
+		   struct error *e)
+{
+	if (!pins_has(&existing->plane->pins, PIN_LOOK))
+		return plane_iterate(existing->plane, PIN_SWEEP, ns, sizeof(struct hf_sweep), fn,
+				     arg, e);
+	return adopt_sweep(existing, ns, fn, arg, e);
+}
+
+int existing_probe(struct existing *existing, const struct netns *ns, struct error *e)
+{
+	if (!pins_has(&existing->plane->pins, PIN_LOOK))
+		return plane_iterate(existing->plane, PIN_PROBE, ns, sizeof(struct hf_sweep),
+				     ignore_record, NULL, e);
+	return adopt_probe(existing, ns, e);
+}
+
+int existing_matched(struct existing *existing, const struct netns *ns, iter_fn fn, void *arg,
+		     struct error *e)
+{
+	if (pins_has(&existing->plane->pins, PIN_MATCHED))
+		return plane_iterate(existing->plane, PIN_MATCHED, ns, sizeof(struct hf_view), fn,
+				     arg, e);
+	return adopt_matched(existing, ns, fn, arg, e);
+}

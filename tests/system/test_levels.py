@@ -1,0 +1,154 @@
+"""What holdfastd does on kernels that can't do all that it would like, on any kernel.
+
+A build whose first try leaves out what they lack: level 1 is a kernel before 5.15, level 2 one
+before 5.11. The whole suite runs on such kernels in the virtual machines; here is what differs.
+"""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from harness import build, sockdiag
+from harness.command import Command
+from harness.config import daemon as daemon_section, rule
+from harness.counters import read as counters
+from harness.daemon import Daemon
+from harness.kernel import needs
+from harness.netns import Netns
+from harness.options import UNTOUCHED, held
+from harness.sockets import Agent, Listener
+from harness.wait import wait_for
+
+TREE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+VALUES = held(120, 30, 4)
+RULE = rule("all", time="120s", interval="30s", probes=4)
+FASTER = daemon_section(reconcile="1s") + RULE
+
+pytestmark = [
+    needs("5.15", "to choose between what older kernels can do"),
+    pytest.mark.skipif(not os.path.exists(os.path.join(build.DIRECTORY, "libholdfast.a")),
+                       reason="builds a daemon: needs the build folder, not the programs alone"),
+]
+
+
+@pytest.fixture(scope="module", params=[1, 2], autouse=True)
+def level(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> int:
+    """Has the tests of this file use a holdfastd of each level."""
+    directory = str(tmp_path_factory.mktemp("level") / "build")
+    shutil.copytree(build.DIRECTORY, directory, ignore=shutil.ignore_patterns(
+        "tests", "vm", "deb", "rpm", "clang", "sanitized", "holdfastd", "loader.o",
+        "libholdfast.a"))
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    made = subprocess.run(
+        ["make", "-C", TREE, f"BUILD={directory}", f"BPF_CPPFLAGS=-DHF_LEVEL={request.param}",
+         f"SANITIZE={int(build.SANITIZED)}", f"{directory}/holdfastd"],
+        capture_output=True, text=True, env=environment, check=False)
+    assert made.returncode == 0, made.stderr
+    before, build.HOLDFASTD = build.HOLDFASTD, os.path.join(directory, "holdfastd")
+    request.addfinalizer(lambda: setattr(build, "HOLDFASTD", before))
+    return int(request.param)
+
+
+def test_life_of_a_connection(daemon: Daemon, agent: Agent, listener: Listener,
+                              holdfast: Command) -> None:
+    """Held when the daemon starts, changed by a reload, left by the next, given back at the end."""
+    socks = [agent.connect("127.0.0.1", listener.port, **own) for own in (
+        {}, {"keepalive": 1}, {"keepalive": 1, "time": 7000, "probes": 3}, {"user_timeout": 5000})]
+    before = [sock.settings for sock in socks]
+    daemon.start(RULE)
+    assert [sock.settings for sock in socks[:3]] == [VALUES] * 3
+    assert socks[3].settings == VALUES._replace(user_timeout=5000)
+    new = agent.connect("127.0.0.1", listener.port)
+    assert new.settings == VALUES
+    assert {s["verdict"] for s in holdfast.status()["sockets"]} == {"held"}
+    assert counters(daemon.pin_dir, "all").swept == 4
+
+    daemon.reload(rule("all", time="90s", interval="30s", probes=4, user_timeout="100s"))
+    assert new.settings == held(90, 30, 4, 100_000)
+    assert socks[3].settings == held(90, 30, 4, 5000)
+    daemon.reload(rule("other", "192.0.2.1"))
+    assert [sock.settings for sock in socks] == before
+    assert new.settings == UNTOUCHED
+    daemon.reload(RULE)
+    daemon.stop()
+    assert [sock.settings for sock in socks] == before
+    assert "4 connections given back" in daemon.log or "5 connections given back" in daemon.log
+
+
+def test_own_from_before(daemon: Daemon, agent: Agent, listener: Listener,
+                         holdfast: Command) -> None:
+    """An application whose own keepalive fires sooner keeps it."""
+    sock = agent.connect("127.0.0.1", listener.port, keepalive=1, time=60, interval=7)
+    daemon.start(RULE)
+    assert sock.settings == held(60, 7, 9)
+    assert holdfast.socket(sock.info["cookie"])["verdict"] == "own"
+
+
+def test_overdue_connection_is_probed_at_once(daemon: Daemon, agent: Agent, netns: Netns,
+                                              listener: Listener) -> None:
+    """The order of the options is the sweep's: what has idled counts."""
+    sock = agent.connect("127.0.0.1", listener.port)
+    cookie = sock.info["cookie"]
+
+    def idle() -> float:
+        found = sockdiag.find(netns, cookie)
+        assert found
+        return found.idle
+
+    wait_for(lambda: idle() > 2.5, "the connection has idled", timeout=10)
+    daemon.start(rule("all", time="2s", interval="2s", probes=4, window="60s"))
+    wait_for(lambda: idle() < 1.5, "it has been probed", timeout=1.5)
+
+
+def test_healed(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """What an application undid, where no guard keeps it from that, is put back by the next pass."""
+    sock = agent.connect("127.0.0.1", listener.port)
+    daemon.start(daemon_section(reconcile="1s", guard="no") + RULE)
+    sock.change(keepalive=0)
+    wait_for(lambda: sock.settings == VALUES, "the connection is held again")
+
+
+def test_own_afterwards(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """The guard lets a shorter time pass; the next pass sets what else the application asked for."""
+    daemon.start(FASTER)
+    sock = agent.connect("127.0.0.1", listener.port)
+    sock.change(interval=7, probes=2)
+    assert sock.settings == VALUES
+    sock.change(time=60)
+    assert sock.settings.time == 60
+    wait_for(lambda: sock.settings == held(60, 7, 2), "the rest has been set")
+    sock.change(time=5000)
+    assert sock.settings == held(60, 7, 2)
+
+
+def test_probe(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
+    """The command has every held socket probed, and puts their time back."""
+    before = agent.connect("127.0.0.1", listener.port)
+    daemon.start(RULE)
+    socks = [before, agent.connect("127.0.0.1", listener.port)]
+    result = holdfast("probe")
+    assert result.status == 0 and result.out.count("answered") == 2
+    assert [sock.settings for sock in socks] == [VALUES] * 2
+
+
+def test_status_of_all_verdicts(daemon: Daemon, agent: Agent, listener: Listener,
+                                holdfast: Command) -> None:
+    """Also of sockets that have no record: all is read from the socket itself."""
+    exempt = agent.connect("127.0.0.1", listener.port, keepalive=1, time=30)
+    daemon.start(rule("all", "127.0.0.1", enforce="no"))
+    row = holdfast.socket(exempt.info["cookie"])
+    assert (row["verdict"], row["keepalive"], row["time"]) == ("exempt", True, 30)
+    assert row["processes"][0]["pid"] == agent.pid
+
+
+def test_says_what_is_missing(daemon: Daemon, agent: Agent, holdfast: Command) -> None:
+    """One line, in the log and from `status`."""
+    daemon.start(RULE)
+    line = "can't set options from BPF iterators"
+    assert daemon.log.count(line) == 1
+    result = holdfast("status")
+    assert result.err.count(line) == 1 and len(result.err.splitlines()) == 1
+    enforcement = holdfast.status()["enforcement"]
+    assert enforcement["adopts_existing"] is True and line in enforcement["limits"]
