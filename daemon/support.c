@@ -13,18 +13,25 @@ bool support_adopts(const struct plane *plane)
 
 bool support_limits(const struct plane *plane, char text[SUPPORT_TEXT_MAX])
 {
-	bool setting = !pins_has(&plane->pins, PIN_LOOK);
-	bool storage = pins_has(&plane->pins, PIN_ENDED);
 	struct utsname kernel;
 
-	if ((setting && storage) || uname(&kernel) < 0)
+	if (!pins_has(&plane->pins, PIN_LOOK) || uname(&kernel) < 0)
 		return false;
-	snprintf(text, SUPPORT_TEXT_MAX, "kernel %s can't set options from BPF iterators: %s%s",
-		 kernel.release,
-		 support_adopts(plane) ? "existing connections are held through pidfd_getfd instead"
-				       : "existing connections can't be held",
-		 storage ? ""
-			 : "; nor keep socket storage in BPF tracepoints: the log doesn't tell how "
-			   "those connections end");
+	if (!grab_possible())
+		snprintf(text, SUPPORT_TEXT_MAX,
+			 "kernel %s can't set options from BPF iterators and has no pidfd_getfd: "
+			 "existing connections can't be held",
+			 kernel.release);
+	else if (pins_has(&plane->pins, PIN_ENDED))
+		snprintf(text, SUPPORT_TEXT_MAX,
+			 "kernel %s can't set options from BPF iterators: existing connections are "
+			 "held through pidfd_getfd instead",
+			 kernel.release);
+	else
+		snprintf(text, SUPPORT_TEXT_MAX,
+			 "kernel %s can't set options from BPF iterators, nor keep socket storage "
+			 "in tracepoints: existing connections are held through pidfd_getfd "
+			 "instead, and the log doesn't tell how those end",
+			 kernel.release);
 	return true;
 }
