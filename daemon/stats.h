@@ -2,7 +2,9 @@
 /*
  * What only the daemon can count: its starts, reloads and reconcile passes. It
  * lies in a pinned map of its own, so that the numbers outlive the daemon, and
- * whoever wants them asks the kernel. The programs know nothing of it.
+ * whoever wants them asks the kernel. The programs know nothing of it, so another
+ * struct needs no new HF_LAYOUT: a map of another size is replaced, and counting
+ * begins at zero.
  */
 #ifndef HOLDFAST_STATS_H
 #define HOLDFAST_STATS_H
@@ -44,7 +46,7 @@ struct stats {
 	uint64_t namespaces;	       /* network namespaces that it looked at */
 	uint64_t swept[STATS_N_SWEPT]; /* by enum stats_swept */
 };
-_Static_assert(sizeof(struct stats) == 8 * 29, "struct stats is part of the pinned layout");
+_Static_assert(sizeof(struct stats) == 8 * 29, "struct stats has no holes, and is pinned");
 
 /* The daemon's own copy, and the map that it writes it to. */
 struct stats_map {

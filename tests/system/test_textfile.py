@@ -113,6 +113,15 @@ def test_written_when_something_happens(daemon: Daemon, agent: Agent, listener: 
     assert daemon.log.count("metrics") == 0
 
 
+def test_at_least_once_a_minute(daemon: Daemon, agent: Agent, listener: Listener,
+                                textfile: Textfile) -> None:
+    """Connections don't tell the daemon that they are there, and still they show."""
+    daemon.start(textfile.config(reconcile="1d"))
+    agent.connect("127.0.0.1", listener.port)
+    wait_for(lambda: textfile.metrics["sockets", 'rule="db",verdict="held"'] == 1,
+             "the file is written without a reason", timeout=65, step=0.5)
+
+
 def test_not_too_often(daemon: Daemon, textfile: Textfile) -> None:
     """Ten reloads within a moment aren't ten files; the last of them is told all the same."""
     daemon.start(textfile.config())
