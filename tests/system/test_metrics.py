@@ -8,7 +8,6 @@ import pytest
 from harness.command import Command
 from harness.config import PORT, daemon as daemon_section, rule
 from harness.daemon import Daemon
-from harness.kernel import needs_sweep
 from harness.metrics import Metrics, promtool
 from harness.netns import Netns
 from harness.sockets import Agent, Listener
@@ -61,7 +60,6 @@ def test_verdicts(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener
     assert read(holdfast)["sockets", 'rule="db",verdict="held"'] == 0
 
 
-@needs_sweep
 def test_ways(daemon: Daemon, agent: Agent, outsider: Agent, listener: Listener,
               holdfast: Command) -> None:
     """Each connection counts once, by the way in which it came to be held."""
@@ -87,7 +85,6 @@ def test_ways(daemon: Daemon, agent: Agent, outsider: Agent, listener: Listener,
     assert read(holdfast)["reconcile_sockets_total", 'action="given_back"'] == 7
 
 
-@needs_sweep
 def test_undone(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
     """What the guard keeps from happening counts; and without it, what is put back."""
     daemon.start(RULE)
