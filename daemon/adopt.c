@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "adopt.h"
 
+#include "adoption.h"
 #include "grab.h"
 #include "util.h"
 
@@ -47,160 +48,6 @@ static void read_options(const int *socket, struct hf_keepalive *now)
 #include "../bpf/match.h"
 #include "../bpf/plan.h"
 
-#define DUMPS 5 /* how often an interrupted sock_diag dump is asked for again */
-
-/* Connections that the application still has. */
-#define STATES (1u << TCP_ESTABLISHED | 1u << TCP_CLOSE_WAIT)
-
-struct looks {
-	struct hf_look *list; /* sorted by cookie; owned */
-	size_t n, room;
-};
-
-struct diags {
-	struct diag_socket *list; /* sorted by cookie; owned */
-	size_t n, room;
-};
-
-/* One pass over one namespace. */
-struct adoption {
-	struct existing *existing;
-	const struct netns *ns;
-	iter_fn fn;
-	void *arg;
-	int sockets_fd; /* hf_sockets; owned */
-	struct looks looks;
-	struct diags diags;
-};
-
-static int by_cookie(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b; /* the first member of both */
-
-	return *x < *y ? -1 : *x > *y;
-}
-_Static_assert(offsetof(struct hf_look, view) == 0 && offsetof(struct hf_view, cookie) == 0 &&
-		       offsetof(struct diag_socket, cookie) == 0,
-	       "by_cookie() looks there");
-
-static int add_look(const void *record, void *arg)
-{
-	struct looks *looks = arg;
-
-	if (array_grow(&looks->list, looks->n, &looks->room, sizeof(*looks->list)))
-		return -ENOMEM;
-	memcpy(&looks->list[looks->n++], record, sizeof(*looks->list));
-	return 0;
-}
-
-static int add_diag(const struct diag_socket *socket, void *arg)
-{
-	struct diags *diags = arg;
-
-	if (array_grow(&diags->list, diags->n, &diags->room, sizeof(*diags->list)))
-		return -ENOMEM;
-	diags->list[diags->n++] = *socket;
-	return 0;
-}
-
-static int read_looks(struct adoption *adoption, struct error *e)
-{
-	int err;
-
-	adoption->looks.n = 0;
-	err = iter_run(&adoption->existing->plane->pins, PIN_LOOK, sizeof(struct hf_look), add_look,
-		       &adoption->looks, e);
-	if (!err && adoption->looks.n)
-		qsort(adoption->looks.list, adoption->looks.n, sizeof(struct hf_look), by_cookie);
-	return err;
-}
-
-static int read_diags(struct adoption *adoption, struct error *e)
-{
-	int err, tries = 0;
-
-	do {
-		_cleanup_close_ int fd = sockdiag_open_in(adoption->ns, e);
-
-		if (fd < 0)
-			return fd;
-		adoption->diags.n = 0;
-		err = sockdiag_dump(fd, STATES, &adoption->existing->filter, false, add_diag,
-				    &adoption->diags, e);
-	} while (err == -EINTR && ++tries < DUMPS);
-	if (!err && adoption->diags.n)
-		qsort(adoption->diags.list, adoption->diags.n, sizeof(struct diag_socket),
-		      by_cookie);
-	return err;
-}
-
-static const struct hf_look *find_look(const struct adoption *adoption, uint64_t cookie)
-{
-	return adoption->looks.n ? bsearch(&cookie, adoption->looks.list, adoption->looks.n,
-					   sizeof(struct hf_look), by_cookie)
-				 : NULL;
-}
-
-static const struct diag_socket *find_diag(const struct adoption *adoption, uint64_t cookie)
-{
-	return adoption->diags.n ? bsearch(&cookie, adoption->diags.list, adoption->diags.n,
-					   sizeof(struct diag_socket), by_cookie)
-				 : NULL;
-}
-
-/* What is found out only once for all namespaces of a round. */
-static int prepare(struct existing *existing, struct error *e)
-{
-	uint32_t generation;
-	int err;
-
-	if (existing->prepared)
-		return 0;
-	err = owners_find_by_inode(&existing->owners, e);
-	if (!err)
-		err = plane_get_config(existing->plane, false, &existing->config, &generation, e);
-	if (!err)
-		err = port_filter_init(&existing->filter, &existing->config);
-	if (err) {
-		owners_free(&existing->owners);
-		config_free(&existing->config);
-		return error_set(e, -err, "%s", e && e->text[0] ? e->text : "out of memory");
-	}
-	scope_open(&existing->scope, existing->plane);
-	existing->prepared = true;
-	return 0;
-}
-
-static int begin(struct adoption *adoption, struct existing *existing, const struct netns *ns,
-		 struct error *e)
-{
-	int err = prepare(existing, e);
-
-	*adoption = (struct adoption){.existing = existing, .ns = ns, .sockets_fd = -1};
-	if (err)
-		return err;
-	adoption->sockets_fd = pins_get(&existing->plane->pins, PIN_SOCKETS, e);
-	return adoption->sockets_fd < 0 ? adoption->sockets_fd : 0;
-}
-
-static void end(struct adoption *adoption)
-{
-	if (adoption->sockets_fd >= 0)
-		close(adoption->sockets_fd);
-	free(adoption->looks.list);
-	free(adoption->diags.list);
-}
-
-/* The socket itself. A descriptor, the caller's; negative errno as grab_socket() has it. */
-static int grab(const struct adoption *adoption, uint64_t cookie, uint32_t inode)
-{
-	const struct owner *owners;
-	size_t n = 0;
-
-	owners = inode ? owners_of(&adoption->existing->owners, cookie, inode, &n) : NULL;
-	return grab_socket(owners, n, cookie);
-}
-
 static bool match(const struct adoption *adoption, __u8 family, const __u8 peer[16],
 		  __u16 local_port, __u16 peer_port, struct hf_rule *rule, enum hf_side *side)
 {
@@ -231,13 +78,13 @@ static int make_records(struct adoption *adoption, struct error *e)
 					   .ended = 1};
 		_cleanup_close_ int fd = -1;
 
-		if (diag[i].state != TCP_ESTABLISHED || find_look(adoption, diag[i].cookie) ||
+		if (diag[i].state != TCP_ESTABLISHED || adoption_look(adoption, diag[i].cookie) ||
 		    !match(adoption, diag[i].family, diag[i].peer, diag[i].local_port,
 			   diag[i].peer_port, &rule, &side) ||
 		    !(rule.flags & HF_RULE_ENFORCE) ||
 		    !scope_has(&adoption->existing->scope, diag[i].cgroup_id))
 			continue;
-		fd = grab(adoption, diag[i].cookie, diag[i].inode);
+		fd = adoption_grab(adoption, diag[i].cookie, diag[i].inode);
 		if (fd == -EPERM || fd == -ENOSYS)
 			return error_set(e, -fd,
 					 "sockets of other processes can't be had (pidfd_getfd: "
@@ -363,7 +210,7 @@ static int restore(const struct adoption *adoption, const struct hf_look *look,
 
 static int visit(const struct adoption *adoption, const struct hf_look *look)
 {
-	const struct diag_socket *diag = find_diag(adoption, look->view.cookie);
+	const struct diag_socket *diag = adoption_diag(adoption, look->view.cookie);
 	_cleanup_close_ int fd = -1;
 	struct hf_record record;
 	struct hf_rule rule;
@@ -378,7 +225,7 @@ static int visit(const struct adoption *adoption, const struct hf_look *look)
 	if (matches && (look->view.state != TCP_ESTABLISHED ||
 			(diag && !scope_has(&adoption->existing->scope, diag->cgroup_id))))
 		return 0;
-	fd = grab(adoption, look->view.cookie, look->inode);
+	fd = adoption_grab(adoption, look->view.cookie, look->inode);
 	if (fd < 0)
 		return 0; /* on its way out, with nobody to give it back to */
 	if (bpf_map_lookup_elem(adoption->sockets_fd, &fd, &record) < 0)
@@ -391,31 +238,29 @@ int adopt_sweep(struct existing *existing, const struct netns *ns, iter_fn fn, v
 		struct error *e)
 {
 	struct adoption adoption;
-	int err = begin(&adoption, existing, ns, e);
+	int err = adoption_begin(&adoption, existing, ns, fn, arg, e);
 	size_t i;
 
-	adoption.fn = fn;
-	adoption.arg = arg;
 	if (!err)
-		err = read_looks(&adoption, e);
+		err = adoption_read_looks(&adoption, e);
 	if (!err)
-		err = read_diags(&adoption, e);
+		err = adoption_read_diags(&adoption, e);
 	if (!err)
 		err = make_records(&adoption, e);
 	if (err > 0)
-		err = read_looks(&adoption, e);
+		err = adoption_read_looks(&adoption, e);
 	for (i = 0; !err && i < adoption.looks.n; i++) {
 		if (adoption.looks.list[i].view.netns == ns->inode)
 			err = visit(&adoption, &adoption.looks.list[i]);
 	}
-	end(&adoption);
+	adoption_end(&adoption);
 	return err;
 }
 
 /* As hf_probe. */
 static void probe(const struct adoption *adoption, const struct hf_look *look)
 {
-	_cleanup_close_ int fd = grab(adoption, look->view.cookie, look->inode);
+	_cleanup_close_ int fd = adoption_grab(adoption, look->view.cookie, look->inode);
 	struct hf_record record;
 
 	if (fd < 0 || bpf_map_lookup_elem(adoption->sockets_fd, &fd, &record) < 0)
@@ -430,13 +275,13 @@ static void probe(const struct adoption *adoption, const struct hf_look *look)
 int adopt_probe(struct existing *existing, const struct netns *ns, struct error *e)
 {
 	struct adoption adoption;
-	int err = begin(&adoption, existing, ns, e);
+	int err = adoption_begin(&adoption, existing, ns, NULL, NULL, e);
 	_cleanup_close_ int targets = err ? -1 : pins_get(&existing->plane->pins, PIN_TARGETS, e);
 	uint8_t yes;
 	size_t i;
 
 	if (!err)
-		err = targets < 0 ? targets : read_looks(&adoption, e);
+		err = targets < 0 ? targets : adoption_read_looks(&adoption, e);
 	for (i = 0; !err && i < adoption.looks.n; i++) {
 		const struct hf_look *look = &adoption.looks.list[i];
 
@@ -445,7 +290,7 @@ int adopt_probe(struct existing *existing, const struct netns *ns, struct error 
 		    bpf_map_lookup_elem(targets, &look->view.cookie, &yes) == 0)
 			probe(&adoption, look);
 	}
-	end(&adoption);
+	adoption_end(&adoption);
 	return err;
 }
 
@@ -461,7 +306,7 @@ static int view(const struct adoption *adoption, const struct diag_socket *diag)
 		   &side) ||
 	    !scope_has(&adoption->existing->scope, diag->cgroup_id))
 		return 0;
-	fd = grab(adoption, diag->cookie, diag->inode);
+	fd = adoption_grab(adoption, diag->cookie, diag->inode);
 	if (fd == -ENOENT)
 		return 0; /* nobody's any more */
 	if (fd >= 0)
@@ -483,15 +328,13 @@ int adopt_matched(struct existing *existing, const struct netns *ns, iter_fn fn,
 		  struct error *e)
 {
 	struct adoption adoption;
-	int err = begin(&adoption, existing, ns, e);
+	int err = adoption_begin(&adoption, existing, ns, fn, arg, e);
 	size_t i;
 
-	adoption.fn = fn;
-	adoption.arg = arg;
 	if (!err)
-		err = read_diags(&adoption, e);
+		err = adoption_read_diags(&adoption, e);
 	for (i = 0; !err && i < adoption.diags.n; i++)
 		err = view(&adoption, &adoption.diags.list[i]);
-	end(&adoption);
+	adoption_end(&adoption);
 	return err;
 }

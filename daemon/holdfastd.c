@@ -205,7 +205,8 @@ static int run(struct daemon *daemon)
 		log_notice(&daemon->log, "%s", limits);
 	log_info(&daemon->log, "ready: %zu rule%s in force", daemon->config.n_rules,
 		 daemon->config.n_rules == 1 ? "" : "s");
-	sd_notifyf(false, "READY=1\nSTATUS=%zu rules in force", daemon->config.n_rules);
+	sd_notifyf(false, "READY=1\nSTATUS=%zu rule%s in force", daemon->config.n_rules,
+		   daemon->config.n_rules == 1 ? "" : "s");
 
 	err = sd_event_loop(daemon->event);
 	sd_notify(false, "STOPPING=1");

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What adopt.c works with: the sockets of one network namespace, those with a
+ * record as the look iterator has them and all that the rules' ports name as
+ * sock_diag has them, and a hand on each.
+ */
+#ifndef HOLDFAST_ADOPTION_H
+#define HOLDFAST_ADOPTION_H
+
+#include "existing.h"
+
+struct looks {
+	struct hf_look *list; /* of all namespaces; sorted by cookie; owned */
+	size_t n, room;
+};
+
+struct diags {
+	struct diag_socket *list; /* of this one; sorted by cookie; owned */
+	size_t n, room;
+};
+
+/* One pass over one namespace. */
+struct adoption {
+	struct existing *existing;
+	const struct netns *ns;
+	iter_fn fn;
+	void *arg;
+	int sockets_fd; /* hf_sockets; owned */
+	struct looks looks;
+	struct diags diags;
+};
+
+/* adoption_end() frees what it holds, also after a failure. */
+int adoption_begin(struct adoption *adoption, struct existing *existing, const struct netns *ns,
+		   iter_fn fn, void *arg, struct error *e);
+void adoption_end(struct adoption *adoption);
+
+/* Reads them, anew each time. Negative errno. */
+int adoption_read_looks(struct adoption *adoption, struct error *e);
+int adoption_read_diags(struct adoption *adoption, struct error *e);
+
+/* By cookie; NULL: not among them. */
+const struct hf_look *adoption_look(const struct adoption *adoption, uint64_t cookie);
+const struct diag_socket *adoption_diag(const struct adoption *adoption, uint64_t cookie);
+
+/* The socket itself: a descriptor, the caller's, or negative errno as grab_socket() has it. */
+int adoption_grab(const struct adoption *adoption, uint64_t cookie, uint32_t inode);
+
+#endif
