@@ -145,16 +145,6 @@ static void check_timing(const struct finishing *f)
 			     "%s)",
 			     last, window);
 	}
-	/* The timer wheel's slots grow with the time: a timer fires late, by up to 8 parts
-	 * in 63 (kernel/time/timer.c). */
-	if (window_sound && last_s * 1000 < rule->window_ms &&
-	    (uint64_t)1000 * rule->time_s * (63 + 8) / 63 >= rule->window_ms) {
-		duration_format(rule->window_ms * 63 / (63 + 8) / 1000 * 1000, last, sizeof(last));
-		conf_warning(f->parser, place_of(f, by_interval + 1, 2),
-			     "time is close to window: the kernel's timers may be late by an "
-			     "eighth, and the probe would come too late (write at most %s)",
-			     last);
-	}
 	/* tcp_keepalive_timer() comes back after `interval` even where the probe was
 	 * answered; with several probes the warning above has said so. */
 	if (window_sound && sound(f, CONF_PROBES) && rule->probes == 1 &&
