@@ -4,6 +4,7 @@
 #   make run        set up what is missing, build, hold this host's MySQL connections
 #   make test       set up what is missing, build, run every test
 #   make demo       see an idle connection lost, and kept
+#   make demo-real  the same in a virtual machine, an hour an hour long, and drawn
 #   make help       the rest
 #
 # Variables: V=1 shows the commands; SANITIZE=1 builds with ASan and UBSan; CC=clang;
@@ -45,6 +46,7 @@ BUILD_PACKAGES := gcc clang llvm make pkg-config bpftool libc6-dev linux-libc-de
 	libsystemd-dev libinih-dev libsmartcols-dev libjson-c-dev libc-ares-dev
 TEST_PACKAGES = $(shell sed -e 's/\#.*//' tests/packages)
 VM_PACKAGES   = $(shell sed -e 's/\#.*//' tests/vm/packages)
+DEMO_PACKAGES = $(shell sed -e 's/\#.*//' tests/demo/packages)
 
 DAEMON_LIBS  := libbpf libmnl libnl-3.0 libnl-route-3.0 libsystemd inih libcares
 COMMAND_LIBS := libbpf libmnl inih json-c smartcols
@@ -81,14 +83,14 @@ FORMATTED       := $(wildcard bpf/*.[ch] daemon/*.[ch] tests/unit/*.[ch] tests/s
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all run test unit-programs test-unit test-system test-vm test-vm-all demo install unit \
-	check-man format check-format deps deps-test deps-vm clean help
+.PHONY: all run test unit-programs test-unit test-system test-vm test-vm-all demo demo-real install unit \
+	check-man format check-format deps deps-test deps-vm deps-demo-real clean help
 
 all: $(BUILD)/holdfastd $(BUILD)/holdfast
 	@:
 
 help:
-	@sed -n '3,10s/^# \{0,3\}//p' Makefile
+	@sed -n '3,11s/^# \{0,3\}//p' Makefile
 	@echo 'Also: install, deb, rpm, image, test-package, check-man, deps, deps-test, test-unit, test-system, test-vm, test-vm-all, format, check-format, clean'
 
 # --- build ---
@@ -151,6 +153,9 @@ deps-test: deps
 deps-vm: deps
 	@$(call install_missing,$(VM_PACKAGES))
 
+deps-demo-real: deps
+	@$(call install_missing,$(VM_PACKAGES) $(DEMO_PACKAGES))
+
 # --- use ---
 
 # Set-up first, then make again: which flags the libraries want is known only now.
@@ -161,6 +166,13 @@ run: deps
 demo: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@HF_BUILD=$(abspath $(BUILD)) $(PYTHON) tests/demo/demo.py
+
+# KERNEL=6.1 plays it on another one of tests/vm/kernels; UPDATE=1 refreshes the pictures that are
+# kept in tests/demo.
+demo-real: deps-demo-real
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@MPLCONFIGDIR=$(abspath $(BUILD))/demo/matplotlib $(PYTHON) -B tests/demo/real.py \
+		--build $(abspath $(BUILD)) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(UPDATE),--update)
 
 test: deps-test
 	@rm -rf $(BUILD)/tests/*.xml

@@ -1,0 +1,169 @@
+#!/usr/bin/python3
+"""Plays the story of demo.py unscaled, in a virtual machine in virtual time, and draws it.
+
+    tests/demo/real.py [--build DIR] [--cache DIR] [--kernel NAME] [--update]
+    tests/demo/real.py --build DIR --redraw FILE
+
+The events and the pictures go to BUILD/demo/. Run it as root: images of new machines are made.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import textwrap
+import time
+from typing import Any
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "vm"))
+
+# pylint: disable=wrong-import-position
+from host import cache, images, lists, machine, report
+
+import chart
+import record
+
+FILES = ("real.jsonl", "real.svg", "real.png")
+
+INTRODUCTION = """\
+What becomes of a MySQL connection that its pool keeps, and that nobody uses for over an hour?
+
+    client "lost"  --+
+                     +--  firewall  --  MariaDB        each in a network namespace of its own,
+    client "held"  --+                                 all in a virtual machine
+
+Nothing is scaled: the firewall forgets what idles for an hour, the connections idle for 4000 s, and
+the kernel takes its quarter of an hour to give up. But whenever nothing happens in the virtual
+machine, its clock jumps to where something does. The times are those of the virtual machine.
+"""
+
+
+class Narrator:
+    """Says what the machine tells, in the order in which it happened."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self._start: float | None = None
+        self._probe: dict[str, float] = {}
+        self._dropped = 0
+
+    def hear(self, line: str) -> None:
+        """A line of the machine's."""
+        kind, _, text = line.partition(" ")
+        if kind == "HF-EVENT":
+            event = json.loads(text)
+            self.events.append(event)
+            getattr(self, f"_{event['event']}")(event)
+
+    def _say(self, at: float, text: str) -> None:
+        when = " " * 8 if self._start is None else f"{at - self._start:6.0f} s"
+        print(f"[{when}] {text}", flush=True)
+
+    def _server(self, event: dict[str, Any]) -> None:
+        self._say(event["at"], f"Linux {event['kernel']} is up; so is MariaDB, and before it a "
+                  f"firewall that\n{' ' * 11}forgets what idles for {event['window']} s")
+
+    def _daemon(self, event: dict[str, Any]) -> None:
+        self._say(event["at"], "holdfastd is ready")
+
+    def _opened(self, event: dict[str, Any]) -> None:
+        self._say(event["at"], f"{event['who']}: has opened its connection; keepalive after "
+                  f"{event['settings'][1]} s idle")
+
+    def _idle(self, event: dict[str, Any]) -> None:
+        self._start = event["at"]
+        self._say(event["at"], "nobody uses the connections any more")
+
+    def _packet(self, event: dict[str, Any]) -> None:
+        who, at = event["who"], event["at"]
+        if event["probe"]:
+            self._probe[who] = at
+        elif event["sender"] == "server" and who in self._probe:
+            self._say(at, f"{who}: a keepalive probe, answered after "
+                      f"{(at - self._probe.pop(who)) * 1000:.1f} ms")
+        elif not event["passed"]:
+            self._dropped += 1
+
+    def _status(self, event: dict[str, Any]) -> None:
+        self._say(event["at"], "what `holdfast status` says meanwhile:\n")
+        print(textwrap.indent(event["text"], " " * 11), flush=True)
+
+    def _forgotten(self, event: dict[str, Any]) -> None:
+        self._say(event["at"], f"{event['who']}: the firewall forgets the connection")
+
+    def _query(self, event: dict[str, Any]) -> None:
+        self._say(event["at"], f"{event['who']}: asks SELECT CONNECTION_ID()")
+
+    def _outcome(self, event: dict[str, Any]) -> None:
+        if event["error"] is None:
+            self._say(event["at"], f"{event['who']}: answered after {event['seconds'] * 1000:.0f} "
+                      "ms" + (", on the same connection" if event["same"] else ""))
+        else:
+            self._say(event["at"], f"{event['who']}: FAILED after {event['seconds']:.0f} s; the "
+                      f"firewall has dropped the query {self._dropped} times\n"
+                      + textwrap.fill(event["message"], 89, initial_indent=" " * 11,
+                                      subsequent_indent=" " * 11))
+
+    def _end(self, event: dict[str, Any]) -> None:
+        self._say(event["at"], "the end")
+
+
+def play(options: argparse.Namespace, path: str) -> bool:
+    """Runs the machine; its events are in the file then. False where it went wrong."""
+    print(INTRODUCTION, flush=True)
+    start = time.monotonic()
+    folders = images.prepare(options.cache, options.build, [options.kernel])
+    print(f"[        ] the virtual machine's disk and kernel are there, after "
+          f"{time.monotonic() - start:.0f} s; it boots", flush=True)
+    narrator = Narrator()
+    with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as directory:
+        extra = os.path.join(directory, "payload")
+        machine.payload(extra, options.build, os.path.join(folders[""], "busybox"),
+                        os.path.join(HERE, "guest"))
+        ended = machine.run(folders[options.kernel], os.path.join(folders[""], "image"), extra,
+                            max(os.sched_getaffinity(0)), narrator.hear)
+    failed = report.read(options.kernel, ended).failed
+    for name, fault in failed.items():
+        print(f"demo-real: {name}: {fault}", file=sys.stderr)
+    if failed:
+        return False
+    with open(path, "w", encoding="ascii") as file:
+        file.writelines(json.dumps(event) + "\n" for event in narrator.events)
+    print(f"\nThe machine's {narrator.events[-1]['at']:.0f} s took {ended.seconds:.0f} s here.")
+    return True
+
+
+def main() -> int:
+    """0 where everything went as it should."""
+    known = [name for name, kernel in lists.kernels().items() if kernel.expect != "unsupported"]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", default=os.environ.get("HF_BUILD", "build"))
+    parser.add_argument("--cache", default=cache.default_directory())
+    parser.add_argument("--kernel", default="6.12", choices=known)
+    parser.add_argument("--redraw", metavar="FILE", help="play nothing, draw these events")
+    parser.add_argument("--update", action="store_true", help="refresh what is kept beside this")
+    options = parser.parse_args()
+    folder = os.path.join(options.build, "demo")
+    os.makedirs(folder, exist_ok=True)
+    events, *pictures = (os.path.join(folder, name) for name in FILES)
+    if options.redraw:
+        shutil.copyfile(options.redraw, events)
+    elif not play(options, events):
+        return 1
+    story = record.load(events)
+    print("\n" + textwrap.fill(story.sentence(), 100) + "\n")
+    for picture in pictures:
+        chart.draw(story, picture)
+        print(f"drawn: {os.path.relpath(picture)}")
+    if options.update:
+        for name in FILES:
+            shutil.copyfile(os.path.join(folder, name), os.path.join(HERE, name))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
