@@ -93,6 +93,8 @@ static void attachment(const struct metrics *metrics, FILE *out)
 	single(out, "attached_timestamp_seconds", "gauge", "When it was attached, Unix time.",
 	       snapshot->info.since_s);
 	single(out, "guard_attached", "gauge", "Whether the guard is attached.", snapshot->guard);
+	single(out, "adopts_existing", "gauge",
+	       "Whether connections that are open already are held too.", snapshot->adopts);
 	single(out, "daemon_up", "gauge", "Whether the daemon runs.", metrics->daemon_up);
 	single(out, "daemon_starts_total", "counter", "Starts of the daemon since it was attached.",
 	       stats->starts);

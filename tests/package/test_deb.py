@@ -23,6 +23,8 @@ CONTENTS = """
     /usr/share/doc/holdfast/copyright
     /usr/share/fish/vendor_completions.d/holdfast.fish
     /usr/share/fish/vendor_completions.d/holdfastd.fish
+    /usr/share/holdfast/grafana/holdfast.json
+    /usr/share/holdfast/prometheus/holdfast.rules.yml
     /usr/share/man/man5/holdfast.conf.5.gz
     /usr/share/man/man8/holdfast.8.gz
     /usr/share/man/man8/holdfastd.8.gz

@@ -28,6 +28,11 @@ CONTENTS = f"""
     -rw-r--r-- /usr/share/doc/{NAME_VERSION}/README.md
     -rw-r--r-- /usr/share/fish/vendor_completions.d/holdfast.fish
     lrwxrwxrwx /usr/share/fish/vendor_completions.d/holdfastd.fish
+    drwxr-xr-x /usr/share/holdfast
+    drwxr-xr-x /usr/share/holdfast/grafana
+    -rw-r--r-- /usr/share/holdfast/grafana/holdfast.json
+    drwxr-xr-x /usr/share/holdfast/prometheus
+    -rw-r--r-- /usr/share/holdfast/prometheus/holdfast.rules.yml
     drwxr-xr-x /usr/share/licenses/{NAME_VERSION}
     -rw-r--r-- /usr/share/licenses/{NAME_VERSION}/LICENSE
     -rw-r--r-- /usr/share/man/man5/holdfast.conf.5.gz

@@ -213,6 +213,7 @@ def test_outlives_the_daemon(daemon: Daemon, agent: Agent, listener: Listener,
     agent.connect("127.0.0.1", listener.port)
     before = read(holdfast)
     assert (before["attached"], before["daemon_up"], before["daemon_starts_total"]) == (1, 1, 1)
+    assert before["adopts_existing"] == holdfast.status()["enforcement"]["adopts_existing"]
     daemon.kill()
     agent.connect("127.0.0.1", listener.port)
     dead = read(holdfast)
