@@ -74,11 +74,9 @@ static int in_the_way(const char *cgroup, enum bpf_attach_type type, struct erro
 			break;
 		*slash = '\0';
 	}
-	/* On some kernels asking takes CAP_NET_ADMIN, which is given up after the start. */
 	return error_set(e, EPERM,
 			 "can't attach to the cgroup %s: not permitted (run as root, or with "
-			 "CAP_BPF and CAP_NET_ADMIN; or else another program is attached "
-			 "exclusively: bpftool cgroup tree shows it)",
+			 "CAP_BPF and CAP_NET_ADMIN)",
 			 cgroup);
 }
 

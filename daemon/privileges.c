@@ -13,7 +13,8 @@
 #endif
 
 static const unsigned kept[] = {
-	CAP_SYS_ADMIN, CAP_BPF, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE,
+	CAP_SYS_ADMIN,	CAP_NET_ADMIN,	     CAP_BPF,
+	CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE,
 };
 
 int privileges_drop(struct error *e)

@@ -10,16 +10,14 @@
  * the process has, these stay:
  *
  *   CAP_SYS_ADMIN        setns(), a BPF map by its id, unmounting at the end
+ *   CAP_NET_ADMIN        the namespace of a socket (SIOCGSKNS), who else is attached
  *   CAP_BPF              a map for each reload's rules
  *   CAP_SYS_PTRACE       namespaces and sockets of other users' processes
  *   CAP_DAC_READ_SEARCH  cgroups by their ids, other users' /proc/PID/fd
  *   CAP_DAC_OVERRIDE     a pin dir in a folder of someone else's
  *
- * and these go, among others:
- *
- *   CAP_NET_ADMIN        loading and attaching to sockops and setsockopt
- *   CAP_PERFMON          loading iterators and the tracepoint
- *   CAP_NET_BROADCAST    listening to all network namespaces' rtnetlink
+ * and all others go: CAP_PERFMON, which loading takes, CAP_NET_BROADCAST, which
+ * listening to all network namespaces' rtnetlink takes, and what root has besides.
  */
 int privileges_drop(struct error *e);
 

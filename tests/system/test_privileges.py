@@ -14,8 +14,8 @@ from harness.options import UNTOUCHED, held
 from harness.sockets import Agent
 
 # Numbers of linux/capability.h.
-DAC_OVERRIDE, DAC_READ_SEARCH, SYS_PTRACE, SYS_ADMIN, BPF = 1, 2, 19, 21, 39
-KEPT = {DAC_OVERRIDE, DAC_READ_SEARCH, SYS_PTRACE, SYS_ADMIN, BPF}
+DAC_OVERRIDE, DAC_READ_SEARCH, NET_ADMIN, SYS_PTRACE, SYS_ADMIN, BPF = 1, 2, 12, 19, 21, 39
+KEPT = {DAC_OVERRIDE, DAC_READ_SEARCH, NET_ADMIN, SYS_PTRACE, SYS_ADMIN, BPF}
 
 RULE, VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30, 4)
 OTHER_VALUES = held(60, 30, 4)
@@ -73,3 +73,18 @@ def test_life_after(daemon: Daemon, make_agent: Callable[..., Agent], netns: Net
     daemon.stop()
     assert sock.settings == UNTOUCHED
     assert not bpf.attached(cgroup.directory, bpf.SETSOCKOPT)
+
+
+def test_deserted_namespace(daemon: Daemon, make_agent: Callable[..., Agent],
+                            cgroup: Cgroup) -> None:
+    """One that came after the start, and that nothing but an open socket keeps, follows too."""
+    daemon.start(RULE)
+    made = Netns()
+    agent = make_agent(made, cgroup)
+    sock = agent.connect("127.0.0.1", agent.listen(PORT).port)
+    agent.call("leave")
+    made.close()
+    daemon.reload(RULE.replace("120s", "60s"))
+    assert sock.settings == OTHER_VALUES
+    daemon.stop()
+    assert sock.settings == UNTOUCHED
