@@ -42,13 +42,13 @@ endif
 
 # What Debian needs to build; the tests' and the demo's packages are in tests/packages.
 BUILD_PACKAGES := gcc clang llvm make pkg-config bpftool libc6-dev linux-libc-dev \
-	libbpf-dev libelf-dev zlib1g-dev libmnl-dev libnl-3-dev libnl-route-3-dev \
+	libbpf-dev libelf-dev zlib1g-dev libmnl-dev libnl-3-dev \
 	libsystemd-dev libinih-dev libsmartcols-dev libjson-c-dev libc-ares-dev
 TEST_PACKAGES = $(shell sed -e 's/\#.*//' tests/packages)
 VM_PACKAGES   = $(shell sed -e 's/\#.*//' tests/vm/packages)
 DEMO_PACKAGES = $(shell sed -e 's/\#.*//' tests/demo/packages)
 
-DAEMON_LIBS  := libbpf libmnl libnl-3.0 libnl-route-3.0 libsystemd inih libcares
+DAEMON_LIBS  := libbpf libmnl libnl-3.0 libsystemd inih libcares
 COMMAND_LIBS := libbpf libmnl inih json-c smartcols
 LIBS         := $(DAEMON_LIBS) $(COMMAND_LIBS)
 
@@ -79,7 +79,7 @@ LIBRARY_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(SOURCES))
 UNIT_SOURCES    := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_TESTS      := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 MANUAL          := $(sort $(wildcard packaging/man/*.[58]))
-FORMATTED       := $(wildcard bpf/*.[ch] daemon/*.[ch] tests/unit/*.[ch] tests/system/*.[ch])
+FORMATTED       := $(wildcard bpf/*.[ch] daemon/*.[ch] tests/unit/*.[ch] tests/system/*.[ch] tests/fuzz/*.[ch])
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -129,9 +129,10 @@ $(BUILD)/holdfast: $(BUILD)/daemon/holdfast.o $(BUILD)/libholdfast.a
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libholdfast.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(shell pkg-config --libs $(LIBS) cmocka) -o $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs $(LIBS) cmocka) -o $@
 
 include packaging/package.mk
+include tests/fuzz/fuzz.mk
 -include $(wildcard $(BUILD)/bpf/*.d $(BUILD)/daemon/*.d $(BUILD)/tests/unit/*.d)
 
 # --- set-up ---

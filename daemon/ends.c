@@ -2,7 +2,6 @@
 #include "ends.h"
 
 #include "address.h"
-#include "owners.h"
 #include "util.h"
 
 #include <bpf/libbpf.h>
@@ -42,16 +41,28 @@ struct ends {
 	size_t n_closes;
 };
 
-static int gather(void *arg, void *data, size_t size)
+int ends_take(struct ends *ends, const void *record, size_t size)
 {
-	struct ends *ends = arg;
-
 	if (size < sizeof(*ends->list))
 		return 0;
 	if (array_grow(&ends->list, ends->n, &ends->room, sizeof(*ends->list)))
 		return -ENOMEM;
-	memcpy(&ends->list[ends->n++], data, sizeof(*ends->list));
+	memcpy(&ends->list[ends->n++], record, sizeof(*ends->list));
 	return 0;
+}
+
+static int gather(void *arg, void *data, size_t size)
+{
+	return ends_take(arg, data, size);
+}
+
+struct ends *ends_new(const struct log *log)
+{
+	struct ends *ends = calloc(1, sizeof(*ends));
+
+	if (ends)
+		ends->log = log;
+	return ends;
 }
 
 int ends_open(struct ends **out, const struct log *log, const struct plane *plane, struct error *e)
@@ -61,10 +72,9 @@ int ends_open(struct ends **out, const struct log *log, const struct plane *plan
 
 	if (map < 0)
 		return map;
-	ends = calloc(1, sizeof(*ends));
+	ends = ends_new(log);
 	if (!ends)
 		return error_set(e, ENOMEM, "out of memory");
-	ends->log = log;
 	ends->plane = plane;
 	ends->ring = ring_buffer__new(map, gather, ends, NULL);
 	if (!ends->ring) {
@@ -231,10 +241,18 @@ static void tell(struct ends *ends, const struct hf_ended *ended, const struct c
 		hint(ends, ended, rule);
 }
 
+void ends_tell(struct ends *ends, const struct config *config, const struct owners *owners)
+{
+	size_t i;
+
+	for (i = 0; i < ends->n; i++)
+		tell(ends, &ends->list[i], config, owners);
+	ends->n = 0;
+}
+
 int ends_read(struct ends *ends, const struct config *config, struct error *e)
 {
 	struct owners owners = {0};
-	size_t i;
 	int ret;
 
 	ends->n = 0;
@@ -244,8 +262,7 @@ int ends_read(struct ends *ends, const struct config *config, struct error *e)
 	/* One pass over open files for all of them; without it they just go unnamed. */
 	if (ends->n)
 		owners_find(&ends->plane->pins, &owners, NULL);
-	for (i = 0; i < ends->n; i++)
-		tell(ends, &ends->list[i], config, &owners);
+	ends_tell(ends, config, &owners);
 	owners_free(&owners);
 	return ret < 0 ? ret : 0;
 }

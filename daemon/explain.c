@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "explain.h"
+
+#include "conf_parse.h"
 #include "util.h"
 
 #include <arpa/inet.h>
@@ -8,15 +10,18 @@
 
 #define DEFAULT_PORT RULE_DEFAULT_PORT
 
+#define QUOTE(text) conf_quote((char[CONF_QUOTE_MAX]){0}, (text), strlen(text))
+
 static int parse_port(const char *text, uint16_t *port, struct error *e)
 {
 	unsigned long number;
 
 	if (!*text || strspn(text, "0123456789") != strlen(text) || strlen(text) > 9)
-		return error_set(e, EINVAL, "\"%.60s\" is no port (write 1 to 65535)", text);
+		return error_set(e, EINVAL, "\"%s\" is no port (write 1 to 65535)", QUOTE(text));
 	number = strtoul(text, NULL, 10);
 	if (number < 1 || number > 65535)
-		return error_set(e, EINVAL, "port %.60s is out of range (write 1 to 65535)", text);
+		return error_set(e, EINVAL, "port %s is out of range (write 1 to 65535)",
+				 QUOTE(text));
 	*port = (uint16_t)number;
 	return 0;
 }
@@ -33,8 +38,8 @@ static int split(char *text, char **address, char **port, struct error *e)
 		if (!end || (end[1] && end[1] != ':') || !strchr(text, ':') ||
 		    strchr(text, ':') > end)
 			return error_set(e, EINVAL,
-					 "\"%.60s\" is no address (write [2001:db8::1]:3306)",
-					 text);
+					 "\"%s\" is no address (write [2001:db8::1]:3306)",
+					 QUOTE(text));
 		*end = '\0';
 		*address = text + 1;
 		*port = end[1] ? end + 2 : NULL;
@@ -56,7 +61,7 @@ int explain_parse(const char *text, struct hf_flow *flow, struct error *e)
 	memset(flow, 0, sizeof(*flow));
 	flow->peer_port = DEFAULT_PORT;
 	if (strlen(text) >= sizeof(copy))
-		return error_set(e, EINVAL, "\"%.60s...\" is too long for an address", text);
+		return error_set(e, EINVAL, "\"%s\" is too long for an address", QUOTE(text));
 	strcpy(copy, text);
 	err = split(copy, &address, &port, e);
 	if (err)
@@ -67,14 +72,14 @@ int explain_parse(const char *text, struct hf_flow *flow, struct error *e)
 		flow->family = 6;
 	else if (strchr(address, '%'))
 		return error_set(e, EINVAL,
-				 "\"%.60s\" has a scope, which rules don't know (write the address "
+				 "\"%s\" has a scope, which rules don't know (write the address "
 				 "without %%...)",
-				 text);
+				 QUOTE(text));
 	else
 		return error_set(e, EINVAL,
-				 "\"%.60s\" is no address (write ADDRESS, IPV4:PORT or "
+				 "\"%s\" is no address (write ADDRESS, IPV4:PORT or "
 				 "[IPV6]:PORT)",
-				 text);
+				 QUOTE(text));
 	hf_flow_unmap(flow);
 	return port ? parse_port(port, &flow->peer_port, e) : 0;
 }

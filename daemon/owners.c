@@ -118,17 +118,20 @@ static int finish(struct owners *owners, int err, struct error *e)
 	return 0;
 }
 
-int owners_find(const struct pins *pins, struct owners *owners, struct error *e)
+int owners_read(int fd, struct owners *owners, struct error *e)
 {
 	struct finding finding = {.owners = owners};
-	int err;
 
 	*owners = (struct owners){0};
-	err = iter_run(pins, PIN_OWNERS, sizeof(struct hf_owner), add_record, &finding, e);
-	if (!err || err == -ENOMEM)
-		return finish(owners, err, e);
-	owners_free(owners);
-	return owners_find_by_inode(owners, e);
+	return finish(owners, iter_read(fd, sizeof(struct hf_owner), add_record, &finding, e), e);
+}
+
+int owners_find(const struct pins *pins, struct owners *owners, struct error *e)
+{
+	_cleanup_close_ int fd = iter_open(pins, PIN_OWNERS, e);
+	int err = fd < 0 ? fd : owners_read(fd, owners, e);
+
+	return !err || err == -ENOMEM ? err : owners_find_by_inode(owners, e);
 }
 
 int owners_find_by_inode(struct owners *owners, struct error *e)

@@ -28,6 +28,9 @@ struct owners {
  */
 int owners_find(const struct pins *pins, struct owners *owners, struct error *e);
 
+/* The same from an open iterator, read to its end. */
+int owners_read(int fd, struct owners *owners, struct error *e);
+
 /* All owners of sockets of whatever kind, from /proc/PID/fd; with by_inode. */
 int owners_find_by_inode(struct owners *owners, struct error *e);
 

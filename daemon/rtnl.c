@@ -8,12 +8,9 @@
 #include <net/if.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <netlink/addr.h>
 #include <netlink/errno.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
-#include <netlink/route/addr.h>
-#include <netlink/route/route.h>
 #include <netlink/socket.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -84,17 +81,20 @@ int rtnl_fd(const struct rtnl *rtnl)
 	return nl_socket_get_fd(rtnl->socket);
 }
 
-/* What libnl calls an address, as a prefix. False: neither IPv4 nor IPv6. */
-static bool to_prefix(const struct nl_addr *addr, struct prefix *prefix)
+/* The address of an attribute, which may be missing where len is 0, as a prefix. */
+static bool to_prefix(uint8_t family, unsigned len, struct nlattr *attr, struct prefix *prefix)
 {
-	int family = nl_addr_get_family(addr);
+	unsigned size = family == AF_INET ? 4 : 16;
 
 	*prefix = (struct prefix){0};
-	if (family != AF_INET && family != AF_INET6)
+	if ((family != AF_INET && family != AF_INET6) || len > 8 * size)
+		return false;
+	if (attr ? nla_len(attr) != (int)size : len != 0)
 		return false;
 	prefix->family = family == AF_INET ? 4 : 6;
-	prefix->len = (uint8_t)nl_addr_get_prefixlen(addr);
-	memcpy(prefix->addr, nl_addr_get_binary_addr(addr), nl_addr_get_len(addr));
+	prefix->len = (uint8_t)len;
+	if (attr)
+		memcpy(prefix->addr, nla_data(attr), size);
 	return true;
 }
 
@@ -107,37 +107,40 @@ static int add_change(struct rtnl *rtnl, const struct rtnl_change *change)
 	return RTNL_PATH;
 }
 
+/* Not by rtnl_route_parse(): it trusts the lengths of next hops, and never ends where one is 0. */
 static int on_route(struct rtnl *rtnl, struct nlmsghdr *header, int nsid)
 {
 	struct rtnl_change change = {.nsid = nsid};
-	struct rtnl_route *route;
-	int events = 0;
+	const struct rtmsg *message = nlmsg_data(header);
+	struct nlattr *attr;
+	uint32_t table;
 
-	if (rtnl_route_parse(header, &route) < 0)
+	if (!nlmsg_valid_hdr(header, sizeof(*message)))
 		return 0;
+	attr = nlmsg_find_attr(header, sizeof(*message), RTA_TABLE);
+	table = attr && nla_len(attr) == sizeof(table) ? nla_get_u32(attr) : message->rtm_table;
+	attr = nlmsg_find_attr(header, sizeof(*message), RTA_DST);
 	/* The local table is about our own addresses: nobody's way to a peer. */
-	if (rtnl_route_get_table(route) != RT_TABLE_LOCAL &&
-	    !(rtnl_route_get_flags(route) & RTM_F_CLONED) &&
-	    to_prefix(rtnl_route_get_dst(route), &change.prefix))
-		events = add_change(rtnl, &change);
-	rtnl_route_put(route);
-	return events;
+	if (table == RT_TABLE_LOCAL || message->rtm_flags & RTM_F_CLONED ||
+	    !to_prefix(message->rtm_family, message->rtm_dst_len, attr, &change.prefix))
+		return 0;
+	return add_change(rtnl, &change);
 }
 
 static int on_address_gone(struct rtnl *rtnl, struct nlmsghdr *header, int nsid)
 {
 	struct rtnl_change change = {.nsid = nsid, .local = true};
 	const struct ifaddrmsg *message = nlmsg_data(header);
-	struct nlattr *attr = nlmsg_find_attr(header, sizeof(*message), IFA_LOCAL);
+	struct nlattr *attr;
 
+	if (!nlmsg_valid_hdr(header, sizeof(*message)))
+		return 0;
+	attr = nlmsg_find_attr(header, sizeof(*message), IFA_LOCAL);
 	if (!attr)
 		attr = nlmsg_find_attr(header, sizeof(*message), IFA_ADDRESS);
-	if (!attr || (message->ifa_family != AF_INET && message->ifa_family != AF_INET6) ||
-	    nla_len(attr) > (int)sizeof(change.prefix.addr))
+	if (!attr || !to_prefix(message->ifa_family, message->ifa_family == AF_INET ? 32 : 128,
+				attr, &change.prefix))
 		return 0;
-	change.prefix.family = message->ifa_family == AF_INET ? 4 : 6;
-	change.prefix.len = message->ifa_family == AF_INET ? 32 : 128;
-	memcpy(change.prefix.addr, nla_data(attr), (size_t)nla_len(attr));
 	return add_change(rtnl, &change);
 }
 
@@ -147,8 +150,8 @@ static int on_link(struct rtnl *rtnl, struct nlmsghdr *header, int nsid)
 	struct rtnl_change change = {.nsid = nsid, .link = true};
 	const struct ifinfomsg *message = nlmsg_data(header);
 
-	if (!(message->ifi_change & IFF_UP) || message->ifi_flags & IFF_UP ||
-	    nlmsg_find_attr(header, sizeof(*message), IFLA_MASTER))
+	if (!nlmsg_valid_hdr(header, sizeof(*message)) || !(message->ifi_change & IFF_UP) ||
+	    message->ifi_flags & IFF_UP || nlmsg_find_attr(header, sizeof(*message), IFLA_MASTER))
 		return RTNL_NAMESPACE;
 	return RTNL_NAMESPACE | add_change(rtnl, &change);
 }
@@ -186,20 +189,31 @@ static int message_nsid(struct msghdr *message)
 	return RTNL_OWN_NAMESPACE;
 }
 
+int rtnl_take(struct rtnl *rtnl, void *datagram, size_t size, int nsid)
+{
+	struct nlmsghdr *header = datagram;
+	int left = (int)size, events = 0;
+
+	for (; nlmsg_ok(header, left); header = nlmsg_next(header, &left))
+		events |= on_message(rtnl, header, nsid);
+	return events;
+}
+
 int rtnl_read(struct rtnl *rtnl, struct error *e)
 {
 	int events = 0;
 
 	for (;;) {
 		char control[CMSG_SPACE(sizeof(int)) * 4];
+		struct sockaddr_nl sender = {0};
 		struct iovec iov = {.iov_base = rtnl->buffer, .iov_len = MESSAGE_MAX};
-		struct msghdr message = {.msg_iov = &iov,
+		struct msghdr message = {.msg_name = &sender,
+					 .msg_namelen = sizeof(sender),
+					 .msg_iov = &iov,
 					 .msg_iovlen = 1,
 					 .msg_control = control,
 					 .msg_controllen = sizeof(control)};
 		ssize_t got = recvmsg(rtnl_fd(rtnl), &message, MSG_DONTWAIT);
-		struct nlmsghdr *header = (struct nlmsghdr *)rtnl->buffer;
-		int left = (int)got, nsid;
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -211,11 +225,12 @@ int rtnl_read(struct rtnl *rtnl, struct error *e)
 		}
 		if (got < 0)
 			return error_set(e, errno, "reading rtnetlink events: %s", strerror(errno));
+		/* Whoever is root in a namespace can speak to its groups, too: the kernel is 0. */
+		if (sender.nl_pid != 0)
+			continue;
 		if (message.msg_flags & MSG_TRUNC)
 			events |= RTNL_OVERRUN;
-		nsid = message_nsid(&message);
-		for (; nlmsg_ok(header, left); header = nlmsg_next(header, &left))
-			events |= on_message(rtnl, header, nsid);
+		events |= rtnl_take(rtnl, rtnl->buffer, (size_t)got, message_nsid(&message));
 	}
 }
 
@@ -252,13 +267,18 @@ static int ask(struct nl_msg *question, nl_recvmsg_msg_cb_t answer, void *arg)
 	return err == -NLE_NOMEM ? -ENOMEM : -ENETUNREACH;
 }
 
+static bool from_kernel(struct nl_msg *message)
+{
+	return nlmsg_get_src(message)->nl_pid == 0;
+}
+
 static int take_nsid(struct nl_msg *message, void *arg)
 {
 	struct nlattr *attr =
 		nlmsg_find_attr(nlmsg_hdr(message), sizeof(struct rtgenmsg), NETNSA_NSID);
 	int *nsid = arg;
 
-	if (attr)
+	if (attr && from_kernel(message))
 		*nsid = (int)nla_get_u32(attr);
 	return NL_OK;
 }
@@ -282,7 +302,7 @@ static int take_length(struct nl_msg *message, void *arg)
 	const struct rtmsg *route = nlmsg_data(nlmsg_hdr(message));
 	int *length = arg;
 
-	if (nlmsg_hdr(message)->nlmsg_type == RTM_NEWROUTE)
+	if (nlmsg_hdr(message)->nlmsg_type == RTM_NEWROUTE && from_kernel(message))
 		*length = route->rtm_dst_len;
 	return NL_OK;
 }

@@ -39,6 +39,9 @@ int rtnl_fd(const struct rtnl *rtnl);
 /* Reads what is there, without waiting. The events (bits of enum rtnl_event), or negative errno. */
 int rtnl_read(struct rtnl *rtnl, struct error *e);
 
+/* What one datagram says that came from that namespace: as rtnl_read(). */
+int rtnl_take(struct rtnl *rtnl, void *datagram, size_t size, int nsid);
+
 /* The changes gathered since rtnl_forget(), *n of them; rtnl keeps them. */
 const struct rtnl_change *rtnl_changes(const struct rtnl *rtnl, size_t *n);
 void rtnl_forget(struct rtnl *rtnl);

@@ -91,22 +91,25 @@ static int read_diag(const struct netns *ns, const struct port_filter *filter,
 	return err;
 }
 
-/* -ESTALE: the view is of other rules than the snapshot's. */
-static int add_socket(struct snapshot *snapshot, struct array *sockets,
-		      const struct diag_socket *diag, const struct hf_view *view, uint64_t netns)
+int snapshot_add(struct snapshot *snapshot, const struct diag_socket *diag,
+		 const struct hf_view *view, uint64_t netns)
 {
-	struct snapshot_socket socket = {.diag = *diag, .netns = netns};
+	struct snapshot_socket *socket;
 
-	socket.received_ms = snapshot->asked_ms - diag->idle_ms;
 	if (!(view->flags & HF_VIEW_MATCH))
 		return 0; /* held by a rule that is gone; the daemon gives it back */
 	if (view->generation != snapshot->generation || view->rule >= snapshot->config.n_rules)
 		return -ESTALE;
-	socket.now = view->now;
-	socket.rule = &snapshot->config.rules[view->rule];
-	socket.side = view->side;
-	socket.verdict = verdict_of(socket.rule, diag->state, &socket.now, diag->unanswered);
-	return array_add(sockets, &socket, sizeof(socket));
+	if (array_grow(&snapshot->sockets, snapshot->n, &snapshot->room, sizeof(*socket)))
+		return -ENOMEM;
+	socket = &snapshot->sockets[snapshot->n++];
+	*socket = (struct snapshot_socket){.diag = *diag, .netns = netns};
+	socket->received_ms = snapshot->asked_ms - diag->idle_ms;
+	socket->now = view->now;
+	socket->rule = &snapshot->config.rules[view->rule];
+	socket->side = view->side;
+	socket->verdict = verdict_of(socket->rule, diag->state, &socket->now, diag->unanswered);
+	return 0;
 }
 
 /*
@@ -115,8 +118,7 @@ static int add_socket(struct snapshot *snapshot, struct array *sockets,
  * those that a rule matches though they have no record.
  */
 static int join(struct existing *existing, struct snapshot *snapshot, const struct netns *ns,
-		const struct array *held, const struct array *diags, struct array *sockets,
-		struct error *e)
+		const struct array *held, const struct array *diags, struct error *e)
 {
 	_cleanup_array_ struct array matched = {0};
 	const struct diag_socket *diag = diags->list;
@@ -138,7 +140,7 @@ static int join(struct existing *existing, struct snapshot *snapshot, const stru
 			view = find_view(&matched, diag[i].cookie);
 		if (!view)
 			continue;
-		err = add_socket(snapshot, sockets, &diag[i], view, ns->inode);
+		err = snapshot_add(snapshot, &diag[i], view, ns->inode);
 		if (err)
 			return err;
 	}
@@ -156,7 +158,7 @@ static int64_t now_ms(void)
 static int read_sockets(const struct plane *plane, struct snapshot *snapshot,
 			const struct netns_list *namespaces, struct error *e)
 {
-	_cleanup_array_ struct array held = {0}, diags = {0}, sockets = {0};
+	_cleanup_array_ struct array held = {0}, diags = {0};
 	struct existing existing = EXISTING_INIT(plane);
 	struct port_filter filter;
 	size_t i;
@@ -171,16 +173,11 @@ static int read_sockets(const struct plane *plane, struct snapshot *snapshot,
 		snapshot->asked_ms = now_ms();
 		err = read_diag(&namespaces->list[i], &filter, &diags, e);
 		if (!err)
-			err = join(&existing, snapshot, &namespaces->list[i], &held, &diags,
-				   &sockets, e);
+			err = join(&existing, snapshot, &namespaces->list[i], &held, &diags, e);
 	}
 	existing_free(&existing);
 	port_filter_free(&filter);
-	if (err)
-		return err;
-	snapshot->sockets = take_ptr(sockets.list);
-	snapshot->n = sockets.n;
-	return 0;
+	return err;
 }
 
 static int by_rule_and_peer(const void *a, const void *b)

@@ -36,7 +36,7 @@ struct snapshot {
 	uint32_t generation;
 	struct config config;
 	struct snapshot_socket *sockets; /* by rule, peer, local port */
-	size_t n;
+	size_t n, room;
 	struct owners owners;
 	struct cgroup_name *cgroups;
 	size_t n_cgroups;
@@ -49,6 +49,14 @@ int snapshot_take(const struct plane *plane, struct snapshot *snapshot, struct e
 /* The same without cgroups and owners, which take a look at every open file of the host. */
 int snapshot_take_sockets(const struct plane *plane, struct snapshot *snapshot, struct error *e);
 void snapshot_free(struct snapshot *snapshot);
+
+/*
+ * Adds a socket of a namespace to a snapshot that has its configuration and generation, as
+ * sock_diag and one of the view iterators have it; left out where no rule matches any more.
+ * -ENOMEM; -ESTALE: the view is of other rules than the snapshot's.
+ */
+int snapshot_add(struct snapshot *snapshot, const struct diag_socket *diag,
+		 const struct hf_view *view, uint64_t netns);
 
 /*
  * When the next probe is due, in ms from now, unless something is received

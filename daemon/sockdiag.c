@@ -16,6 +16,17 @@
 
 #define BUFFER_SIZE (64u * 1024u)
 
+/* Each dump has a socket of its own. */
+#define SEQUENCE 1
+
+/* Of struct tcp_info, as far as we read. */
+#define INFO_USED                                                                                  \
+	(offsetof(struct tcp_info, tcpi_last_ack_recv) +                                           \
+	 sizeof(((struct tcp_info *)0)->tcpi_last_ack_recv))
+
+/* MAX_ERRNO, include/linux/err.h. */
+#define ERRNO_MAX 4095
+
 /*
  * A range takes three instructions, 20 bytes; jumps are 16 bits wide. Rules
  * with more ranges than fit are asked for by their outermost ports.
@@ -118,27 +129,21 @@ int sockdiag_open_in(const struct netns *ns, struct error *e)
 	return netns_call(ns, open_here, e, e);
 }
 
-struct dump {
-	sockdiag_fn fn;
-	void *arg;
-	int stopped; /* what fn returned */
-};
-
 static int attribute(const struct nlattr *attr, void *data)
 {
 	struct diag_socket *socket = data;
-	const struct tcp_info *info;
+	struct tcp_info info;
 
 	switch (mnl_attr_get_type(attr)) {
 	case INET_DIAG_INFO:
-		info = mnl_attr_get_payload(attr);
-		if (mnl_attr_get_payload_len(attr) < offsetof(struct tcp_info, tcpi_last_ack_recv) +
-							     sizeof(info->tcpi_last_ack_recv))
+		if (mnl_attr_get_payload_len(attr) < INFO_USED)
 			break;
+		/* Attributes are aligned to four bytes, this to eight. */
+		memcpy(&info, mnl_attr_get_payload(attr), INFO_USED);
 		/* As keepalive_time_elapsed() has it, include/net/tcp.h. */
-		socket->idle_ms = info->tcpi_last_data_recv < info->tcpi_last_ack_recv
-					  ? info->tcpi_last_data_recv
-					  : info->tcpi_last_ack_recv;
+		socket->idle_ms = info.tcpi_last_data_recv < info.tcpi_last_ack_recv
+					  ? info.tcpi_last_data_recv
+					  : info.tcpi_last_ack_recv;
 		break;
 	case INET_DIAG_CGROUP_ID:
 		if (mnl_attr_get_payload_len(attr) >= sizeof(uint64_t))
@@ -148,16 +153,16 @@ static int attribute(const struct nlattr *attr, void *data)
 	return MNL_CB_OK;
 }
 
-static int message(const struct nlmsghdr *nlh, void *data)
+/* What fn returns; 0 also where it isn't a socket of ours. */
+static int take_socket(const struct nlmsghdr *nlh, sockdiag_fn fn, void *arg)
 {
 	const struct inet_diag_msg *diag = mnl_nlmsg_get_payload(nlh);
 	struct diag_socket socket = {0};
-	struct dump *dump = data;
 
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*diag))
-		return MNL_CB_OK;
+		return 0;
 	if (diag->idiag_family != AF_INET && diag->idiag_family != AF_INET6)
-		return MNL_CB_OK;
+		return 0;
 	socket.cookie = (uint64_t)diag->id.idiag_cookie[1] << 32 | diag->id.idiag_cookie[0];
 	socket.inode = diag->idiag_inode;
 	socket.expires_ms = diag->idiag_expires;
@@ -170,16 +175,14 @@ static int message(const struct nlmsghdr *nlh, void *data)
 	memcpy(socket.local, diag->id.idiag_src, socket.family == 4 ? 4 : 16);
 	memcpy(socket.peer, diag->id.idiag_dst, socket.family == 4 ? 4 : 16);
 	mnl_attr_parse(nlh, sizeof(*diag), attribute, &socket);
-	dump->stopped = dump->fn(&socket, dump->arg);
-	return dump->stopped ? MNL_CB_STOP : MNL_CB_OK;
+	return fn(&socket, arg);
 }
 
 /*
  * TCPDIAG_GETSOCK, the request of the first days, is the one that dumps both
  * address families in one pass over the table; SOCK_DIAG_BY_FAMILY takes two.
  */
-static int request(int fd, uint32_t states, const struct port_filter *filter, bool info,
-		   uint32_t sequence)
+static int request(int fd, uint32_t states, const struct port_filter *filter, bool info)
 {
 	_cleanup_free_ uint8_t *buffer = malloc(BUFFER_SIZE);
 	_cleanup_free_ struct inet_diag_bc_op *ops =
@@ -194,7 +197,7 @@ static int request(int fd, uint32_t states, const struct port_filter *filter, bo
 	nlh = mnl_nlmsg_put_header(buffer);
 	nlh->nlmsg_type = TCPDIAG_GETSOCK;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	nlh->nlmsg_seq = sequence;
+	nlh->nlmsg_seq = SEQUENCE;
 	diag = mnl_nlmsg_put_extra_header(nlh, sizeof(*diag));
 	diag->idiag_family = AF_UNSPEC;
 	diag->idiag_states = states;
@@ -205,42 +208,88 @@ static int request(int fd, uint32_t states, const struct port_filter *filter, bo
 	return sent < 0 ? -errno : 0;
 }
 
+/* The end of a dump, or an error: what the kernel has to say. */
+static int take_status(const struct nlmsghdr *nlh, struct error *e)
+{
+	/* An error begins with the same number as the end of a dump. */
+	int err = 0;
+
+	if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(err))
+		memcpy(&err, mnl_nlmsg_get_payload(nlh), sizeof(err));
+	if (err == -EOPNOTSUPP || err == -ENOENT)
+		return error_set(e, -err,
+				 "the kernel has no sock_diag for TCP (modprobe tcp_diag; "
+				 "CONFIG_INET_TCP_DIAG)");
+	if (err < 0 && err >= -ERRNO_MAX)
+		return error_set(e, -err, "sock_diag: %s", strerror(-err));
+	return err ? error_set(e, EPROTO, "sock_diag answers with the error %d", err) : 0;
+}
+
+/* mnl_cb_run() takes lengths for signed ones, and walks off the buffer with those over 2 GB. */
+int sockdiag_take(const void *datagram, size_t size, sockdiag_fn fn, void *arg, bool *last,
+		  struct error *e)
+{
+	const uint8_t *at = datagram, *end = at + size;
+	const struct nlmsghdr *nlh;
+	size_t step;
+	int ret;
+
+	*last = false;
+	for (; (size_t)(end - at) >= sizeof(*nlh); at += step) {
+		nlh = (const void *)at;
+		if (nlh->nlmsg_len < sizeof(*nlh) || nlh->nlmsg_len > (size_t)(end - at))
+			return error_set(e, EPROTO, "sock_diag sent a message that is cut off");
+		if (nlh->nlmsg_seq != SEQUENCE)
+			return error_set(e, EPROTO, "sock_diag answers what wasn't asked");
+		if (nlh->nlmsg_flags & NLM_F_DUMP_INTR)
+			return error_set(e, EINTR, "sock_diag: the sockets changed meanwhile");
+		*last = nlh->nlmsg_type == NLMSG_DONE || nlh->nlmsg_type == NLMSG_ERROR;
+		if (*last)
+			return take_status(nlh, e);
+		if (nlh->nlmsg_type >= NLMSG_MIN_TYPE) {
+			ret = take_socket(nlh, fn, arg);
+			if (ret)
+				return ret;
+		}
+		step = ((size_t)nlh->nlmsg_len + MNL_ALIGNTO - 1) / MNL_ALIGNTO * MNL_ALIGNTO;
+		if (step > (size_t)(end - at))
+			break;
+	}
+	return 0;
+}
+
 int sockdiag_dump(int fd, uint32_t states, const struct port_filter *filter, bool info,
 		  sockdiag_fn fn, void *arg, struct error *e)
 {
 	_cleanup_free_ uint8_t *buffer = malloc(BUFFER_SIZE);
-	struct dump dump = {.fn = fn, .arg = arg};
-	const uint32_t sequence = 1;
+	bool last = false;
 	ssize_t got;
 	int ret;
 
 	if (!buffer)
 		return error_set(e, ENOMEM, "out of memory");
-	ret = request(fd, states, filter, info, sequence);
+	ret = request(fd, states, filter, info);
 	if (ret)
 		return error_set(e, -ret, "asking sock_diag: %s", strerror(-ret));
-	do {
+	while (!ret && !last) {
+		struct sockaddr_nl sender = {0};
 		struct iovec iov = {.iov_base = buffer, .iov_len = BUFFER_SIZE};
-		struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
+		struct msghdr header = {.msg_name = &sender,
+					.msg_namelen = sizeof(sender),
+					.msg_iov = &iov,
+					.msg_iovlen = 1};
 
 		got = recvmsg(fd, &header, 0);
-		if (got < 0 && errno == EINTR) {
-			ret = MNL_CB_OK;
+		if (got < 0 && errno == EINTR)
 			continue;
-		}
 		if (got < 0)
 			return error_set(e, errno, "reading from sock_diag: %s", strerror(errno));
+		/* Whoever is root in that namespace can send to us, too: the kernel is 0. */
+		if (sender.nl_pid != 0)
+			continue;
 		if (header.msg_flags & MSG_TRUNC)
 			return error_set(e, EINTR, "sock_diag sent more than was asked for");
-		ret = mnl_cb_run(buffer, (size_t)got, sequence, 0, message, &dump);
-		if (ret < 0 && (errno == EOPNOTSUPP || errno == ENOENT))
-			return error_set(e, errno,
-					 "the kernel has no sock_diag for TCP (modprobe tcp_diag; "
-					 "CONFIG_INET_TCP_DIAG)");
-		if (ret < 0)
-			return error_set(e, errno, "sock_diag: %s", strerror(errno));
-		if (dump.stopped)
-			return dump.stopped;
-	} while (ret > MNL_CB_STOP);
-	return 0;
+		ret = sockdiag_take(buffer, (size_t)got, fn, arg, &last, e);
+	}
+	return ret;
 }

@@ -53,4 +53,11 @@ int sockdiag_open_in(const struct netns *ns, struct error *e);
 int sockdiag_dump(int fd, uint32_t states, const struct port_filter *filter, bool info,
 		  sockdiag_fn fn, void *arg, struct error *e);
 
+/*
+ * One datagram of the answer to such a dump: fn gets each socket of it. *last: no more is to
+ * come. As sockdiag_dump() else.
+ */
+int sockdiag_take(const void *datagram, size_t size, sockdiag_fn fn, void *arg, bool *last,
+		  struct error *e);
+
 #endif

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Part of the Makefile: fuzzing with libFuzzer, ASan and UBSan.
+#
+#   make fuzz           every target for FUZZ_SECONDS, FUZZ_JOBS at a time; FUZZ=NAME... for some
+#
+# What they find interesting gathers in BUILD/fuzz/corpus; what breaks them in BUILD/fuzz.
+
+FUZZ_SECONDS ?= 60
+FUZZ_JOBS    ?= 2
+FUZZ         ?=
+
+FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_TARGETS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
+FUZZ_SANITIZERS := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined \
+	-fno-omit-frame-pointer
+
+.PHONY: fuzz fuzz-programs
+
+$(BUILD)/tests/fuzz/libfuzzer_%.o: tests/fuzz/libfuzzer.c
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -DTARGET=fuzz_$* -c $< -o $@
+
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/libfuzzer_%.o $(BUILD)/libholdfast.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer $^ $(shell pkg-config --libs $(LIBS)) -o $@
+
+fuzz-programs: $(FUZZ_TARGETS)
+
+# A build of its own: its objects count which way they go.
+fuzz: deps-test
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/fuzz CC=$(CLANG) CFLAGS='-O1 -g' \
+		SANITIZERS='$(FUZZ_SANITIZERS)' fuzz-programs
+	@tests/fuzz/run $(BUILD)/fuzz $(FUZZ_SECONDS) $(FUZZ_JOBS) $(FUZZ)
+
+-include $(wildcard $(BUILD)/tests/fuzz/*.d)
+
+# The seeds are run by the unit tests, too, in whatever build those are of.
+$(BUILD)/tests/unit/test_seeds: $(FUZZ_SOURCES:%.c=$(BUILD)/%.o)

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Answers of name servers, over UDP and TCP: what comes of them through c-ares,
+ * and what of that counts. Each is its length in two bytes, and then the bytes;
+ * the first two of which become the question's number, so that it is taken for an
+ * answer, and with the highest bit of the length the question is put in, too. The
+ * sockets of c-ares are replaced by these functions.
+ */
+#include "fuzz.h"
+
+#include "../../daemon/resolver_dns.c"
+
+#include <sys/uio.h>
+
+#define ROUNDS	    3
+#define SOCKET	    1000000 /* no descriptor of ours */
+#define MESSAGE_MAX 4096
+
+struct server {
+	const uint8_t *data; /* what is left to answer with */
+	size_t size;
+	uint8_t question[MESSAGE_MAX];
+	size_t question_size;
+	bool asked;
+};
+
+static ares_socket_t open_socket(int family, int type, int protocol, void *arg)
+{
+	(void)family, (void)type, (void)protocol, (void)arg;
+	return SOCKET;
+}
+
+static int close_socket(ares_socket_t fd, void *arg)
+{
+	(void)fd, (void)arg;
+	return 0;
+}
+
+static int connect_socket(ares_socket_t fd, const struct sockaddr *to, ares_socklen_t size,
+			  void *arg)
+{
+	(void)fd, (void)to, (void)size, (void)arg;
+	return 0;
+}
+
+static ares_ssize_t send_question(ares_socket_t fd, const struct iovec *parts, int n, void *arg)
+{
+	struct server *server = arg;
+	size_t sent = 0, room;
+	int i;
+
+	(void)fd;
+	server->question_size = 0;
+	for (i = 0; i < n; i++) {
+		room = sizeof(server->question) - server->question_size;
+		room = parts[i].iov_len < room ? parts[i].iov_len : room;
+		memcpy(server->question + server->question_size, parts[i].iov_base, room);
+		server->question_size += room;
+		sent += parts[i].iov_len;
+	}
+	server->asked = true;
+	return (ares_ssize_t)sent;
+}
+
+static ares_ssize_t receive(ares_socket_t fd, void *buffer, size_t room, int flags,
+			    struct sockaddr *from, ares_socklen_t *from_size, void *arg)
+{
+	struct server *server = arg;
+	uint8_t answer[MESSAGE_MAX];
+	size_t length, at = 0;
+	bool with_question;
+
+	(void)fd, (void)flags;
+	if (!server->asked || server->size < 2) {
+		errno = EAGAIN;
+		return -1;
+	}
+	server->asked = false;
+	length = server->data[0] | (size_t)(server->data[1] & 0x0f) << 8;
+	with_question = server->data[1] & 0x80;
+	server->data += 2;
+	server->size -= 2;
+	length = length < server->size ? length : server->size;
+	if (with_question && length >= 12) {
+		memcpy(answer, server->data, 12);
+		at = 12;
+		if (server->question_size > 12) {
+			size_t rest = server->question_size - 12;
+
+			rest = rest < 512 ? rest : 512;
+			memcpy(answer + 12, server->question + 12, rest);
+			at += rest;
+		}
+		if (length - 12 > sizeof(answer) - at)
+			length = sizeof(answer) - at + 12;
+		memcpy(answer + at, server->data + 12, length - 12);
+		at += length - 12;
+	} else {
+		memcpy(answer, server->data, length);
+		at = length;
+	}
+	if (at >= 2)
+		memcpy(answer, server->question, 2);
+	server->data += length;
+	server->size -= length;
+	at = at < room ? at : room;
+	memcpy(buffer, answer, at);
+	if (from && from_size && *from_size >= sizeof(struct sockaddr_in)) {
+		struct sockaddr_in in = {
+			.sin_family = AF_INET,
+			.sin_port = htons(53),
+			.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		};
+
+		memcpy(from, &in, sizeof(in));
+		*from_size = sizeof(in);
+	}
+	return (ares_ssize_t)at;
+}
+
+static const struct ares_socket_functions functions = {
+	open_socket, close_socket, connect_socket, receive, send_question,
+};
+
+static void no_interest(void *arg, ares_socket_t fd, int readable, int writable)
+{
+	(void)arg, (void)fd, (void)readable, (void)writable;
+}
+
+/* As open_channels() has them, but for the sockets, and for one server on the loopback. */
+static void make_channels(struct dns *dns, struct server *server)
+{
+	struct ares_addr_node address = {.family = AF_INET};
+	char lookups[] = "b";
+	struct ares_options options = {
+		.timeout = 1,
+		.tries = 1,
+		.lookups = lookups,
+		.sock_state_cb = no_interest,
+	};
+
+	check(ares_init_options(&dns->servers, &options,
+				ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
+					ARES_OPT_SOCK_STATE_CB) == ARES_SUCCESS);
+	address.addr.addr4.s_addr = htonl(INADDR_LOOPBACK);
+	check(ares_set_servers(dns->servers, &address) == ARES_SUCCESS);
+	ares_set_socket_functions(dns->servers, &functions, server);
+}
+
+static void check_known(const struct known *known, unsigned news, const char *why, uint32_t again_s)
+{
+	size_t i;
+
+	check(again_s >= 1 && again_s <= RESOLVER_TTL_MAX_S);
+	check(!(news & KNOWN_FAILS) || (why && why[0]));
+	for (i = 0; i < known->all.n; i++) {
+		check(known->all.list[i].family == 4 || known->all.list[i].family == 6);
+		check(!i || memcmp(&known->all.list[i - 1], &known->all.list[i],
+				   sizeof(struct prefix)) < 0);
+	}
+}
+
+void fuzz_dns(const uint8_t *data, size_t size)
+{
+	struct server server = {.data = data, .size = size};
+	struct known known = {0};
+	int round, step;
+
+	for (round = 0; round < ROUNDS && server.size; round++) {
+		struct dns dns = {.epoll_fd = -1};
+		struct dns_lookup lookup;
+		const char *why = NULL;
+		uint32_t again_s;
+		unsigned news;
+
+		make_channels(&dns, &server);
+		dns_start(&dns, "db.example", &lookup);
+		for (step = 0; lookup.pending && server.size && step < 16; step++)
+			ares_process_fd(dns.servers, SOCKET, SOCKET);
+		close_channels(&dns); /* ends what is still pending */
+		check(!lookup.pending);
+		news = known_update(&known, &lookup.answers, &again_s, &why);
+		check_known(&known, news, why, again_s);
+	}
+	known_free(&known);
+}

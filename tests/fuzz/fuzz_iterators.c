@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Bytes as they are read from the pinned iterators: owners of sockets, and views,
+ * which make sockets of a snapshot; then what `status` shows of those. First comes
+ * the number of owners, then what sock_diag says of the sockets.
+ */
+#include "rules.h"
+
+#include "../../daemon/iter.h"
+#include "../../daemon/status.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define GENERATION 1
+
+/* A descriptor to read these bytes from, in pieces. */
+static int to_fd(const uint8_t *data, size_t size)
+{
+	int fd = memfd_create("fuzz", MFD_CLOEXEC);
+
+	check(fd >= 0 && write(fd, data, size) == (ssize_t)size && lseek(fd, 0, SEEK_SET) == 0);
+	return fd;
+}
+
+static void check_socket(const struct snapshot_socket *socket)
+{
+	struct json_object *object = status_socket_to_json(socket);
+	char cell[STATUS_CELL_MAX];
+	int column;
+
+	check(object && json_object_to_json_string(object));
+	json_object_put(object);
+	for (column = 0; column < N_COLUMNS; column++) {
+		status_cell(cell, sizeof(cell), socket, (enum status_column)column);
+		check(memchr(cell, '\0', sizeof(cell)));
+		check_printable(cell, strlen(cell));
+		check(!strchr(cell, '\n'));
+	}
+}
+
+struct joining {
+	struct snapshot *snapshot;
+	struct diag_socket diag;
+};
+
+static int take_view(const void *record, void *arg)
+{
+	struct joining *joining = arg;
+	const struct hf_view *view = record;
+	struct snapshot *snapshot = joining->snapshot;
+	struct snapshot_socket *socket;
+	size_t n = snapshot->n;
+
+	joining->diag.cookie = view->cookie;
+	joining->diag.family = view->family == 4 ? 4 : 6;
+	memcpy(joining->diag.local, view->local, sizeof(view->local));
+	memcpy(joining->diag.peer, view->peer, sizeof(view->peer));
+	if (snapshot_add(snapshot, &joining->diag, view, view->netns) || snapshot->n == n)
+		return 0;
+	socket = &snapshot->sockets[n];
+	check(socket->rule >= snapshot->config.rules &&
+	      socket->rule < snapshot->config.rules + snapshot->config.n_rules);
+	socket->owners =
+		owners_of(&snapshot->owners, view->cookie, joining->diag.inode, &socket->n_owners);
+	check_socket(socket);
+	return 0;
+}
+
+/* The beginning of the data as a struct of that size; what is missing is zero. */
+static void take(const uint8_t **data, size_t *size, void *out, size_t n)
+{
+	size_t there = *size < n ? *size : n;
+
+	memset(out, 0, n);
+	if (there)
+		memcpy(out, *data, there);
+	*data += there;
+	*size -= there;
+}
+
+void fuzz_iterators(const uint8_t *data, size_t size)
+{
+	struct snapshot snapshot = {.config = *some_rules(), .generation = GENERATION};
+	struct joining joining = {.snapshot = &snapshot};
+	struct error e = {0};
+	uint8_t n_owners;
+	size_t length;
+	int fd, ret;
+
+	take(&data, &size, &n_owners, 1);
+	take(&data, &size, &joining.diag, sizeof(joining.diag));
+	if (joining.diag.timer != 2)
+		joining.diag.unanswered = 0;
+	length = n_owners * sizeof(struct hf_owner);
+	fd = to_fd(data, length < size ? length : size);
+	ret = owners_read(fd, &snapshot.owners, &e);
+	close(fd);
+	check(ret == 0 || (ret == -EPROTO && e.text[0] && size < length));
+	if (size > length) {
+		fd = to_fd(data + length, size - length);
+		ret = iter_read(fd, sizeof(struct hf_view), take_view, &joining, &e);
+		close(fd);
+		check((ret == 0) == ((size - length) % sizeof(struct hf_view) == 0));
+	}
+	snapshot.config = (struct config){0}; /* not ours to free */
+	snapshot_free(&snapshot);
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Datagrams as rtnetlink sends them: the length of each in two bytes, the namespace in one. */
+#include "fuzz.h"
+
+#include "../../daemon/rtnl.h"
+
+static void check_change(const struct rtnl_change *change)
+{
+	char text[PREFIX_TEXT_MAX];
+
+	if (change->link)
+		return;
+	check(change->prefix.family == 4 || change->prefix.family == 6);
+	check(change->prefix.len <= (change->prefix.family == 4 ? 32 : 128));
+	prefix_format(&change->prefix, text, sizeof(text));
+}
+
+void fuzz_rtnl(const uint8_t *data, size_t size)
+{
+	static struct rtnl *rtnl;
+	const struct rtnl_change *changes;
+	struct error e = {0};
+	size_t n, i, length;
+	uint8_t *datagram;
+	int events, nsid;
+
+	if (!rtnl)
+		check(rtnl_open(&rtnl, &e) == 0);
+	while (size >= 3) {
+		length = data[0] | (size_t)data[1] << 8;
+		nsid = data[2] - 1;
+		data += 3;
+		size -= 3;
+		length = length < size ? length : size;
+		datagram = malloc(length ? length : 1);
+		check(datagram);
+		memcpy(datagram, data, length);
+		events = rtnl_take(rtnl, datagram, length, nsid);
+		check(!(events & ~(RTNL_NAMESPACE | RTNL_PATH | RTNL_OVERRUN)));
+		free(datagram);
+		data += length;
+		size -= length;
+	}
+	changes = rtnl_changes(rtnl, &n);
+	for (i = 0; i < n; i++)
+		check_change(&changes[i]);
+	rtnl_forget(rtnl);
+}
