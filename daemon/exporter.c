@@ -10,7 +10,7 @@
 /* Connections come and go without telling the daemon: the numbers aren't older than this. */
 #define PERIOD_US (60u * 1000u * 1000u)
 
-/* Between two, at least; and so many times as long as the former took: a twentieth of the time. */
+/* Between two, at least; and this many times the CPU time that the former one took. */
 #define GAP_US	 (1000u * 1000u)
 #define GAP_COST 20u
 
@@ -27,11 +27,11 @@ struct exporter {
 	uint64_t free_us; /* before this it isn't */
 };
 
-static uint64_t now_us(void)
+static uint64_t clock_us(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
@@ -88,14 +88,13 @@ static void write_file(struct exporter *exporter, bool daemon_up)
 
 static void write_now(struct exporter *exporter)
 {
-	uint64_t start = now_us(), end;
+	uint64_t start = clock_us(CLOCK_PROCESS_CPUTIME_ID), cost, now;
 
 	write_file(exporter, true);
-	end = now_us();
-	exporter->free_us = end + GAP_US;
-	if (exporter->free_us < end + (end - start) * GAP_COST)
-		exporter->free_us = end + (end - start) * GAP_COST;
-	arm(exporter, exporter->free_us > end + PERIOD_US ? exporter->free_us : end + PERIOD_US);
+	cost = clock_us(CLOCK_PROCESS_CPUTIME_ID) - start;
+	now = clock_us(CLOCK_MONOTONIC);
+	exporter->free_us = now + (cost * GAP_COST > GAP_US ? cost * GAP_COST : GAP_US);
+	arm(exporter, exporter->free_us > now + PERIOD_US ? exporter->free_us : now + PERIOD_US);
 }
 
 static int on_timer(sd_event_source *source, uint64_t us, void *arg)
@@ -169,7 +168,8 @@ void exporter_set(struct exporter *exporter, const char *path)
 
 void exporter_due(struct exporter *exporter)
 {
-	uint64_t now = now_us(), when = exporter->free_us > now ? exporter->free_us : now;
+	uint64_t now = clock_us(CLOCK_MONOTONIC),
+		 when = exporter->free_us > now ? exporter->free_us : now;
 	int enabled = SD_EVENT_OFF;
 
 	if (!exporter->path)
