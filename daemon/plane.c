@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 /* hf_match() asks the kernel's own trie, one system call a look-up. */
 struct kernel_trie {
@@ -84,6 +85,26 @@ int plane_set_info(const struct plane *plane, const struct hf_info *info, struct
 	return 0;
 }
 
+/*
+ * Inserts into a map whose entries the kernel makes as they come. From 6.1 on it
+ * has the memory for them set aside in the background, and refuses (ENOMEM) while
+ * that hasn't caught up: so it goes with hundreds of rules on a machine with one CPU.
+ */
+static int insert(int map, const void *key, const void *value, uint64_t flags)
+{
+	const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
+	int tries;
+
+	for (tries = 0; tries < 500; tries++) {
+		if (!bpf_map_update_elem(map, key, value, flags))
+			return 0;
+		if (errno != ENOMEM)
+			return -errno;
+		nanosleep(&pause, NULL);
+	}
+	return -ENOMEM;
+}
+
 /* A trie with these rules, in nobody's way yet. A descriptor, or negative errno. */
 static int make_trie(const struct config *config, uint32_t generation, struct error *e)
 {
@@ -101,9 +122,10 @@ static int make_trie(const struct config *config, uint32_t generation, struct er
 	if (trie < 0)
 		return error_set(e, errno, "can't make a map for the rules: %s", strerror(errno));
 	for (i = 0; i < n; i++) {
-		if (bpf_map_update_elem(trie, &entries[i].key, &entries[i].value, BPF_ANY) < 0)
-			return error_set(e, errno, "filling the map of the rules: %s",
-					 strerror(errno));
+		err = insert(trie, &entries[i].key, &entries[i].value, BPF_ANY);
+		if (err)
+			return error_set(e, -err, "filling the map of the rules: %s",
+					 strerror(-err));
 	}
 	return take_fd(&trie);
 }
@@ -207,6 +229,7 @@ static int make_counters(const struct plane *plane, const struct config *config,
 	_cleanup_free_ struct hf_counters *zero = NULL;
 	uint64_t key;
 	size_t i;
+	int err;
 
 	if (map < 0)
 		return map;
@@ -215,9 +238,10 @@ static int make_counters(const struct plane *plane, const struct config *config,
 		return error_set(e, ENOMEM, "out of memory");
 	for (i = 0; i < config->n_rules; i++) {
 		key = rule_key(config->rules[i].name);
-		if (bpf_map_update_elem(map, &key, zero, BPF_NOEXIST) < 0 && errno != EEXIST)
-			return error_set(e, errno, "can't make the counters of rule %s: %s",
-					 config->rules[i].name, strerror(errno));
+		err = insert(map, &key, zero, BPF_NOEXIST);
+		if (err && err != -EEXIST)
+			return error_set(e, -err, "can't make the counters of rule %s: %s",
+					 config->rules[i].name, strerror(-err));
 	}
 	return 0;
 }
