@@ -34,7 +34,7 @@ class Fault:
         self.daemon = daemon
         self._patch = patch
         self._log = os.path.join(workdir, "faults")
-        self._library = compile_c("fault.c", workdir, "-shared", "-fPIC", "-ldl")
+        self._library = compile_c("fault", workdir)
 
     def start(self, config: str, nth: int) -> tuple[str, int | None, list[str]]:
         """A start: which call has failed (none: ''), the exit status (None: it runs), the log."""

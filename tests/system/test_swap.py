@@ -24,7 +24,7 @@ def config(time_s: int, interval: int, probes: int) -> str:
 def test_connections_see_one_set_of_rules(daemon: Daemon, make_netns, cgroup, agent: Agent,
                                           listener: Listener, workdir: str) -> None:
     """Each connection in several namespaces is looked at right after connect()."""
-    storm = compile_c("storm.c", workdir, "-pthread")
+    storm = compile_c("storm", workdir)
     daemon.start(config(*FIRST))
     storms = [spawn([storm, str(PORT), str(SECONDS), *map(str, FIRST + SECOND)], make_netns(),
                     cgroup, stdout=subprocess.PIPE) for _ in range(NAMESPACES)]

@@ -211,7 +211,12 @@ def churn_stop() -> list[tuple[options.Settings, int]]:
     return list(churn.seen.items())
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Takes orders."""
     serve({order.__name__: order for order in (
         listen, connect, accept, serve_all, info, settings, change, send, receive, error, close,
         fork, rename, loopback_up, leave, park, unpark, churn_start, churn_stop)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,22 +1,55 @@
-"""C programs of the tests, compiled where they are needed."""
+"""What the tests compile for themselves: C programs, and other builds of the programs under test.
+
+Where there is no compiler, HF_PREBUILT names a folder that has all of it (tests/vm/host/prebuilt.py).
+"""
 
 import os
 import shutil
 import subprocess
 
-import pytest
-
 from .remote import TESTS_DIR
 
+PROGRAMS = {"storm": ["-pthread"], "fault": ["-shared", "-fPIC", "-ldl"]}
+# The same source, but for the layout of what is pinned; and but for its version.
+BUILDS = {"layout": ["BPF_CPPFLAGS=-DHF_LAYOUT=999"], "version": ["VERSION=99.0.0"]}
+
+_PREBUILT = os.environ.get("HF_PREBUILT")
 _FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror"]
+_TREE = os.path.abspath(os.path.join(TESTS_DIR, "..", ".."))
 
 
-def compile_c(source: str, directory: str, *options: str) -> str:
-    """Compiles a file of this folder into another folder; the test is skipped without cc."""
+def prebuilt(name: str) -> str | None:
+    """What has been built before, if anything."""
+    path = os.path.join(_PREBUILT, name) if _PREBUILT else ""
+    return path if os.path.exists(path) else None
+
+
+def compile_c(name: str, directory: str) -> str:
+    """One of PROGRAMS, compiled into a folder; the test is skipped without cc."""
+    found = prebuilt(name)
+    if found:
+        return found
     compiler = shutil.which("cc")
     if not compiler:
+        import pytest  # not there for those who only build
+
         pytest.skip("cc is not installed (package gcc)")
-    target = os.path.join(directory, source.removesuffix(".c"))
-    subprocess.run([compiler, *_FLAGS, "-o", target, os.path.join(TESTS_DIR, source), *options],
-                   check=True)
+    target = os.path.join(directory, name)
+    subprocess.run([compiler, *_FLAGS, "-o", target, os.path.join(TESTS_DIR, f"{name}.c"),
+                    *PROGRAMS[name]], check=True)
     return target
+
+
+def other_build(name: str, directory: str) -> str:
+    """One of BUILDS, in a folder: returns where holdfastd and holdfast are."""
+    found = prebuilt(name)
+    if found:
+        return found
+    # What a make that runs the tests has been told is not for this one.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    made = subprocess.run(["make", "-C", _TREE, f"BUILD={directory}", *BUILDS[name], "SANITIZE=0",
+                           "CFLAGS=-O1", "all"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, env=environment, check=False)
+    if made.returncode != 0:
+        raise RuntimeError(f"make {' '.join(BUILDS[name])} failed:\n{made.stdout}")
+    return directory

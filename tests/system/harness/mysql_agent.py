@@ -68,8 +68,13 @@ class Application:
         return [self.sock.getsockname()[:2], self.sock.getpeername()[:2]]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Takes orders."""
     application = Application()
     serve({order.__name__: order for order in (
         application.open, application.open_pool, application.query, application.settings,
         application.ends, rename)})
+
+
+if __name__ == "__main__":
+    main()

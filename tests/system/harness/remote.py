@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any, Sequence
 
+from . import fork
 from .cgroup import Cgroup
 from .netns import Netns
 from .process import spawn
@@ -36,9 +37,14 @@ class Remote:
 
         `through` is a command that runs it, such as `unshare`.
         """
-        self.process = spawn(
-            [*through, sys.executable, "-B", *([] if site else ["-S"]), "-m", module], netns, cgroup,
-            cwd=TESTS_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        self.process: subprocess.Popen | fork.Forked
+        if fork.ENABLED and not through:
+            self.process = fork.fork_module(module, netns, cgroup)
+        else:
+            self.process = spawn(
+                [*through, sys.executable, "-B", *([] if site else ["-S"]), "-m", module],
+                netns, cgroup, cwd=TESTS_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                bufsize=0)
         self._buffer = b""
 
     @property

@@ -3,53 +3,22 @@
 Inside is the same application that the system tests use, and the same orders.
 """
 
-import os
 import select
-import signal
 import socket
-import sys
 import time
-from typing import Any, BinaryIO
+from typing import Any
 
 import sqlalchemy  # noqa: F401  pylint: disable=unused-import
 
 from harness import mysql_agent, orders
 from harness.cgroup import Cgroup
+from harness.fork import fork
 from harness.mysql import MysqlClient
-from harness.netns import Netns, setns_net
+from harness.netns import Netns
 
 
-class _Fork:
-    """As much of subprocess.Popen as Remote needs."""
-
-    def __init__(self, pid: int, stdin: BinaryIO, stdout: BinaryIO) -> None:
-        self.pid = pid
-        self.stdin = stdin
-        self.stdout = stdout
-        self._status: int | None = None
-
-    def poll(self) -> int | None:
-        """The exit status, if it has ended."""
-        if self._status is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self._status = os.waitstatus_to_exitcode(status)
-        return self._status
-
-    def kill(self) -> None:
-        """Ends it."""
-        os.kill(self.pid, signal.SIGKILL)
-
-    def wait(self) -> int:
-        """Waits for its end."""
-        if self._status is None:
-            self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        return self._status
-
-
-def _serve(stdin: int, stdout: int) -> None:
+def _serve() -> None:
     """Takes orders, as a program of its own would."""
-    sys.stdin, sys.stdout = os.fdopen(stdin, "r"), os.fdopen(stdout, "w")
     application = mysql_agent.Application()
 
     def watch(timeout: float) -> dict[str, Any]:
@@ -73,24 +42,7 @@ class Client(MysqlClient):
     def __init__(self, netns: Netns, cgroup: Cgroup | None, pool: bool = False) -> None:
         # pylint: disable=super-init-not-called
         self.pool, self.id, self.ends, self._buffer = pool, 0, [], b""
-        inward, outward = os.pipe(), os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                os.close(inward[1])
-                os.close(outward[0])
-                if cgroup:
-                    with open(cgroup.procs, "w", encoding="ascii") as file:
-                        file.write(str(os.getpid()))
-                with open(netns.path.replace("/self/", f"/{os.getppid()}/"), "rb") as file:
-                    setns_net(file.fileno())
-                _serve(inward[0], outward[1])
-            finally:
-                os._exit(0)
-        os.close(inward[0])
-        os.close(outward[1])
-        self.process = _Fork(pid, os.fdopen(inward[1], "wb", buffering=0),
-                             os.fdopen(outward[0], "rb", buffering=0))
+        self.process = fork(_serve, netns, cgroup)
 
     def begin_watch(self, timeout: float) -> None:
         """Starts to wait for the end of its connection; end() has when it came."""

@@ -1,26 +1,15 @@
-"""Runs the night, and tells the host in a line each what became of every case (host/report.py)."""
+"""Runs the night, and tells the host what became of every case."""
 
-import json
 import os
 import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
+import tell
 
 # pylint: disable=wrong-import-position
 import cases
 from story import Story
-
-
-def note(text: str) -> None:
-    """Worth showing even where all is well."""
-    print(f"HF-NOTE {text}", flush=True)
-
-
-def tell(name: str, fault: str | None) -> None:
-    """The result of a case."""
-    print("HF-CASE", json.dumps({"name": name, "fault": fault}), flush=True)
 
 
 def check(name: str, holds: cases.Callable[[], None]) -> bool:
@@ -29,9 +18,9 @@ def check(name: str, holds: cases.Callable[[], None]) -> bool:
         holds()
     except Exception as error:  # pylint: disable=broad-except
         kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-        tell(name, f"{kind}{error}")
+        tell.case(name, f"{kind}{error}")
         return False
-    tell(name, None)
+    tell.case(name)
     return True
 
 
@@ -46,9 +35,9 @@ def main() -> int:
     messages = subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout
     results.append(check("no kernel warning", lambda: cases.calm(messages)))
     lost, held = story.seen[cases.CONTROLS[0]].outcome, story.seen[cases.SURVIVORS[0]].outcome
-    note(f"{os.uname().release}: after {cases.SHORT_NIGHT} s the control hung for "
-         f"{lost.seconds:.0f} s and was lost, the held one took {held.seconds * 1000:.0f} ms; "
-         f"{time.monotonic():.0f} s of guest time")
+    tell.note(f"{os.uname().release}: after {cases.SHORT_NIGHT} s the control hung for "
+              f"{lost.seconds:.0f} s and was lost, the held one took {held.seconds * 1000:.0f} ms; "
+              f"{time.monotonic():.0f} s of guest time")
     return 0 if all(results) else 1
 
 

@@ -56,9 +56,12 @@ def _build(directory: str, kernel: lists.Kernel) -> None:
     shutil.copyfile(images[0], os.path.join(directory, "vmlinuz"))
     modules = _modules(tree)
     archive_file = Cpio()
-    order = _in_order(lists.words("modules"), modules)
-    for name in order:
+    wanted = lists.modules()
+    everywhere = _in_order([name for name, system in wanted.items() if not system], modules)
+    order = []
+    for name in _in_order(list(wanted), modules):
         archive_file.text(f"modules/{name}.ko", _content(modules[name]))
+        order.append(name if name in everywhere else f"{name} system")
     archive_file.text("modules/order", ("\n".join(order) + "\n").encode())
     archive_file.file("init", INIT)
     for name in ("proc", "sys", "dev", "root"):
@@ -71,6 +74,6 @@ def _build(directory: str, kernel: lists.Kernel) -> None:
 
 def prepare(cache: str, kernel: lists.Kernel) -> str:
     """A folder with `vmlinuz`, `initramfs` and `packages`, from the cache or new."""
-    digest = hash_of(repr(kernel), *lists.words("modules"),
+    digest = hash_of(repr(kernel), *lists.lines("modules"),
                      files=(__file__, debian.__file__, INIT))
     return entry(cache, f"kernel-{kernel.name}", digest, lambda new: _build(new, kernel))

@@ -19,6 +19,15 @@ def lines(name: str) -> list[str]:
     return [line for line in stripped if line]
 
 
+def modules() -> dict[str, bool]:
+    """The modules, and whether only the system tests need them."""
+    found = {}
+    for line in lines("modules"):
+        name, *rest = line.split()
+        found[name] = rest == ["system"]
+    return found
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A line of `kernels`."""

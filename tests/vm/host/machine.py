@@ -1,8 +1,9 @@
-"""One virtual machine: QEMU without hardware virtualisation, in virtual time.
+"""One virtual machine: QEMU without hardware virtualisation.
 
-Guest time follows the number of instructions run, and jumps to the next timer whenever the
-guest is idle. So there is no device in it that answers by itself: the disk is an NVDIMM, what
-goes in comes with the initramfs, and what comes out goes over the serial line.
+In virtual time, time in the guest follows the number of instructions run, and jumps to the next
+timer whenever the guest is idle. So there is no device in it that answers by itself: the disk is
+an NVDIMM, what goes in comes with the initramfs, and what comes out goes over serial lines: what
+the kernel and programs say over the first, results over the second.
 """
 
 import os
@@ -11,13 +12,27 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
-from typing import Callable
+from types import MappingProxyType
+from typing import Callable, Mapping, Sequence
 
 from . import debian, lists
 from .cpio import Cpio
 
-LIMIT = 180  # seconds on the wall
 TESTS = os.path.dirname(lists.DIRECTORY)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a machine is for: the guest's program, and how time passes in it."""
+
+    program: str          # of guest/, without .py
+    memory: int           # in MiB
+    limit: int            # seconds on the wall
+    timing: tuple[str, ...]
+
+
+NIGHT = Kind("main", 512, 180, ("-icount", "shift=3,sleep=off", "-rtc", "clock=vm"))
+SYSTEM = Kind("system", 1024, 1800, ("-icount", "shift=1,sleep=off", "-rtc", "clock=vm"))
 
 
 @dataclass
@@ -25,49 +40,59 @@ class Ended:
     """What is left of a virtual machine."""
 
     output: str
+    results: str
     seconds: float
     fault: str | None  # why it did not end well, if so
 
 
-def payload(path: str, build: str, busybox: str, guest: str | None = None) -> None:
-    """Writes what goes into the machines beside disk and kernel: the programs and the cases.
+def payload(path: str, build: str, busybox: str, guest: str | None = None,
+            arguments: Sequence[str] = (), prebuilt: Mapping[str, str] = MappingProxyType({}),
+            ) -> None:
+    """Writes what goes into the machines beside disk and kernel: the programs and the tests.
 
-    The files of the folder `guest` lie over those of the cases: with a main.py of its own, the
-    machines play another story.
+    In /hf/tests the guest's programs lie beside the system tests. The files of the folder `guest`
+    lie over them: with a main.py of its own, the machines play another story. The arguments are
+    for the guest's program; what is built before lies in /hf/prebuilt.
     """
     archive = Cpio()
     archive.file("bin/busybox", busybox)
-    for name in ("holdfastd", "holdfast"):
-        stripped = f"{path}.{name}"
-        debian.run(["strip", "-o", stripped, os.path.join(build, name)], "strip")
-        archive.file(f"hf/build/{name}", stripped)
+    programs = {f"hf/build/{name}": os.path.join(build, name) for name in ("holdfastd", "holdfast")}
+    programs |= {f"hf/prebuilt/{name}": program for name, program in prebuilt.items()}
+    for name, program in programs.items():
+        stripped = f"{path}.stripped"
+        debian.run(["strip", "-o", stripped, program], "strip")
+        archive.file(name, stripped)
         os.unlink(stripped)
-    archive.tree("hf/guest", os.path.join(lists.DIRECTORY, "guest"))
+    archive.tree("hf/tests/guest", os.path.join(lists.DIRECTORY, "guest"))
     if guest:
-        archive.tree("hf/guest", guest)  # of two files with one name, the kernel takes the later
-    archive.tree("hf/system/harness", os.path.join(TESTS, "system", "harness"))
+        archive.tree("hf/tests/guest", guest)  # of two files with one name, the later one is taken
+    archive.tree("hf/tests/system", os.path.join(TESTS, "system"))
+    archive.tree("hf/packaging", os.path.join(os.path.dirname(TESTS), "packaging"))
+    archive.text("hf/arguments", "".join(f"{word}\n" for word in arguments).encode())
     archive.write(path)
 
 
-def _command(kernel: str, disk: str, initramfs: str) -> list[str]:
+def _command(kind: Kind, kernel: str, disk: str, initramfs: str, results: str) -> list[str]:
     size = os.path.getsize(disk)
-    append = "console=ttyS0 panic=-1 quiet cryptomgr.notests tsc=reliable psi=0 mitigations=off"
-    return ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64",
-            "-icount", "shift=3,sleep=off", "-rtc", "clock=vm",
-            "-machine", "q35,nvdimm=on", "-m", "512,slots=2,maxmem=8G",
+    # The kernel hands what it doesn't know, and looks like a variable, to the first program.
+    append = ("console=ttyS0 panic=-1 quiet cryptomgr.notests tsc=reliable psi=0 mitigations=off "
+              f"HF_PROGRAM={kind.program}")
+    return ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64", *kind.timing,
+            "-machine", "q35,nvdimm=on", "-m", f"{kind.memory},slots=2,maxmem=8G",
             "-object", f"memory-backend-file,id=disk,share=off,mem-path={disk},size={size}",
             "-device", "nvdimm,memdev=disk", "-nodefaults", "-no-user-config",
-            "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot",
-            "-nic", "none", "-kernel", os.path.join(kernel, "vmlinuz"), "-initrd", initramfs,
-            "-append", append]
+            "-display", "none", "-serial", "stdio", "-serial", f"file:{results}",
+            "-monitor", "none", "-no-reboot", "-nic", "none",
+            "-kernel", os.path.join(kernel, "vmlinuz"), "-initrd", initramfs, "-append", append]
 
 
 def run(kernel: str, disk: str, extra: str, cpu: int,
-        hear: Callable[[str], None] = lambda line: None) -> Ended:
+        hear: Callable[[str], None] = lambda line: None, kind: Kind = NIGHT) -> Ended:
     """Runs a machine to its end on one CPU of the host; `hear` gets each line as it comes."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="holdfast-vm-") as directory:
         initramfs = os.path.join(directory, "initramfs")
+        results = os.path.join(directory, "results")
         with open(initramfs, "wb") as file:
             for part in (os.path.join(kernel, "initramfs"), extra):
                 with open(part, "rb") as source:
@@ -75,10 +100,10 @@ def run(kernel: str, disk: str, extra: str, cpu: int,
         # Where this process is killed, QEMU must not run on.
         with subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", "taskset", "--cpu-list", str(cpu),
-                 *_command(kernel, disk, initramfs)],
+                 *_command(kind, kernel, disk, initramfs, results)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 encoding="utf-8", errors="replace") as process:
-            limit = threading.Timer(LIMIT, process.kill)
+            limit = threading.Timer(kind.limit, process.kill)
             limit.start()
             lines = []
             try:
@@ -93,9 +118,13 @@ def run(kernel: str, disk: str, extra: str, cpu: int,
             finally:
                 in_time = limit.is_alive()
                 limit.cancel()
+        told = ""
+        if os.path.exists(results):
+            with open(results, encoding="utf-8", errors="replace") as file:
+                told = file.read()
     fault = None
     if not in_time:
-        fault = f"it took longer than {LIMIT} s"
+        fault = f"it took longer than {kind.limit} s"
     elif process.returncode != 0:
         fault = f"QEMU exited with {process.returncode}"
-    return Ended("".join(lines), time.monotonic() - start, fault)
+    return Ended("".join(lines), told, time.monotonic() - start, fault)

@@ -1,8 +1,8 @@
-"""What a machine said over its serial line, turned into results.
+"""What a machine said over its serial lines, turned into results.
 
-The guest writes a line "HF-CASE {...}" for each case, with name, and fault where it failed;
-"HF-NOTE text" for what is worth showing; and "HF-END status" at its end. A machine that doesn't
-say the last has failed, whatever it said before.
+The guest writes a line "HF-CASE {...}" for each case (guest/tell.py); "HF-NOTE text" for what is
+worth showing; and "HF-END status" at its end. A machine that doesn't say the last has failed,
+whatever it said before.
 """
 
 import json
@@ -13,47 +13,75 @@ from dataclasses import dataclass, field
 from .machine import Ended
 
 _LINE = re.compile(r"^HF-(CASE|NOTE|END) (.*)$", re.MULTILINE)
+# What XML has no way to say.
+_UNSPEAKABLE = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One of them; `fault` where it failed, `skipped` with the reason where it wasn't run."""
+
+    group: str
+    name: str
+    fault: str | None = None
+    skipped: str | None = None
+    seconds: float = 0
+
+    @property
+    def title(self) -> str:
+        """What to call it."""
+        return f"{self.group}::{self.name}" if self.group else self.name
 
 
 @dataclass
 class Report:
-    """The results of one kernel; cases by name, with what is wrong with them, if anything."""
+    """The results of one machine."""
 
-    kernel: str
+    machine: str
     seconds: float = 0
-    cases: dict[str, str | None] = field(default_factory=dict)
+    cases: list[Case] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    skipped: str | None = None
 
     @property
     def failed(self) -> dict[str, str]:
-        """What is wrong, by case."""
-        return {name: fault for name, fault in self.cases.items() if fault is not None}
+        """What is wrong, by title."""
+        return {case.title: case.fault for case in self.cases if case.fault is not None}
+
+    @property
+    def skipped(self) -> list[Case]:
+        """Those that weren't run."""
+        return [case for case in self.cases if case.skipped is not None]
 
     def write(self, path: str) -> None:
         """As JUnit XML."""
-        suite = ET.Element("testsuite", name=f"vm-{self.kernel}",
-                           tests=str(len(self.cases) + bool(self.skipped)),
-                           failures=str(len(self.failed)), skipped=str(int(bool(self.skipped))),
+        suite = ET.Element("testsuite", name=f"vm-{self.machine}", tests=str(len(self.cases)),
+                           failures=str(len(self.failed)), skipped=str(len(self.skipped)),
                            time=f"{self.seconds:.1f}")
-        for name, fault in self.cases.items():
-            case = ET.SubElement(suite, "testcase", classname=f"vm.{self.kernel}", name=name)
-            if fault is not None:
-                ET.SubElement(case, "failure", message=fault.splitlines()[0]).text = fault
-        if self.skipped:
-            case = ET.SubElement(suite, "testcase", classname="vm", name=self.kernel)
-            ET.SubElement(case, "skipped", message=self.skipped)
+        for case in self.cases:
+            name = ".".join(filter(None, ("vm", self.machine, case.group)))
+            element = ET.SubElement(suite, "testcase", classname=name, name=case.name,
+                                    time=f"{case.seconds:.3f}")
+            if case.fault is not None:
+                fault = _UNSPEAKABLE.sub("?", case.fault)
+                message = (fault.splitlines() or [""])[0]
+                ET.SubElement(element, "failure", message=message).text = fault
+            if case.skipped is not None:
+                ET.SubElement(element, "skipped", message=_UNSPEAKABLE.sub("?", case.skipped))
         ET.ElementTree(suite).write(path, encoding="unicode", xml_declaration=True)
 
 
-def read(kernel: str, ended: Ended) -> Report:
+def skipped(machine: str, reason: str) -> Report:
+    """The report of a machine that isn't run."""
+    return Report(machine, cases=[Case("", "all of it", skipped=reason)])
+
+
+def read(machine: str, ended: Ended) -> Report:
     """The report of a machine that has ended."""
-    report = Report(kernel, ended.seconds)
+    report = Report(machine, ended.seconds)
     status = None
-    for kind, text in _LINE.findall(ended.output):
+    for kind, text in _LINE.findall(ended.output + ended.results):
         if kind == "CASE":
-            case = json.loads(text)
-            report.cases[case["name"]] = case["fault"]
+            report.cases.append(Case(**json.loads(text)))
         elif kind == "NOTE":
             report.notes.append(text)
         else:
@@ -68,5 +96,5 @@ def read(kernel: str, ended: Ended) -> Report:
         fault = None
     if fault:
         fault += "\n" + "\n".join(ended.output.splitlines()[-25:])
-    report.cases["the machine ran to its end"] = fault
+    report.cases.append(Case("", "the machine ran to its end", fault))
     return report

@@ -1,0 +1,32 @@
+"""The second serial line: results for the host, which reads them in host/report.py."""
+
+import json
+import os
+import sys
+
+LINE = "/dev/ttyS1"
+SYSTEM = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "system"))
+sys.path.insert(0, SYSTEM)
+
+
+def _say(line: str) -> None:
+    with open(LINE, "w", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+def note(text: str) -> None:
+    """Worth showing even where all is well."""
+    _say(f"HF-NOTE {text}")
+
+
+def case(name: str, fault: str | None = None, *, group: str = "", skipped: str | None = None,
+         seconds: float = 0) -> None:
+    """The result of one case or test."""
+    _say("HF-CASE " + json.dumps({"group": group, "name": name, "fault": fault,
+                                  "skipped": skipped, "seconds": round(seconds, 3)}))
+
+
+def arguments() -> list[str]:
+    """What the host wants to be done in particular."""
+    with open("/hf/arguments", encoding="utf-8") as file:
+        return file.read().splitlines()
