@@ -5,6 +5,8 @@ import random
 import time
 from typing import Callable
 
+import pytest
+
 from harness import bpf
 from harness.cgroup import Cgroup
 from harness.command import Command
@@ -60,6 +62,7 @@ def test_take_over_in_place(daemon: Daemon, cgroup: Cgroup, holdfast: Command) -
     wait_for(lambda: not bpf.program_exists(second.program), "the kernel drops the program")
 
 
+@pytest.mark.races
 def test_killed_at_random(daemon: Daemon, make_agent: Callable[..., Agent], agent: Agent, netns,
                           cgroup: Cgroup, listener: Listener, holdfast: Command) -> None:
     """While it starts, runs and reloads; not one connection is ever found unheld."""

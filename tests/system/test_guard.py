@@ -269,6 +269,7 @@ print(json.dumps([list(seen.items()), sum(tries)]))
 """
 
 
+@pytest.mark.races
 @pytest.mark.parametrize("override", ["when-longer", "always"])
 def test_fighting_it(daemon: Daemon, netns: Netns, cgroup: Cgroup, listener: Listener,
                      override: str) -> None:

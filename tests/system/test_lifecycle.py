@@ -134,6 +134,7 @@ def test_next_start_takes_over(daemon: Daemon, agent: Agent, listener: Listener,
     assert not os.path.exists(daemon.pin_dir)
 
 
+@pytest.mark.races
 def test_takeover_without_a_gap(daemon: Daemon, agent: Agent,
                             listener: Listener) -> None:
     """While daemons come and go, no new connection goes without."""

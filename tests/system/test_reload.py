@@ -157,6 +157,7 @@ def test_missing_configuration_changes_nothing(daemon: Daemon, agent: Agent,
     assert daemon.running
 
 
+@pytest.mark.races
 def test_new_connections_see_old_or_new(daemon: Daemon, agent: Agent,
                                         listener: Listener) -> None:
     """While rules are swapped, a connection gets the old or the new ones; no mixture, not none."""

@@ -4,6 +4,8 @@ import signal
 import subprocess
 import threading
 
+import pytest
+
 from harness import build
 from harness.command import Command, Result, run
 from harness.config import rule
@@ -107,6 +109,7 @@ def test_daemon_that_dies_meanwhile(daemon: Daemon, holdfast: Command) -> None:
     assert len(err.strip().splitlines()) == 1, err
 
 
+@pytest.mark.races
 def test_several_at_once(daemon: Daemon, agent: Agent, listener: Listener,
                          holdfast: Command) -> None:
     """Each of them gets an answer that is true of what it has asked for."""

@@ -4,6 +4,8 @@ import json
 import subprocess
 import time
 
+import pytest
+
 from harness.compiler import compile_c
 from harness.config import PORT, rule
 from harness.daemon import Daemon
@@ -21,6 +23,7 @@ def config(time_s: int, interval: int, probes: int) -> str:
     return rule("all", time=f"{time_s}s", interval=f"{interval}s", probes=probes)
 
 
+@pytest.mark.races
 def test_connections_see_one_set_of_rules(daemon: Daemon, make_netns, cgroup, agent: Agent,
                                           listener: Listener, workdir: str) -> None:
     """Each connection in several namespaces is looked at right after connect()."""

@@ -142,6 +142,7 @@ def test_not_too_often(daemon: Daemon, textfile: Textfile) -> None:
     assert len(seen) <= 2 + (time.monotonic() - began)
 
 
+@pytest.mark.races
 def test_nobody_sees_a_part(daemon: Daemon, agent: Agent, listener: Listener,
                             textfile: Textfile) -> None:
     """Whoever reads it at any time reads a whole one."""
