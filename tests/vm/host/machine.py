@@ -77,7 +77,8 @@ def payload(path: str, build: str, busybox: str, guest: str | None = None,
     archive.tree("hf/tests/guest", os.path.join(lists.DIRECTORY, "guest"))
     if guest:
         archive.tree("hf/tests/guest", guest)  # of two files with one name, the later one is taken
-    archive.tree("hf/tests/system", os.path.join(TESTS, "system"))
+    for folder in ("system", "demo"):
+        archive.tree(f"hf/tests/{folder}", os.path.join(TESTS, folder))
     archive.tree("hf/packaging", os.path.join(os.path.dirname(TESTS), "packaging"))
     archive.write(path)
 
