@@ -133,6 +133,7 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libholdfast.a
 
 include packaging/package.mk
 include tests/fuzz/fuzz.mk
+include tests/static/static.mk
 -include $(wildcard $(BUILD)/bpf/*.d $(BUILD)/daemon/*.d $(BUILD)/tests/unit/*.d)
 
 # --- set-up ---

@@ -230,7 +230,7 @@ static int wait_for_answers(const struct netns_list *namespaces, const struct po
 {
 	const struct timespec pause = {.tv_nsec = POLL_NS};
 	struct waiting waiting = {.results = results, .begun_ms = begun_ms};
-	size_t left;
+	size_t left = 0;
 	int err;
 
 	do {

@@ -200,6 +200,7 @@ static int compare_titles(const void *left, const void *right)
 /* A rule's name twice, in one file or in two. */
 static void check_names(struct conf_parser *parser)
 {
+	/* Of pointers, indeed. NOLINTNEXTLINE(bugprone-sizeof-expression) */
 	_cleanup_free_ struct conf_section **order = calloc(parser->n_rules + 1, sizeof(*order));
 	const struct conf_section *first;
 	char quote[CONF_QUOTE_MAX];

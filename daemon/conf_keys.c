@@ -84,16 +84,31 @@ static void take_destinations(struct conf_parser *parser, struct conf_section *s
 	}
 }
 
+/* The host name of that rule that has no addresses yet; NULL: none. */
+static struct destination *find_unresolved(const struct rule *rule, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < rule->n_destinations; i++) {
+		struct destination *destination = &rule->destinations[i];
+
+		if (destination->kind == DESTINATION_NAME && !destination->resolved &&
+		    !strcmp(destination->name, name))
+			return destination;
+	}
+	return NULL;
+}
+
 /* "NAME, ADDRESS, ...": what config_to_text() keeps of a host name. */
 static void take_resolved(struct conf_parser *parser, struct conf_section *section,
 			  const char *value)
 {
 	_cleanup_free_ char *copy = strdup(value);
 	_cleanup_free_ struct prefix *prefixes = NULL;
-	struct destination *destination = NULL;
+	struct destination *destination;
 	char *list = copy, *element;
 	struct error e;
-	size_t i, n = 0;
+	size_t n = 0;
 	int err;
 
 	prefixes = calloc(count_elements(value), sizeof(*prefixes));
@@ -102,13 +117,8 @@ static void take_resolved(struct conf_parser *parser, struct conf_section *secti
 		return;
 	}
 	element = value_next_element(&list);
-	for (i = 0; i < section->values.n_destinations; i++) {
-		destination = &section->values.destinations[i];
-		if (destination->kind == DESTINATION_NAME && !destination->resolved &&
-		    !strcmp(destination->name, element))
-			break;
-	}
-	if (i == section->values.n_destinations) {
+	destination = element ? find_unresolved(&section->values, element) : NULL;
+	if (!destination) {
 		conf_error(parser, parser->place,
 			   "resolved names no destination (write destination above it)");
 		return;

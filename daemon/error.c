@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#undef error_set
 
 int error_set(struct error *e, int err, const char *format, ...)
 {
@@ -14,7 +17,7 @@ int error_set(struct error *e, int err, const char *format, ...)
 		vsnprintf(e->text, sizeof(e->text), format, args);
 		va_end(args);
 	}
-	return -err;
+	return err > 0 ? -err : -EIO;
 }
 
 int error_prefix(struct error *e, int err, const char *format, ...)

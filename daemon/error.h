@@ -14,11 +14,24 @@ struct error {
 
 /*
  * Writes the sentence, cut to fit, and returns -err (err is a positive errno
- * and isn't spelled out by itself: say it with %m or strerror where it helps).
+ * and isn't spelled out by itself: say it with %m or strerror where it helps). An
+ * err that is none becomes EIO: what has failed never looks like a success.
  * e may be NULL.
  */
 __attribute__((format(printf, 3, 4))) int error_set(struct error *e, int err, const char *format,
 						    ...);
+
+/* Analyzers don't see into error.c: it never returns 0, and what a failed call would have set isn't
+ * read. make check-static defines this. */
+#ifdef HF_ANALYZE
+static inline int error_negative(int err)
+{
+	if (err >= 0)
+		__builtin_unreachable();
+	return err;
+}
+#define error_set(...) error_negative(error_set(__VA_ARGS__))
+#endif
 
 /* Puts "context: " before the sentence that is there. Returns err as it came. */
 __attribute__((format(printf, 3, 4))) int error_prefix(struct error *e, int err, const char *format,

@@ -111,6 +111,7 @@ static int for_each_map(const struct plane *plane, const struct holdfast *skelet
 			struct error *e)
 {
 	struct bpf_map *const maps[] = {
+		/* load() has made it. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 		skeleton->maps.hf_rules,    skeleton->maps.hf_sockets, skeleton->maps.hf_info,
 		skeleton->maps.hf_counters, skeleton->maps.hf_ends,    skeleton->maps.hf_targets,
 	};
@@ -184,7 +185,7 @@ static int load(const struct plane *plane, const struct target *target, bool tak
 	int level, err = 0, first = 0;
 
 	for (level = HF_LEVEL; level < N_LEVELS; level++) {
-		err = load_level(plane, target, take_over, level, loaded, e);
+		err = load_level(plane, target, take_over, (enum level)level, loaded, e);
 		if (err <= 0)
 			return err;
 		first = first ? first : err;
@@ -226,6 +227,7 @@ static int pin_iterators(const struct plane *plane, const struct holdfast *skele
 {
 	int err;
 
+	/* load() has made it. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	err = pin_iterator(plane, skeleton->progs.hf_sweep, NULL, e);
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_probe, NULL, e);

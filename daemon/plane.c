@@ -190,7 +190,9 @@ int plane_get_text(const struct plane *plane, const char *name, struct plane_tex
 	if (map < 0)
 		return map;
 	for (at = 0; i == 0 || at < total; i++) {
-		if (bpf_map_lookup_elem(map, &i, chunk) < 0)
+		const uint32_t key = i;
+
+		if (bpf_map_lookup_elem(map, &key, chunk) < 0)
 			return error_set(e, errno, "reading %s: %s", name, strerror(errno));
 		if (i == 0) {
 			memcpy(&header, chunk, sizeof(header));

@@ -154,7 +154,7 @@ void fuzz_config(const uint8_t *data, size_t size)
 {
 	struct conf_messages messages;
 	struct config config;
-	struct place place;
+	struct place place = {0};
 	size_t n;
 
 	check_outcome(conf_parse_text("fuzz", (const char *)data, size, &config, &messages),

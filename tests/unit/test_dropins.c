@@ -34,8 +34,10 @@ static int setup(void **state)
 	if (!place)
 		return -1;
 	strcpy(place->folder, "/tmp/holdfast-test-XXXXXX");
-	if (!mkdtemp(place->folder))
+	if (!mkdtemp(place->folder)) {
+		free(place);
 		return -1;
+	}
 	snprintf(place->file, sizeof(place->file), "%s/h.conf", place->folder);
 	snprintf(place->dropins, sizeof(place->dropins), "%s/h.conf.d", place->folder);
 	*state = place;

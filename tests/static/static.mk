@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Part of the Makefile: what can be found without running it.
+#
+#   make check-static   gcc -fanalyzer, clang-tidy, cppcheck, shellcheck, codespell
+#
+# What isn't followed stands, with the reason, in .clang-tidy, in tests/static, or where it is.
+
+STATIC_PACKAGES = $(shell sed -e 's/\#.*//' tests/static/packages)
+STATIC_SOURCES  = $(SOURCES) $(wildcard tests/fuzz/*.c tests/unit/*.c tests/system/*.c)
+STATIC_SCRIPTS := packaging/apt-install packaging/debian/prerm packaging/debian/postrm \
+	packaging/completions/holdfast.bash tests/unit/run tests/vm/guest/start .ci/run
+
+.PHONY: deps-static check-static check-gcc check-tidy check-cppcheck check-shell check-spelling
+
+deps-static: deps
+	@$(call install_missing,$(STATIC_PACKAGES))
+
+check-static: deps-static
+	@$(MAKE) --no-print-directory $(BUILD)/holdfast.skel.h
+	@$(MAKE) --no-print-directory -k -j$$(nproc) check-gcc check-tidy check-cppcheck check-shell check-spelling
+
+# Left out: malloc-leak, which takes what the clean-up attribute frees for lost; and
+# use-of-uninitialized-value, which gcc 12 says of what that attribute frees unused. LeakSanitizer,
+# valgrind and clang look for both.
+check-gcc:
+	$(call say,ANALYZE,gcc)
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/analyzed CC=gcc CFLAGS='-O1 -g -DHF_ANALYZE -fanalyzer \
+		-Wno-analyzer-malloc-leak -Wno-analyzer-use-of-uninitialized-value -Werror' $(BUILD)/analyzed/holdfastd $(BUILD)/analyzed/holdfast
+
+TIDY_STAMPS := $(SOURCES:%.c=$(BUILD)/%.tidy)
+TIDY_FLAGS = $(filter-out -MMD -MP,$(ALL_CFLAGS)) -DHF_ANALYZE
+
+check-tidy: $(TIDY_STAMPS)
+
+$(BUILD)/%.tidy: %.c .clang-tidy $(BUILD)/holdfast.skel.h
+	$(call say,TIDY,$<)
+	@mkdir -p $(@D)
+	$(Q)clang-tidy --quiet $< -- $(TIDY_FLAGS) 2> $@.log || { cat $@.log; exit 1; }
+	@touch $@
+
+check-cppcheck:
+	$(call say,CPPCHECK,$(words $(STATIC_SOURCES)) files)
+	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability,performance \
+		--inline-suppr --suppressions-list=tests/static/cppcheck.suppressions \
+		'-DLIBBPF_OPTS(t,n,...)=struct t n={__VA_ARGS__}' '-Derror_set(e,n,...)=(-(n))' $(STATIC_SOURCES)
+
+check-shell:
+	$(call say,SHELL,$(STATIC_SCRIPTS))
+	$(Q)shellcheck $(STATIC_SCRIPTS)
+
+# Words that are meant to be wrong are in tests/static/words.
+check-spelling:
+	$(call say,SPELL,all)
+	$(Q)codespell --quiet-level=3 --ignore-words=tests/static/words --skip='*.pyc,./build,./.git,tests/fuzz/seeds,tests/static/words' \
+		bpf daemon packaging tests .ci Makefile README.md
