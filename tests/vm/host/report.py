@@ -21,8 +21,8 @@ _UNSPEAKABLE = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 class Case:
     """One of them; `fault` where it failed, `skipped` with the reason where it wasn't run."""
 
-    group: str
     name: str
+    group: str = ""
     fault: str | None = None
     skipped: str | None = None
     seconds: float = 0
@@ -72,7 +72,7 @@ class Report:
 
 def skipped(machine: str, reason: str) -> Report:
     """The report of a machine that isn't run."""
-    return Report(machine, cases=[Case("", "all of it", skipped=reason)])
+    return Report(machine, cases=[Case("all of it", skipped=reason)])
 
 
 def read(machine: str, ended: Ended) -> Report:
@@ -96,5 +96,5 @@ def read(machine: str, ended: Ended) -> Report:
         fault = None
     if fault:
         fault += "\n" + "\n".join(ended.output.splitlines()[-25:])
-    report.cases.append(Case("", "the machine ran to its end", fault))
+    report.cases.append(Case("the machine ran to its end", fault=fault))
     return report
