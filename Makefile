@@ -5,6 +5,7 @@
 #   make test       set up what is missing, build, run every test
 #   make demo       see an idle connection lost, and kept
 #   make demo-real  the same in a virtual machine, an hour an hour long, and drawn
+#   make bench      what it costs, against what people use today
 #   make help       the rest
 #
 # Variables: V=1 shows the commands; SANITIZE=1 builds with ASan and UBSan; CC=clang;
@@ -79,7 +80,7 @@ LIBRARY_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(SOURCES))
 UNIT_SOURCES    := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_TESTS      := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 MANUAL          := $(sort $(wildcard packaging/man/*.[58]))
-FORMATTED       := $(wildcard bpf/*.[ch] daemon/*.[ch] tests/unit/*.[ch] tests/system/*.[ch] tests/fuzz/*.[ch])
+FORMATTED       := $(wildcard bpf/*.[ch] daemon/*.[ch] tests/unit/*.[ch] tests/system/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch])
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -90,8 +91,8 @@ all: $(BUILD)/holdfastd $(BUILD)/holdfast
 	@:
 
 help:
-	@sed -n '3,11s/^# \{0,3\}//p' Makefile
-	@echo 'Also: install, deb, rpm, image, test-package, check-man, deps, deps-test, test-unit, test-system, test-vm, test-vm-all, format, check-format, clean'
+	@sed -n '3,12s/^# \{0,3\}//p' Makefile
+	@echo 'Also: install, deb, rpm, image, test-package, check-man, deps, deps-test, test-unit, test-system, test-vm, test-vm-all, bench-quick, format, check-format, clean'
 
 # --- build ---
 
@@ -133,6 +134,7 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libholdfast.a
 
 include packaging/package.mk
 include tests/fuzz/fuzz.mk
+include tests/bench/bench.mk
 include tests/static/static.mk
 -include $(wildcard $(BUILD)/bpf/*.d $(BUILD)/daemon/*.d $(BUILD)/tests/unit/*.d)
 

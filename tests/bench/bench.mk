@@ -1,0 +1,29 @@
+# Included by the top Makefile: what holdfast costs.
+#
+#   make bench          everything, against what people use today; FIGURES=NAME...
+#                       measures only these. Needs root; about ten minutes
+#   make bench-quick    what can be told without a clock, against what is committed
+
+BENCH_PACKAGES  = $(shell sed -e 's/\#.*//' tests/bench/packages)
+BENCH_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/bench/*.c)))
+
+.PHONY: bench bench-quick bench-programs deps-bench
+
+deps-bench: deps
+	@$(call install_missing,$(BENCH_PACKAGES))
+
+bench: deps-bench
+	@$(MAKE) --no-print-directory -j$$(nproc) all bench-programs
+	@HF_BUILD=$(abspath $(BUILD)) $(PYTHON) -B tests/bench/run --json $(BUILD)/bench.json \
+		--plots $(BUILD)/bench $(FIGURES)
+
+bench-quick: deps-bench
+	@$(MAKE) --no-print-directory -j$$(nproc) all bench-programs
+	@mkdir -p $(BUILD)/tests
+	@HF_BUILD=$(abspath $(BUILD)) $(PYTHON) -B tests/bench/quick --junit $(BUILD)/tests/bench.xml
+
+bench-programs: $(BENCH_PROGRAMS)
+
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libholdfast.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs $(LIBS)) -o $@

@@ -1,0 +1,192 @@
+"""What a connection and an option cost, with the programs on and off.
+
+The daemon loads its programs and rules and leaves; then we take its links away and
+put the same programs on the same hooks ourselves, on and off between runs that last
+some twenty milliseconds, so that what else the machine does meets both alike.
+"""
+
+import os
+from contextlib import ExitStack, contextmanager
+from typing import Callable, Iterator
+
+from harness import bpf
+from harness.daemon import Daemon
+
+import kernel
+from figure import Figure
+from sample import alternate
+from world import OTHER, RULE, TARGET, World, layout, prefixes
+
+CONNECTIONS = 100  # a run
+OPTIONS = 5000
+ROUNDS = 200
+
+LIBKEEPALIVE = "/usr/lib/libkeepalive.so"
+
+
+class Programs:
+    """A daemon's programs without the daemon."""
+
+    def __init__(self, world: World, config: str, others: tuple[str, ...] = ()) -> None:
+        self._cgroup = world.cgroup.directory
+        self.daemon: Daemon = world.daemon(config)
+        self.daemon.start(None, "--persist")
+        folder = layout(self.daemon)
+        self.rules = bpf.get(os.path.join(folder, "hf_rules"))
+        self.tries = [kernel.inner_map(self.rules)]
+        for other in others:
+            self.daemon.reload(other)
+            self.tries.append(kernel.inner_map(self.rules))
+        self.sockops = kernel.program_of(os.path.join(folder, "hf_sockops"))
+        self.ended = kernel.program_of(os.path.join(folder, "hf_ended"))
+        guard = os.path.join(folder, "hf_guard")
+        self.guard = kernel.program_of(guard) if os.path.exists(guard) else -1
+        self.daemon.stop()
+        for name in ("hf_sockops", "hf_ended", "hf_guard"):
+            if os.path.exists(os.path.join(folder, name)):
+                os.unlink(os.path.join(folder, name))
+
+    @contextmanager
+    def on(self, guard: bool = False) -> Iterator[None]:
+        """They are attached as the daemon attaches them."""
+        links = [kernel.attach_tracepoint(self.ended),
+                 kernel.attach_cgroup(self.sockops, self._cgroup, bpf.SOCK_OPS)]
+        if guard:
+            links.append(kernel.attach_cgroup(self.guard, self._cgroup, bpf.SETSOCKOPT))
+        try:
+            yield
+        finally:
+            for fd in links:
+                os.close(fd)
+
+    @contextmanager
+    def rules_number(self, number: int) -> Iterator[None]:
+        """Attached with that configuration's rules."""
+        kernel.put_inner_map(self.rules, self.tries[number])
+        with self.on():
+            yield
+
+    def close(self) -> None:
+        """Lets go of them."""
+        for fd in (self.rules, self.sockops, self.ended, *self.tries):
+            os.close(fd)
+        if self.guard >= 0:
+            os.close(self.guard)
+        self.daemon.close()
+
+
+@contextmanager
+def empty_programs(world: World, kind: int) -> Iterator[Callable[[], int]]:
+    """The floor of any program on a hook: one that does nothing."""
+    program = bpf.Program(kind, "floor")
+    try:
+        yield lambda: kernel.attach_cgroup(program.fd, world.cgroup.directory, kind)
+    finally:
+        program.close()
+
+
+def measure_connect(world: World) -> list[Figure]:
+    """Connections that a rule matches, that none matches, and libkeepalive's."""
+    with ExitStack() as stack:
+        netns = world.netns()
+        stack.callback(netns.close)
+        programs = Programs(world, RULE)
+        stack.callback(programs.close)
+        worker = world.worker(netns)
+        stack.callback(worker.close)
+        preloaded = world.worker(netns, {"LD_PRELOAD": LIBKEEPALIVE, "KEEPIDLE": "600",
+                                         "KEEPINTVL": "60", "KEEPCNT": "5"})
+        stack.callback(preloaded.close)
+        attach_floor = stack.enter_context(empty_programs(world, bpf.SOCK_OPS))
+
+        def connect(helper: object, port: int) -> float:
+            return helper.ask(f"connect {port} {CONNECTIONS}") / CONNECTIONS * 1e6
+
+        def held(port: int) -> float:
+            with programs.on():
+                return connect(worker, port)
+
+        def floor() -> float:
+            fd = attach_floor()
+            try:
+                return connect(worker, TARGET)
+            finally:
+                os.close(fd)
+
+        got = alternate(ROUNDS, {
+            "off": lambda: connect(worker, TARGET),
+            "matched": lambda: held(TARGET),
+            "off, other port": lambda: connect(worker, OTHER),
+            "unmatched": lambda: held(OTHER),
+            "libkeepalive": lambda: connect(preloaded, TARGET + 1),
+            "empty program": floor,
+        })
+    off = got["off"]
+    return [
+        Figure("connect-matched", "connect + accept + close on a matched port",
+               "without holdfast", "us", got["matched"], off, 1.03,
+               floor=("an empty sockops program", got["empty program"])),
+        Figure("connect-unmatched", "the same on a port that no rule matches",
+               "without holdfast", "us", got["unmatched"], got["off, other port"], 1.01,
+               floor=("an empty sockops program", got["empty program"])),
+        Figure("connect-preload", "the same on a matched port", "LD_PRELOAD libkeepalive", "us",
+               got["matched"], got["libkeepalive"], 1.00),
+    ]
+
+
+def measure_guard(world: World) -> list[Figure]:
+    """setsockopt on a socket that the guard doesn't care for."""
+    with ExitStack() as stack:
+        netns = world.netns()
+        stack.callback(netns.close)
+        programs = Programs(world, RULE)
+        stack.callback(programs.close)
+        worker = world.worker(netns)
+        stack.callback(worker.close)
+        attach_floor = stack.enter_context(empty_programs(world, bpf.SETSOCKOPT))
+
+        def option() -> float:
+            return worker.ask(f"nodelay {OTHER} {OPTIONS}") / OPTIONS * 1e9
+
+        def on(guard: bool) -> float:
+            with programs.on(guard):
+                return option()
+
+        def floor() -> float:
+            fd = attach_floor()
+            try:
+                return option()
+            finally:
+                os.close(fd)
+
+        got = alternate(ROUNDS, {"off": option, "guard": lambda: on(True),
+                                 "no guard": lambda: on(False), "empty program": floor})
+    return [
+        Figure("setsockopt-guard", "setsockopt(TCP_NODELAY) under the guard, other sockets",
+               "without holdfast", "ns", got["guard"], got["off"], 1.6,
+               floor=("an empty setsockopt program", got["empty program"])),
+        Figure("setsockopt-no-guard", "the same with no rule that needs the guard",
+               "without holdfast", "ns", got["no guard"], got["off"], 1.00),
+    ]
+
+
+def measure_prefixes(world: World) -> list[Figure]:
+    """Connections with 10,000 prefixes in force, and the growth."""
+    numbers = (1, 100, 10000, 65536)
+    configs = [prefixes(n, min(1000, n // 10), 1 if n <= 10000 else 8) for n in numbers]
+    with ExitStack() as stack:
+        netns = world.netns()
+        stack.callback(netns.close)
+        programs = Programs(world, configs[0], tuple(configs[1:]))
+        stack.callback(programs.close)
+        worker = world.worker(netns)
+        stack.callback(worker.close)
+
+        def connect(number: int) -> float:
+            with programs.rules_number(number):
+                return worker.ask(f"connect {TARGET} {CONNECTIONS}") / CONNECTIONS * 1e6
+
+        got = alternate(ROUNDS, {str(n): (lambda i=i: connect(i)) for i, n in enumerate(numbers)})
+    return [Figure("connect-prefixes", "connect with 10,000 prefixes, 1,000 of them nested",
+                   "with one prefix", "us", got["10000"], got["1"], 1.02,
+                   growth={n: got[str(n)] for n in numbers})]

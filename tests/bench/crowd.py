@@ -1,0 +1,241 @@
+"""A hundred thousand held connections: what the daemon and the command cost then."""
+
+import os
+import re
+import time
+from contextlib import ExitStack
+
+from harness import build
+from harness.daemon import Daemon
+from harness.netns import Netns
+
+from figure import Figure
+from sample import Sample, alternate
+from world import OTHER, RULE, TARGET, World, layout, prefixes, timed
+
+CROWD = 100_000
+SIZES = (1000, 10_000, CROWD)
+FEW = 10
+RULES = 10_000
+
+# A pass of its own for each of them, and no other while something is measured.
+EVERY_SECOND = "[daemon]\nreconcile = 1s\n"
+SELDOM = "[daemon]\nreconcile = 1h\n"
+
+
+def _ss(netns: Netns, options: str):
+    return timed(netns, "ss", options, f"dport = :{TARGET}")
+
+
+def _status(daemon: Daemon, *options: str):
+    return timed(None, build.HOLDFAST, "--pin-dir", daemon.pin_dir, "status", *options)
+
+
+def first_hold(daemon: Daemon) -> float:
+    """From nothing to READY, with every socket held; then all is undone."""
+    start = time.monotonic()
+    ready = daemon.start()
+    daemon.stop()
+    return ready - start
+
+
+def check_held(daemon: Daemon, connections: int) -> None:
+    """What is measured is what was asked for."""
+    assert f"{connections} existing connections held" in daemon.log, daemon.log
+
+
+def passes(daemon: Daemon, number: int) -> list[float]:
+    """How long the next so many reconcile passes take, in seconds, by the daemon's own clock."""
+    pattern = re.compile(r"reconcile: \d+ network namespaces in (\d+) us")
+    before = len(pattern.findall(daemon.log))
+    while len(found := pattern.findall(daemon.log)) < before + number:
+        assert daemon.running
+        time.sleep(0.02)
+    return [int(us) / 1e6 for us in found[before:before + number]]
+
+
+def floor_of_pass(world: World, netns: Netns, daemon: Daemon) -> float:
+    """What the kernel takes for the reading that a pass can't do without."""
+    folder = layout(daemon)
+    return sum(world.floor(netns, *(os.path.join(folder, name) for name in
+                                    ("hf_tasks", "hf_owners", "hf_held")),
+                           "diag", str(TARGET)).values())
+
+
+def measure_one_size(world: World, size: int, rounds: int) -> dict[str, dict[str, Sample]]:
+    """First hold, a pass, status, each beside what ss takes; in seconds."""
+    with ExitStack() as stack:
+        netns = world.netns()
+        stack.callback(netns.close)
+        crowd = world.crowd(netns, TARGET, size)
+        stack.callback(crowd.close)
+        daemon = world.daemon(SELDOM + RULE)
+        stack.callback(daemon.close)
+        found: dict[str, dict[str, Sample]] = {}
+        found["first-hold"] = alternate(rounds, {"ours": lambda: first_hold(daemon),
+                                                 "theirs": _ss(netns, "-tnoie")})
+        check_held(daemon, size)
+        daemon.start(EVERY_SECOND + RULE, "--verbose")
+        found["reconcile"] = alternate(2 * rounds, {
+            "ours": lambda: passes(daemon, 1)[0], "theirs": _ss(netns, "-tn"),
+            "floor": lambda: floor_of_pass(world, netns, daemon)})
+        daemon.stop()
+        daemon.start(SELDOM + RULE)
+        found["status"] = alternate(rounds, {"ours": _status(daemon, "-J"),
+                                             "theirs": _ss(netns, "-tnoie")})
+        # ss looks for the owner of each socket in a table with 256 places: far slower.
+        found["status-json"] = alternate(2 if size == CROWD else rounds, {
+            "ours": _status(daemon, "-J"), "theirs": _ss(netns, "-tnopie"),
+        }, warm=False)
+        daemon.stop()
+    return found
+
+
+def measure_crowd(world: World) -> list[Figure]:
+    """All sizes, and the figures at the largest."""
+    found = {size: measure_one_size(world, size, 5 if size == CROWD else 7) for size in SIZES}
+    whole = found[CROWD]
+
+    def grown(name: str) -> dict[int, Sample]:
+        return {size: found[size][name]["ours"] for size in SIZES}
+
+    return [
+        Figure("first-hold", f"first hold of {CROWD:,} connections among {2 * CROWD:,} sockets, "
+               "daemon start to READY", "ss -tnoie listing the same", "s",
+               whole["first-hold"]["ours"], whole["first-hold"]["theirs"], 0.7,
+               growth=grown("first-hold")),
+        Figure("reconcile", f"reconcile pass over {CROWD:,} held sockets with nothing to do",
+               "ss -tn listing the same", "s", whole["reconcile"]["ours"],
+               whole["reconcile"]["theirs"], 0.5,
+               floor=("the kernel's part of it", whole["reconcile"]["floor"]),
+               growth=grown("reconcile")),
+        Figure("status-json", f"holdfast status -J of {CROWD:,} held sockets, processes included",
+               "ss -tnopie listing the same", "s", whole["status-json"]["ours"],
+               whole["status-json"]["theirs"], 0.1, growth=grown("status")),
+    ]
+
+
+def measure_few(world: World) -> list[Figure]:
+    """Ten held sockets among two hundred thousand others."""
+    with ExitStack() as stack:
+        netns = world.netns()
+        stack.callback(netns.close)
+        stack.callback(world.crowd(netns, OTHER, CROWD).close)
+        stack.callback(world.crowd(netns, TARGET, FEW).close)
+        daemon = world.daemon(SELDOM + RULE)
+        stack.callback(daemon.close)
+        daemon.start()
+        check_held(daemon, FEW)
+        folder = layout(daemon)
+        got = alternate(15, {
+            "ours": _status(daemon), "theirs": _ss(netns, "-tno"),
+            "floor": lambda: sum(world.floor(netns, os.path.join(folder, "hf_owners"),
+                                             "info", str(TARGET)).values())})
+        daemon.stop()
+    return [Figure("status-few", f"holdfast status of {FEW} held sockets among {2 * CROWD:,} others",
+                   "ss -tno with the same port filter", "s", got["ours"], got["theirs"], 1.0,
+                   floor=("one pass over all open files, one dump", got["floor"]))]
+
+
+def _memory(daemon: Daemon, what: str) -> float:
+    with open(f"/proc/{daemon.pid}/status", encoding="ascii") as file:
+        return int(re.search(rf"{what}:\s+(\d+) kB", file.read())[1]) / 1024
+
+
+def _ran(daemon: Daemon) -> float:
+    """CPU time of the daemon so far, in seconds."""
+    with open(f"/proc/{daemon.pid}/schedstat", encoding="ascii") as file:
+        return int(file.read().split()[0]) / 1e9
+
+
+def _woken(daemon: Daemon) -> int:
+    """How often it has gone to sleep, and so been woken."""
+    with open(f"/proc/{daemon.pid}/status", encoding="ascii") as file:
+        return int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", file.read())[1])
+
+
+def measure_rules(world: World) -> list[Figure]:
+    """Ten thousand rules: their reload, and the daemon's memory."""
+    many = [SELDOM + prefixes(RULES, 1000).replace("time = 600s", f"time = {time_s}s")
+            for time_s in (500, 700)]
+    with ExitStack() as stack:
+        netns = world.netns()
+        stack.callback(netns.close)
+        daemon = world.daemon(SELDOM + RULE)
+        stack.callback(daemon.close)
+        daemon.start()
+        time.sleep(1)
+        none = _memory(daemon, "VmRSS")
+        daemon.stop()
+        stack.callback(world.crowd(netns, TARGET, CROWD).close)
+        turn = [0]
+
+        def reload() -> float:
+            turn[0] += 1
+            daemon.configure(many[turn[0] % 2])
+            start = time.monotonic()
+            daemon.reload()
+            return time.monotonic() - start
+
+        def hold() -> float:
+            took = first_hold(other)
+            return took
+
+        other = world.daemon(SELDOM + RULE)
+        stack.callback(other.close)
+        reloads, holds = [], []
+        memory: list[float] = []
+        peak = 0.0
+        for _ in range(4):  # the first isn't counted
+            holds.append(hold())
+            daemon.start(many[0])
+            turn[0] = 0
+            reloads.append(reload())
+            assert f"{CROWD} connections changed to the new rules" in daemon.log
+            time.sleep(0.5)
+            memory.append(_memory(daemon, "VmRSS"))
+            peak = max(peak, _memory(daemon, "VmHWM"))
+            daemon.stop()
+        check_held(other, CROWD)
+    return [
+        Figure("reload", f"reload of {RULES:,} rules with {CROWD:,} held sockets, to the last "
+               "socket changed", "the first hold", "s", Sample(reloads[1:]), Sample(holds[1:]),
+               1.5),
+        Figure("memory-more", f"the daemon's resident memory with {CROWD:,} held sockets and "
+               f"{RULES:,} rules, beyond that with none ({none:.1f} MiB; peak {peak:.1f})", "", "MiB",
+               Sample([value - none for value in memory]), None, 8),
+        Figure("memory", "the same in all", "", "MiB", Sample(memory), None, 16),
+    ]
+
+
+def measure_idle(world: World) -> list[Figure]:
+    """A minute of nothing: what the daemon uses of the CPU, and how often it wakes."""
+    period, minute = 10, 60
+    with ExitStack() as stack:
+        netns = world.netns()
+        stack.callback(netns.close)
+        stack.callback(world.crowd(netns, TARGET, CROWD).close)
+        daemon = world.daemon(f"[daemon]\nreconcile = {period}s\n" + RULE)
+        stack.callback(daemon.close)
+        daemon.start()
+        check_held(daemon, CROWD)
+        used, woken, floors = [], [], []
+        ran, sleeps, end = _ran(daemon), _woken(daemon), time.monotonic() + minute
+        time.sleep(period / 2)
+        while time.monotonic() < end:
+            time.sleep(period / 2)
+            floors.append(floor_of_pass(world, netns, daemon))
+            time.sleep(period / 2)
+            used.append(_ran(daemon) - ran)
+            woken.append(_woken(daemon) - sleeps)
+            ran, sleeps = ran + used[-1], sleeps + woken[-1]
+        daemon.stop()
+    floor = Sample([seconds * 1000 for seconds in floors])
+    beyond = Sample([seconds * 1000 - floor.median for seconds in used])
+    return [
+        Figure("idle-cpu", f"the daemon's CPU time a reconcile period at {CROWD:,} held sockets, "
+               "beyond the kernel's own pass", "", "ms", beyond, None, 5,
+               floor=("the kernel's own pass", floor)),
+        Figure("idle-wakeups", "how often it wakes a reconcile period", "", "times",
+               Sample([float(n) for n in woken]), None, 1),
+    ]

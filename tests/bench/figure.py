@@ -1,0 +1,61 @@
+"""A figure: one thing against another, and what their ratio is to be."""
+
+from typing import NamedTuple
+
+from sample import Sample
+
+
+class Figure(NamedTuple):
+    """`ours` and `theirs` in `unit`; reached where their medians' ratio is at most `most`."""
+
+    name: str
+    what: str
+    against: str
+    unit: str
+    ours: Sample
+    theirs: Sample | None
+    most: float
+    floor: tuple[str, Sample] | None = None
+    growth: dict[int, Sample] = {}
+
+    @property
+    def value(self) -> float:
+        """The ratio; the median itself where there is nothing to compare with."""
+        return self.ours.median / self.theirs.median if self.theirs else self.ours.median
+
+    @property
+    def reached(self) -> bool:
+        """To the digits that the aim has."""
+        return round(self.value, 2) <= self.most
+
+    @property
+    def command(self) -> str:
+        """What repeats it."""
+        return f"make bench FIGURES={self.name}"
+
+    def json(self) -> dict[str, object]:
+        """For the report."""
+        return {
+            "name": self.name, "what": self.what, "against": self.against, "unit": self.unit,
+            "ours": self.ours.json(), "theirs": self.theirs.json() if self.theirs else None,
+            "value": self.value, "to reach": self.most, "reached": self.reached,
+            "floor": {"what": self.floor[0], **self.floor[1].json()} if self.floor else None,
+            "growth": {str(n): sample.json() for n, sample in self.growth.items()},
+            "command": self.command,
+        }
+
+
+def show(figure: Figure) -> str:
+    """A few lines of a table."""
+    def side(sample: Sample) -> str:
+        return f"{sample.median:.4g} [{sample.low:.4g} .. {sample.high:.4g}] {figure.unit}"
+
+    line = f"{'yes' if figure.reached else 'NO':4}{figure.value:8.3f} <= {figure.most:<6g}"
+    line += f" {figure.name}: {figure.what}: {side(figure.ours)}"
+    if figure.theirs:
+        line += f"\n{'':24}against {figure.against}: {side(figure.theirs)}"
+    if figure.floor:
+        line += f"\n{'':24}floor, {figure.floor[0]}: {side(figure.floor[1])}"
+        if figure.theirs:
+            line += f" ({figure.floor[1].median / figure.theirs.median:.3f})"
+    return line
