@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "probe_show.h"
 
-#include "rules_json.h"
 #include "status.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <libsmartcols/libsmartcols.h>
 
 static const char *const outcomes[] = {
@@ -58,33 +56,27 @@ int probe_show_table(const struct probe_results *results)
 
 int probe_show_json(const struct probe_results *results)
 {
-	struct json_object *root = json_object_new_object();
-	struct json_object *list = json_object_new_array();
-	int err = root && list ? 0 : -ENOMEM;
+	struct json_out json = {.out = stdout};
 	size_t i;
 
-	for (i = 0; !err && i < results->n; i++) {
+	json_out_open(&json, NULL, '{');
+	json_out_open(&json, "sockets", '[');
+	for (i = 0; i < results->n; i++) {
 		const struct probe_result *result = &results->list[i];
-		struct json_object *object = status_socket_to_json(result->socket);
 		bool answered = result->outcome == PROBE_ANSWERED;
 
-		if (!object ||
-		    json_object_object_add(object, "answered", json_object_new_boolean(answered)) <
-			    0 ||
-		    json_object_object_add(object, "outcome",
-					   json_object_new_string(outcomes[result->outcome])) < 0 ||
-		    json_object_object_add(object, "ms",
-					   answered ? json_object_new_int64(result->ms) : NULL) <
-			    0 ||
-		    json_object_array_add(list, object) < 0) {
-			json_object_put(object);
-			err = -ENOMEM;
-		}
+		json_out_open(&json, NULL, '{');
+		status_socket_print(&json, result->socket);
+		json_out_bool(&json, "answered", answered);
+		json_out_text(&json, "outcome", outcomes[result->outcome]);
+		if (answered)
+			json_out_number(&json, "ms", (uint64_t)result->ms);
+		else
+			json_out_null(&json, "ms");
+		json_out_close(&json, '}');
 	}
-	if (!err && json_object_object_add(root, "sockets", list) == 0)
-		json_print(root);
-	else
-		json_object_put(list);
-	json_object_put(root);
-	return err;
+	json_out_close(&json, ']');
+	json_out_close(&json, '}');
+	putc('\n', stdout);
+	return 0;
 }

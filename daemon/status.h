@@ -4,9 +4,9 @@
 #define HOLDFAST_STATUS_H
 
 #include "filter.h"
+#include "json_out.h"
 #include "snapshot.h"
 
-#include <json-c/json_types.h>
 #include <stdio.h>
 
 /* Prints the JSON of the contract to standard output. -ENOMEM. */
@@ -44,8 +44,8 @@ enum status_column {
 void status_cell(char *text, size_t size, const struct snapshot_socket *socket,
 		 enum status_column column);
 
-/* An object of the `sockets` array; the caller puts it away. NULL: out of memory. */
-struct json_object *status_socket_to_json(const struct snapshot_socket *socket);
+/* The members of an object of the `sockets` array. */
+void status_socket_print(struct json_out *json, const struct snapshot_socket *socket);
 
 struct status_columns {
 	int *ids; /* owned */

@@ -2,6 +2,7 @@
 #include "status.h"
 
 #include "address.h"
+#include "json_out.h"
 #include "rules_json.h"
 #include "util.h"
 
@@ -29,15 +30,6 @@ static void put_null(struct json_object *object, const char *key, int *err)
 static struct json_object *integer(uint64_t value)
 {
 	return json_object_new_uint64(value);
-}
-
-static void put_address(struct json_object *object, const char *key, uint8_t family,
-			const uint8_t address[16], int *err)
-{
-	char text[ADDRESS_TEXT_MAX];
-
-	address_format(text, sizeof(text), family, address);
-	put(object, key, json_object_new_string(text), err);
 }
 
 static struct json_object *enforcement_to_json(const struct snapshot *snapshot, int *err)
@@ -74,137 +66,123 @@ static struct json_object *enforcement_to_json(const struct snapshot *snapshot, 
 	return object;
 }
 
-static struct json_object *owner_to_json(const struct owner *owner, int *err)
+static void print_owner(struct json_out *json, const struct owner *owner)
 {
-	struct json_object *object = json_object_new_object();
-
-	if (!object) {
-		*err = -ENOMEM;
-		return NULL;
-	}
-	put(object, "pid", json_object_new_int(owner->pid), err);
-	put(object, "command", json_object_new_string(owner->command), err);
-	put(object, "fd", integer(owner->fd), err);
-	return object;
+	json_out_open(json, NULL, '{');
+	json_out_number(json, "pid", (uint64_t)owner->pid);
+	json_out_text(json, "command", owner->command);
+	json_out_number(json, "fd", owner->fd);
+	json_out_close(json, '}');
 }
 
-/* Appends to an array that value is then part of. */
-static void append(struct json_object *array, struct json_object *value, int *err)
+static void print_address(struct json_out *json, const char *key, uint8_t family,
+			  const uint8_t address[16])
 {
-	if (!*err && (!value || json_object_array_add(array, value) < 0))
-		*err = -ENOMEM;
-	if (*err)
-		json_object_put(value);
+	char text[ADDRESS_TEXT_MAX];
+
+	address_format(text, sizeof(text), family, address);
+	json_out_text(json, key, text);
 }
 
-static struct json_object *socket_to_json(const struct snapshot_socket *socket, int *err)
+void status_socket_print(struct json_out *json, const struct snapshot_socket *socket)
 {
-	struct json_object *object = json_object_new_object();
-	struct json_object *processes = json_object_new_array();
 	const struct diag_socket *diag = &socket->diag;
 	const struct hf_keepalive *now = &socket->now;
 	int64_t next = snapshot_next_probe_ms(socket);
-	int64_t margin = (int64_t)socket->rule->window_ms - (int64_t)now->time_s * 1000;
 	size_t i;
 
-	if (!object || !processes) {
-		json_object_put(object);
-		json_object_put(processes);
-		*err = -ENOMEM;
-		return NULL;
-	}
-	put(object, "family", json_object_new_string(diag->family == 4 ? "inet" : "inet6"), err);
-	put_address(object, "local", diag->family, diag->local, err);
-	put(object, "local_port", json_object_new_int(diag->local_port), err);
-	put_address(object, "peer", diag->family, diag->peer, err);
-	put(object, "peer_port", json_object_new_int(diag->peer_port), err);
-	put(object, "side",
-	    json_object_new_string(socket->side == HF_SIDE_CLIENT ? "client" : "server"), err);
-	put(object, "rule", json_object_new_string(socket->rule->name), err);
-	put(object, "verdict", json_object_new_string(verdict_name(socket->verdict)), err);
-	put(object, "keepalive", json_object_new_boolean((json_bool)now->on), err);
-	put(object, "time", integer(now->time_s), err);
-	put(object, "interval", integer(now->interval_s), err);
-	put(object, "probes", integer(now->probes), err);
-	put(object, "user_timeout", integer(now->user_timeout_ms), err);
-	put(object, "idle", json_seconds(diag->idle_ms), err);
+	json_out_text(json, "family", diag->family == 4 ? "inet" : "inet6");
+	print_address(json, "local", diag->family, diag->local);
+	json_out_number(json, "local_port", diag->local_port);
+	print_address(json, "peer", diag->family, diag->peer);
+	json_out_number(json, "peer_port", diag->peer_port);
+	json_out_text(json, "side", socket->side == HF_SIDE_CLIENT ? "client" : "server");
+	json_out_text(json, "rule", socket->rule->name);
+	json_out_text(json, "verdict", verdict_name(socket->verdict));
+	json_out_bool(json, "keepalive", now->on);
+	json_out_number(json, "time", now->time_s);
+	json_out_number(json, "interval", now->interval_s);
+	json_out_number(json, "probes", now->probes);
+	json_out_number(json, "user_timeout", now->user_timeout_ms);
+	json_out_seconds(json, "idle", diag->idle_ms);
 	if (next >= 0)
-		put(object, "next_probe", json_seconds((uint64_t)next), err);
+		json_out_seconds(json, "next_probe", next);
 	else
-		put_null(object, "next_probe", err);
-	put(object, "unanswered", integer(diag->unanswered), err);
-	put(object, "window", json_seconds(socket->rule->window_ms), err);
-	if (margin >= 0)
-		put(object, "margin", json_seconds((uint64_t)margin), err);
-	else
-		put(object, "margin", json_object_new_double((double)margin / 1000), err);
-	put(object, "netns", integer(socket->netns), err);
-	if (socket->cgroup)
-		put(object, "cgroup", json_object_new_string(socket->cgroup), err);
-	else
-		put_null(object, "cgroup", err);
-	put(object, "inode", integer(diag->inode), err);
-	put(object, "cookie", integer(diag->cookie), err);
+		json_out_null(json, "next_probe");
+	json_out_number(json, "unanswered", diag->unanswered);
+	json_out_seconds(json, "window", (int64_t)socket->rule->window_ms);
+	json_out_seconds(json, "margin",
+			 (int64_t)socket->rule->window_ms - (int64_t)now->time_s * 1000);
+	json_out_number(json, "netns", socket->netns);
+	json_out_text(json, "cgroup", socket->cgroup);
+	json_out_number(json, "inode", diag->inode);
+	json_out_number(json, "cookie", diag->cookie);
+	json_out_open(json, "processes", '[');
 	for (i = 0; i < socket->n_owners; i++)
-		append(processes, owner_to_json(&socket->owners[i], err), err);
-	put(object, "processes", processes, err);
-	return object;
+		print_owner(json, &socket->owners[i]);
+	json_out_close(json, ']');
 }
 
-struct json_object *status_socket_to_json(const struct snapshot_socket *socket)
+/* How many sockets each rule has. NULL: out of memory. */
+static uint64_t *count_sockets(const struct snapshot *snapshot)
 {
-	struct json_object *object;
-	int err = 0;
+	uint64_t *counts = calloc(snapshot->config.n_rules + 1, sizeof(*counts));
+	size_t i;
 
-	object = socket_to_json(socket, &err);
-	if (err) {
-		json_object_put(object);
-		return NULL;
-	}
-	return object;
+	for (i = 0; counts && i < snapshot->n; i++)
+		counts[snapshot->sockets[i].rule - snapshot->config.rules]++;
+	return counts;
 }
 
-static struct json_object *rule_with_count(const struct snapshot *snapshot, const struct rule *rule,
-					   int *err)
+/* Puts the object away. */
+static int print_object(struct json_out *json, const char *key, struct json_object *object, int err)
 {
-	struct json_object *object = rule_to_json(rule);
-	size_t i, n = 0;
+	if (!err)
+		err = object ? json_out_object(json, key, object) : -ENOMEM;
+	json_object_put(object);
+	return err;
+}
 
-	if (!object) {
-		*err = -ENOMEM;
-		return NULL;
+static int print_rules(struct json_out *json, const struct snapshot *snapshot)
+{
+	_cleanup_free_ uint64_t *counts = count_sockets(snapshot);
+	int err = counts ? 0 : -ENOMEM;
+	size_t i;
+
+	json_out_open(json, "rules", '[');
+	for (i = 0; !err && i < snapshot->config.n_rules; i++) {
+		struct json_object *rule = rule_to_json(&snapshot->config.rules[i]);
+
+		err = rule ? 0 : -ENOMEM;
+		put(rule, "sockets", integer(counts[i]), &err);
+		err = print_object(json, NULL, rule, err);
 	}
-	for (i = 0; i < snapshot->n; i++)
-		n += snapshot->sockets[i].rule == rule;
-	put(object, "sockets", integer(n), err);
-	return object;
+	json_out_close(json, ']');
+	return err;
 }
 
 int status_json(const struct snapshot *snapshot, const struct filter *filter)
 {
-	struct json_object *root = json_object_new_object();
-	struct json_object *rules = json_object_new_array();
-	struct json_object *sockets = json_object_new_array();
-	int err = root && rules && sockets ? 0 : -ENOMEM;
+	struct json_out json = {.out = stdout};
+	struct json_object *enforcement;
+	int err = 0;
 	size_t i;
 
-	if (err) {
-		json_object_put(root);
-		json_object_put(rules);
-		json_object_put(sockets);
-		return err;
-	}
-	put(root, "enforcement", enforcement_to_json(snapshot, &err), &err);
-	for (i = 0; !err && i < snapshot->config.n_rules; i++)
-		append(rules, rule_with_count(snapshot, &snapshot->config.rules[i], &err), &err);
-	for (i = 0; !err && i < snapshot->n; i++) {
-		if (filter_takes(filter, &snapshot->sockets[i]))
-			append(sockets, socket_to_json(&snapshot->sockets[i], &err), &err);
-	}
-	put(root, "rules", rules, &err);
-	put(root, "sockets", sockets, &err);
+	json_out_open(&json, NULL, '{');
+	enforcement = enforcement_to_json(snapshot, &err);
+	err = print_object(&json, "enforcement", enforcement, err);
 	if (!err)
-		json_print(root);
-	json_object_put(root);
+		err = print_rules(&json, snapshot);
+	json_out_open(&json, "sockets", '[');
+	for (i = 0; !err && i < snapshot->n; i++) {
+		if (!filter_takes(filter, &snapshot->sockets[i]))
+			continue;
+		json_out_open(&json, NULL, '{');
+		status_socket_print(&json, &snapshot->sockets[i]);
+		json_out_close(&json, '}');
+	}
+	json_out_close(&json, ']');
+	json_out_close(&json, '}');
+	putc('\n', stdout);
 	return err;
 }

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "json_out.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <string.h>
+
+static void put(struct json_out *json, const char *text)
+{
+	fputs_unlocked(text, json->out);
+}
+
+static void put_byte(struct json_out *json, char byte)
+{
+	putc_unlocked(byte, json->out);
+}
+
+static void put_digits(struct json_out *json, uint64_t number)
+{
+	char digits[24];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number);
+	fwrite_unlocked(digits + at, 1, sizeof(digits) - at, json->out);
+}
+
+static void put_line(struct json_out *json)
+{
+	static const char blanks[2 * JSON_OUT_DEPTH_MAX + 1] = "                ";
+
+	put_byte(json, '\n');
+	fwrite_unlocked(blanks, 2, json->depth, json->out);
+}
+
+static void begin(struct json_out *json, const char *key)
+{
+	if (json->depth) {
+		if (json->filled[json->depth])
+			put_byte(json, ',');
+		json->filled[json->depth] = true;
+		put_line(json);
+	}
+	if (!key)
+		return;
+	put_byte(json, '"');
+	put(json, key);
+	put(json, "\": ");
+}
+
+void json_out_open(struct json_out *json, const char *key, char bracket)
+{
+	begin(json, key);
+	put_byte(json, bracket);
+	if (json->depth < JSON_OUT_DEPTH_MAX - 1)
+		json->depth++;
+	json->filled[json->depth] = false;
+}
+
+void json_out_close(struct json_out *json, char bracket)
+{
+	if (json->depth)
+		json->depth--;
+	put_line(json);
+	put_byte(json, bracket);
+}
+
+void json_out_text(struct json_out *json, const char *key, const char *text)
+{
+	if (!text) {
+		json_out_null(json, key);
+		return;
+	}
+	begin(json, key);
+	put_byte(json, '"');
+	for (; *text; text++) {
+		if ((unsigned char)*text < 0x20) {
+			fprintf(json->out, "\\u%04x", (unsigned)(unsigned char)*text);
+			continue;
+		}
+		if (*text == '"' || *text == '\\')
+			put_byte(json, '\\');
+		put_byte(json, *text);
+	}
+	put_byte(json, '"');
+}
+
+void json_out_number(struct json_out *json, const char *key, uint64_t number)
+{
+	begin(json, key);
+	put_digits(json, number);
+}
+
+void json_out_seconds(struct json_out *json, const char *key, int64_t ms)
+{
+	uint64_t whole = ms < 0 ? 0 - (uint64_t)ms : (uint64_t)ms;
+	unsigned rest = (unsigned)(whole % 1000);
+
+	begin(json, key);
+	if (ms < 0)
+		put_byte(json, '-');
+	put_digits(json, whole / 1000);
+	if (!rest)
+		return;
+	put_byte(json, '.');
+	for (; rest; rest = rest % 100 * 10)
+		put_byte(json, (char)('0' + rest / 100));
+}
+
+void json_out_bool(struct json_out *json, const char *key, bool yes)
+{
+	begin(json, key);
+	put(json, yes ? "true" : "false");
+}
+
+void json_out_null(struct json_out *json, const char *key)
+{
+	begin(json, key);
+	put(json, "null");
+}
+
+int json_out_object(struct json_out *json, const char *key, struct json_object *object)
+{
+	const char *text = json_object_to_json_string_ext(
+		object,
+		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+
+	if (!text)
+		return -ENOMEM;
+	begin(json, key);
+	for (; *text; text++) {
+		if (*text == '\n')
+			put_line(json);
+		else
+			put_byte(json, *text);
+	}
+	return 0;
+}
