@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Who is there. Two iterators over tasks:
+ * Who is there. Three iterators over tasks:
  *
  *   hf_owners  open files that are TCP sockets which have a record or match a
  *              rule: a struct hf_owner each
+ *   hf_strays  those of them alone that are of another network namespace than
+ *              their process
  *   hf_tasks   the network namespace that each task is in: a struct hf_task
  *              each, so that namespaces are found without walking /proc
  */
 #include "socket.h"
 
-SEC("iter/task_file")
-int hf_owners(struct bpf_iter__task_file *ctx)
+HF_INLINE int owner_of(struct bpf_iter__task_file *ctx, bool stray)
 {
 	struct task_struct *task = ctx->task, *leader;
 	struct file *file = ctx->file;
@@ -24,6 +25,8 @@ int hf_owners(struct bpf_iter__task_file *ctx)
 		return 0;
 	socket = bpf_sock_from_file(file);
 	if (!socket || !socket->sk)
+		return 0;
+	if (stray && socket->sk->__sk_common.skc_net.net == task->nsproxy->net_ns)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(socket->sk);
 	if (!tp || !hf_socket_flow(tp, &flow))
@@ -41,6 +44,18 @@ int hf_owners(struct bpf_iter__task_file *ctx)
 	((__u64 *)owner.comm)[1] = ((__u64 *)leader->comm)[1];
 	bpf_seq_write(ctx->meta->seq, &owner, sizeof(owner));
 	return 0;
+}
+
+SEC("iter/task_file")
+int hf_owners(struct bpf_iter__task_file *ctx)
+{
+	return owner_of(ctx, false);
+}
+
+SEC("iter/task_file")
+int hf_strays(struct bpf_iter__task_file *ctx)
+{
+	return owner_of(ctx, true);
 }
 
 SEC("iter/task")

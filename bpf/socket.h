@@ -143,6 +143,14 @@ HF_INLINE void hf_socket_addresses(struct tcp_sock *tp, __u8 *family, __u8 local
 	((__be32 *)peer)[3] = skc->skc_v6_daddr.in6_u.u6_addr32[3];
 }
 
+/* Nothing to do: the rules in force have decided, and it is as they left it. */
+HF_INLINE bool hf_settled_under(const struct hf_record *record, const struct hf_rule *rule,
+				const struct hf_keepalive *own)
+{
+	return rule && rule->generation == record->generation && rule->index == record->rule &&
+	       hf_keepalive_equal(own, &record->set);
+}
+
 /* Everything about the socket that goes to user space. record may be NULL. */
 HF_INLINE bool hf_socket_view(struct tcp_sock *tp, const struct hf_record *record,
 			      struct hf_view *view)
@@ -183,8 +191,7 @@ HF_INLINE bool hf_socket_view(struct tcp_sock *tp, const struct hf_record *recor
 		view->flags |= HF_VIEW_RECORD;
 		view->way = record->way;
 		view->own = record->state;
-		if (rule && rule->generation == record->generation && rule->index == record->rule &&
-		    hf_keepalive_equal(&own, &record->set))
+		if (hf_settled_under(record, rule, &own))
 			view->flags |= HF_VIEW_SETTLED;
 	}
 	return true;

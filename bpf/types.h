@@ -246,6 +246,9 @@ struct hf_view {
 };
 _Static_assert(sizeof(struct hf_view) == 88, "struct hf_view crosses the kernel border");
 
+/* What hf_settled writes: a cookie, or with this bit the inode of a namespace. */
+#define HF_UNSETTLED ((__u64)1 << 63)
+
 /* What the sweep did to a socket; one for each socket that it changed. */
 enum hf_swept {
 	HF_SWEPT_HELD = 1,     /* newly held (or newly found to be own) */

@@ -147,6 +147,7 @@ static void leave_out(struct holdfast *skeleton, enum level level)
 	skeleton->rodata->hf_guard_sets = level < LEVEL_NO_SETTING;
 	bpf_program__set_autoload(skeleton->progs.hf_matched, level < LEVEL_NO_STORAGE);
 	bpf_program__set_autoload(skeleton->progs.hf_owners, level < LEVEL_NO_STORAGE);
+	bpf_program__set_autoload(skeleton->progs.hf_strays, level < LEVEL_NO_STORAGE);
 	bpf_program__set_autoload(skeleton->progs.hf_ended, level < LEVEL_NO_STORAGE);
 	skeleton->rodata->hf_tell_by_sockops = level >= LEVEL_NO_STORAGE;
 }
@@ -234,9 +235,13 @@ static int pin_iterators(const struct plane *plane, const struct holdfast *skele
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_held, skeleton->maps.hf_sockets, e);
 	if (!err)
+		err = pin_iterator(plane, skeleton->progs.hf_settled, skeleton->maps.hf_sockets, e);
+	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_matched, NULL, e);
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_owners, NULL, e);
+	if (!err)
+		err = pin_iterator(plane, skeleton->progs.hf_strays, NULL, e);
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_tasks, NULL, e);
 	if (!err)

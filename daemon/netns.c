@@ -67,7 +67,8 @@ static int add_task(const void *record, void *arg)
 	return list_add(list, open(path, O_RDONLY | O_CLOEXEC));
 }
 
-static int add_owner(const void *record, void *arg)
+/* A socket in another namespace than its process's; those were met with the tasks. */
+static int add_stray(const void *record, void *arg)
 {
 	const struct hf_owner *found = record;
 	struct owner owner = {.pid = found->pid, .fd = found->fd};
@@ -129,8 +130,8 @@ int netns_find(const struct pins *pins, struct netns_list *list, struct error *e
 		err = iter_run(pins, PIN_TASKS, sizeof(struct hf_task), add_task, list, e);
 	if (!err)
 		err = add_mounted(list);
-	if (!err && pins_has(pins, PIN_OWNERS))
-		err = iter_run(pins, PIN_OWNERS, sizeof(struct hf_owner), add_owner, list, e);
+	if (!err && pins_has(pins, PIN_STRAYS))
+		err = iter_run(pins, PIN_STRAYS, sizeof(struct hf_owner), add_stray, list, e);
 	else if (!err)
 		err = add_sockets(list, e);
 	if (!err && list->n == 0)

@@ -8,7 +8,8 @@
  *       hf_rules hf_sockets hf_info hf_counters hf_ends hf_targets  maps
  *       hf_config hf_reload   maps with a text: the rules, how the last reload went
  *       hf_daemon             what the daemon has counted
- *       hf_sweep hf_probe hf_held hf_matched hf_owners hf_tasks     iterators
+ *       hf_sweep hf_probe hf_held hf_settled hf_matched             iterators
+ *       hf_owners hf_strays hf_tasks                                iterators
  *       hf_look               in place of hf_sweep and hf_probe, on kernels before 5.15
  *       hf_guard_program      to attach when the rules come to need it
  *       hf_ended hf_guard     links
@@ -38,8 +39,10 @@
 #define PIN_ENDS	  "hf_ends"
 #define PIN_SWEEP	  "hf_sweep"
 #define PIN_HELD	  "hf_held"
+#define PIN_SETTLED	  "hf_settled"
 #define PIN_MATCHED	  "hf_matched"
 #define PIN_OWNERS	  "hf_owners"
+#define PIN_STRAYS	  "hf_strays"
 #define PIN_TASKS	  "hf_tasks"
 #define PIN_LOOK	  "hf_look"
 #define PIN_ENDED	  "hf_ended"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "reconcile.h"
 
+#include "cookies.h"
 #include "existing.h"
 #include "lpm.h"
 #include "util.h"
@@ -16,7 +17,7 @@
 /* How often an interrupted sock_diag dump is asked for again. */
 #define DUMPS 5
 
-/* A growing list of numbers: cookies, inodes. */
+/* A growing list of inodes. */
 struct numbers {
 	uint64_t *list;
 	size_t n, room;
@@ -114,27 +115,27 @@ int reconcile_set_rules(struct reconcile *reconcile, const struct config *config
 
 /* What socket storage says, at one moment. */
 struct held {
-	struct numbers settled; /* cookies of sockets that need nothing; sorted */
+	struct cookies settled; /* of sockets that need nothing */
 	struct numbers dirty;	/* inodes of namespaces that hold some that do; sorted */
 };
 
 static void held_free(struct held *held)
 {
-	numbers_free(&held->settled);
+	cookies_free(&held->settled);
 	numbers_free(&held->dirty);
 }
 
 static int add_held(const void *record, void *arg)
 {
-	const struct hf_view *view = record;
+	uint64_t word = *(const uint64_t *)record, netns = word & ~HF_UNSETTLED;
 	struct held *held = arg;
+	size_t n = held->dirty.n;
 
-	if (view->flags & HF_VIEW_SETTLED)
-		return numbers_add(&held->settled, view->cookie);
-	/* A connection that is being closed isn't held again; but given back it is. */
-	if (view->state == TCP_ESTABLISHED || !(view->flags & HF_VIEW_MATCH))
-		return numbers_add(&held->dirty, view->netns);
-	return 0;
+	if (!(word & HF_UNSETTLED))
+		return cookies_add(&held->settled, word);
+	if (n && held->dirty.list[n - 1] == netns)
+		return 0;
+	return numbers_add(&held->dirty, netns);
 }
 
 static int read_held(const struct reconcile *reconcile, struct held *held, struct error *e)
@@ -142,13 +143,11 @@ static int read_held(const struct reconcile *reconcile, struct held *held, struc
 	int err;
 
 	*held = (struct held){0};
-	err = iter_run(&reconcile->plane->pins, PIN_HELD, sizeof(struct hf_view), add_held, held,
-		       e);
+	err = iter_run(&reconcile->plane->pins, PIN_SETTLED, sizeof(uint64_t), add_held, held, e);
 	if (err) {
 		held_free(held);
 		return err;
 	}
-	numbers_sort(&held->settled);
 	numbers_sort(&held->dirty);
 	return 0;
 }
@@ -166,7 +165,7 @@ static int count_missing(const struct diag_socket *socket, void *arg)
 	const struct hf_rule *rule;
 	enum hf_side side;
 
-	if (numbers_have(&missing->held->settled, socket->cookie))
+	if (cookies_have(&missing->held->settled, socket->cookie))
 		return 0;
 	flow.family = socket->family;
 	flow.peer_port = socket->peer_port;
