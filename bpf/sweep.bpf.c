@@ -16,18 +16,18 @@
  * whoever gets false must leave everything as it is.
  */
 HF_INLINE bool report(struct bpf_iter__tcp *ctx, struct tcp_sock *tp,
-		      const struct hf_record *record, const struct hf_plan *plan,
-		      enum hf_swept what, int error)
+		      const struct hf_record *record, enum hf_swept what, int error)
 {
-	struct hf_sweep sweep;
+	struct sock_common *skc = (struct sock_common *)tp;
+	struct hf_sweep sweep = {
+		.cookie = record->cookie,
+		.netns = skc->skc_net.net->ns.inum,
+		.local_port = skc->skc_num,
+		.peer_port = bpf_ntohs(skc->skc_dport),
+		.error = error,
+		.what = (__u8)what,
+	};
 
-	if (!hf_socket_view(tp, record, &sweep.view))
-		__builtin_memset(&sweep.view, 0, sizeof(sweep.view));
-	sweep.view.cookie = record->cookie;
-	sweep.view.now = plan->want;
-	sweep.error = error;
-	sweep.what = (__u8)what;
-	__builtin_memset(sweep.pad, 0, sizeof(sweep.pad));
 	return bpf_seq_write(ctx->meta->seq, &sweep, sizeof(sweep)) == 0;
 }
 
@@ -55,14 +55,14 @@ HF_INLINE void hold(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_re
 	hf_plan_read(&plan, tp);
 	hf_plan_hold(&plan, record, rule, first);
 	if (first || hf_plan_changes(&plan)) {
-		if (!report(ctx, tp, record, &plan, what, 0)) {
+		if (!report(ctx, tp, record, what, 0)) {
 			if (first)
 				bpf_sk_storage_delete(&hf_sockets, tp);
 			return;
 		}
 		err = hf_plan_carry_out(tp, tp, &plan);
 		if (err) {
-			report(ctx, tp, record, &plan, HF_SWEPT_FAILED, err);
+			report(ctx, tp, record, HF_SWEPT_FAILED, err);
 			bpf_sk_storage_delete(&hf_sockets, tp);
 			return;
 		}
@@ -80,11 +80,11 @@ HF_INLINE void restore(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf
 
 	hf_plan_read(&plan, tp);
 	hf_plan_restore(&plan, record);
-	if (!report(ctx, tp, record, &plan, HF_SWEPT_RESTORED, 0))
+	if (!report(ctx, tp, record, HF_SWEPT_RESTORED, 0))
 		return;
 	err = hf_plan_carry_out(tp, tp, &plan);
 	if (err)
-		report(ctx, tp, record, &plan, HF_SWEPT_FAILED, err);
+		report(ctx, tp, record, HF_SWEPT_FAILED, err);
 	bpf_sk_storage_delete(&hf_sockets, tp);
 }
 

@@ -259,12 +259,15 @@ enum hf_swept {
 };
 
 struct hf_sweep {
-	struct hf_view view; /* after the change */
-	__s32 error;	     /* negative errno, with HF_SWEPT_FAILED */
-	__u8 what;	     /* enum hf_swept */
-	__u8 pad[3];
+	__u64 cookie;
+	__u64 netns;	  /* inode */
+	__u16 local_port; /* host byte order */
+	__u16 peer_port;
+	__s32 error; /* negative errno, with HF_SWEPT_FAILED */
+	__u8 what;   /* enum hf_swept */
+	__u8 pad[7];
 };
-_Static_assert(sizeof(struct hf_sweep) == 96, "struct hf_sweep crosses the kernel border");
+_Static_assert(sizeof(struct hf_sweep) == 32, "struct hf_sweep crosses the kernel border");
 
 /* The end of a held connection, in the ring buffer; not for HF_END_APPLICATION. */
 struct hf_ended {

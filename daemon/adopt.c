@@ -102,12 +102,18 @@ static int make_records(struct adoption *adoption, struct error *e)
 }
 
 /* Says what was done to a socket. */
-static int report(const struct adoption *adoption, const struct hf_look *look,
-		  const struct hf_keepalive *now, enum hf_swept what, int error)
+static int report(const struct adoption *adoption, const struct hf_look *look, enum hf_swept what,
+		  int error)
 {
-	struct hf_sweep sweep = {.view = look->view, .error = error, .what = (__u8)what};
+	struct hf_sweep sweep = {
+		.cookie = look->view.cookie,
+		.netns = look->view.netns,
+		.local_port = look->view.local_port,
+		.peer_port = look->view.peer_port,
+		.error = error,
+		.what = (__u8)what,
+	};
 
-	sweep.view.now = *now;
 	return adoption->fn ? adoption->fn(&sweep, adoption->arg) : 0;
 }
 
@@ -168,7 +174,7 @@ static int hold(const struct adoption *adoption, const struct hf_look *look,
 			err = hf_plan_carry_out(&fd, &fd, &plan);
 		if (err) {
 			bpf_map_delete_elem(adoption->sockets_fd, &fd);
-			return report(adoption, look, &look->view.now, HF_SWEPT_FAILED, err);
+			return report(adoption, look, HF_SWEPT_FAILED, err);
 		}
 	}
 	if (first) {
@@ -183,7 +189,7 @@ static int hold(const struct adoption *adoption, const struct hf_look *look,
 		count_held(adoption, rule->key);
 	/* What the guard left half done isn't worth a word. */
 	if (first || (hf_plan_changes(&plan) && !again))
-		return report(adoption, look, &plan.want, what, 0);
+		return report(adoption, look, what, 0);
 	return 0;
 }
 
@@ -202,8 +208,8 @@ static int restore(const struct adoption *adoption, const struct hf_look *look,
 	err = hush_guard(adoption, fd, record);
 	if (!err)
 		err = hf_plan_carry_out(&fd, &fd, &plan);
-	ret = err ? report(adoption, look, &look->view.now, HF_SWEPT_FAILED, err)
-		  : report(adoption, look, &plan.want, HF_SWEPT_RESTORED, 0);
+	ret = err ? report(adoption, look, HF_SWEPT_FAILED, err)
+		  : report(adoption, look, HF_SWEPT_RESTORED, 0);
 	bpf_map_delete_elem(adoption->sockets_fd, &fd);
 	return ret;
 }

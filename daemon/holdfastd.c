@@ -12,6 +12,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -205,6 +206,7 @@ static int run(struct daemon *daemon)
 		log_notice(&daemon->log, "%s", limits);
 	log_info(&daemon->log, "ready: %zu rule%s in force", daemon->config.n_rules,
 		 daemon->config.n_rules == 1 ? "" : "s");
+	malloc_trim(0); /* what loading took, and reading the configuration */
 	sd_notifyf(false, "READY=1\nSTATUS=%zu rule%s in force", daemon->config.n_rules,
 		   daemon->config.n_rules == 1 ? "" : "s");
 
@@ -241,6 +243,17 @@ static void block_signals(void)
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 }
 
+/*
+ * A pass over many sockets allocates much and frees it again. What is large goes
+ * back to the kernel at once, and isn't kept for the next pass: by itself malloc()
+ * would come to keep up to 32 MiB after the first one.
+ */
+static void keep_little_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 128 * 1024);
+}
+
 /* A pass holds a descriptor for each namespace: as many as we may have. */
 static void raise_limit(void)
 {
@@ -262,6 +275,7 @@ int main(int argc, char **argv)
 		return status;
 	block_signals();
 	raise_limit();
+	keep_little_memory();
 	setvbuf(stderr, NULL, _IOLBF, 0);
 	log_init(&daemon.log, daemon.options.verbose);
 	libbpf_set_print(daemon.options.verbose ? print_libbpf : NULL);

@@ -235,27 +235,44 @@ static int on_swept(const void *record, void *arg)
 	}
 	log_debug(sweeping->log,
 		  "socket %" PRIu64 " (ports %u to %u, network namespace %" PRIu64 "): %s",
-		  (uint64_t)sweep->view.cookie, sweep->view.local_port, sweep->view.peer_port,
-		  (uint64_t)sweep->view.netns, words[sweep->what]);
+		  (uint64_t)sweep->cookie, sweep->local_port, sweep->peer_port,
+		  (uint64_t)sweep->netns, words[sweep->what]);
 	return 0;
+}
+
+/* What is done to a namespace in one round. */
+enum what {
+	LOOK,		 /* ask sock_diag whether anything is missing */
+	SWEEP_IF_NEEDED, /* the same, and sweep it if so */
+	SWEEP,		 /* without asking: nothing is held yet, anywhere */
+};
+
+static enum what round_of(const struct reconcile *reconcile, const struct held *held, int round)
+{
+	if (round == ROUNDS)
+		return LOOK;
+	return !round && !reconcile->seen.n && !held->settled.n && !held->dirty.n ? SWEEP
+										  : SWEEP_IF_NEEDED;
 }
 
 /* One look at one namespace; sweeps it where that is needed. 1: it was. */
 static int look(const struct reconcile *reconcile, struct existing *existing,
-		const struct held *held, const struct netns *ns, bool sweep,
+		const struct held *held, const struct netns *ns, enum what what,
 		struct reconcile_result *result, size_t *missing, struct error *e)
 {
 	struct sweeping sweeping = {reconcile->log, result};
 	int err;
 
-	err = find_missing(reconcile, held, ns, missing, e);
+	*missing = 0;
+	err = what == SWEEP ? 0 : find_missing(reconcile, held, ns, missing, e);
 	if (err) {
 		/* Without sock_diag's word: sweep all the same, once, and say so. */
-		if (sweep)
+		if (what != LOOK)
 			existing_sweep(existing, ns, on_swept, &sweeping, NULL);
 		return err;
 	}
-	if (!sweep || (!*missing && !numbers_have(&held->dirty, ns->inode)))
+	if (what == LOOK ||
+	    (what == SWEEP_IF_NEEDED && !*missing && !numbers_have(&held->dirty, ns->inode)))
 		return 0;
 	err = existing_sweep(existing, ns, on_swept, &sweeping, e);
 	return err ? err : 1;
@@ -294,7 +311,8 @@ static int rounds(struct reconcile *reconcile, const struct netns_list *namespac
 			if (!progress[i].todo)
 				continue;
 			ret = look(reconcile, &existing, &held, &namespaces->list[i],
-				   round < ROUNDS, result, &missing, first ? &ignored : e);
+				   round_of(reconcile, &held, round), result, &missing,
+				   first ? &ignored : e);
 			if (ret < 0 && !first)
 				first = ret;
 			progress[i].todo = ret > 0;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
@@ -171,5 +172,6 @@ void daemon_reload(struct daemon *daemon)
 	exporter_due(daemon->exporter);
 	if (lines)
 		publish_outcome(daemon, started_us, err, lines);
+	malloc_trim(0); /* the old configuration, and what it took to read the new one */
 	sd_notify(false, "READY=1");
 }
