@@ -1,4 +1,5 @@
-# Included by the top Makefile: what holdfast costs.
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Part of the Makefile: what holdfast costs.
 #
 #   make bench          everything, against what people use today; FIGURES=NAME...
 #                       measures only these. Needs root; about ten minutes

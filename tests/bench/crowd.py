@@ -137,7 +137,8 @@ def measure_few(world: World) -> list[Figure]:
                    floor=("one pass over all open files, one dump", got["floor"]))]
 
 
-def _memory(daemon: Daemon, what: str) -> float:
+def memory(daemon: Daemon, what: str) -> float:
+    """Of its memory, in MiB: VmRSS, VmHWM."""
     with open(f"/proc/{daemon.pid}/status", encoding="ascii") as file:
         return int(re.search(rf"{what}:\s+(\d+) kB", file.read())[1]) / 1024
 
@@ -165,7 +166,7 @@ def measure_rules(world: World) -> list[Figure]:
         stack.callback(daemon.close)
         daemon.start()
         time.sleep(1)
-        none = _memory(daemon, "VmRSS")
+        none = memory(daemon, "VmRSS")
         daemon.stop()
         stack.callback(world.crowd(netns, TARGET, CROWD).close)
         turn = [0]
@@ -184,7 +185,7 @@ def measure_rules(world: World) -> list[Figure]:
         other = world.daemon(SELDOM + RULE)
         stack.callback(other.close)
         reloads, holds = [], []
-        memory: list[float] = []
+        resident: list[float] = []
         peak = 0.0
         for _ in range(4):  # the first isn't counted
             holds.append(hold())
@@ -193,8 +194,8 @@ def measure_rules(world: World) -> list[Figure]:
             reloads.append(reload())
             assert f"{CROWD} connections changed to the new rules" in daemon.log
             time.sleep(0.5)
-            memory.append(_memory(daemon, "VmRSS"))
-            peak = max(peak, _memory(daemon, "VmHWM"))
+            resident.append(memory(daemon, "VmRSS"))
+            peak = max(peak, memory(daemon, "VmHWM"))
             daemon.stop()
         check_held(other, CROWD)
     return [
@@ -203,8 +204,8 @@ def measure_rules(world: World) -> list[Figure]:
                1.5),
         Figure("memory-more", f"the daemon's resident memory with {CROWD:,} held sockets and "
                f"{RULES:,} rules, beyond that with none ({none:.1f} MiB; peak {peak:.1f})", "", "MiB",
-               Sample([value - none for value in memory]), None, 8),
-        Figure("memory", "the same in all", "", "MiB", Sample(memory), None, 16),
+               Sample([value - none for value in resident]), None, 8),
+        Figure("memory", "the same in all", "", "MiB", Sample(resident), None, 16),
     ]
 
 

@@ -27,12 +27,22 @@ static int to_fd(const uint8_t *data, size_t size)
 
 static void check_socket(const struct snapshot_socket *socket)
 {
-	struct json_object *object = status_socket_to_json(socket);
-	char cell[STATUS_CELL_MAX];
+	struct json_out json = {0};
+	struct json_object *object;
+	char cell[STATUS_CELL_MAX], *text = NULL;
+	size_t size;
 	int column;
 
-	check(object && json_object_to_json_string(object));
+	json.out = open_memstream(&text, &size);
+	check(json.out);
+	json_out_open(&json, NULL, '{');
+	status_socket_print(&json, socket);
+	json_out_close(&json, '}');
+	check(fclose(json.out) == 0);
+	object = json_tokener_parse(text);
+	check(object && json_object_object_length(object) == 23);
 	json_object_put(object);
+	free(text);
 	for (column = 0; column < N_COLUMNS; column++) {
 		status_cell(cell, sizeof(cell), socket, (enum status_column)column);
 		check(memchr(cell, '\0', sizeof(cell)));
