@@ -5,14 +5,34 @@
 #include <json-c/json.h>
 #include <string.h>
 
+static void hand_over(struct json_out *json)
+{
+	fwrite(json->text, 1, json->used, json->out);
+	json->used = 0;
+}
+
+static void put_bytes(struct json_out *json, const char *bytes, size_t size)
+{
+	if (size > sizeof(json->text) - json->used)
+		hand_over(json);
+	if (size > sizeof(json->text)) {
+		fwrite(bytes, 1, size, json->out);
+		return;
+	}
+	memcpy(json->text + json->used, bytes, size);
+	json->used += size;
+}
+
 static void put(struct json_out *json, const char *text)
 {
-	fputs_unlocked(text, json->out);
+	put_bytes(json, text, strlen(text));
 }
 
 static void put_byte(struct json_out *json, char byte)
 {
-	putc_unlocked(byte, json->out);
+	if (json->used == sizeof(json->text))
+		hand_over(json);
+	json->text[json->used++] = byte;
 }
 
 static void put_digits(struct json_out *json, uint64_t number)
@@ -24,7 +44,7 @@ static void put_digits(struct json_out *json, uint64_t number)
 		digits[--at] = (char)('0' + number % 10);
 		number /= 10;
 	} while (number);
-	fwrite_unlocked(digits + at, 1, sizeof(digits) - at, json->out);
+	put_bytes(json, digits + at, sizeof(digits) - at);
 }
 
 static void put_line(struct json_out *json)
@@ -32,7 +52,7 @@ static void put_line(struct json_out *json)
 	static const char blanks[2 * JSON_OUT_DEPTH_MAX + 1] = "                ";
 
 	put_byte(json, '\n');
-	fwrite_unlocked(blanks, 2, json->depth, json->out);
+	put_bytes(json, blanks, 2 * json->depth);
 }
 
 static void begin(struct json_out *json, const char *key)
@@ -65,10 +85,14 @@ void json_out_close(struct json_out *json, char bracket)
 		json->depth--;
 	put_line(json);
 	put_byte(json, bracket);
+	if (!json->depth)
+		hand_over(json);
 }
 
 void json_out_text(struct json_out *json, const char *key, const char *text)
 {
+	char code[8];
+
 	if (!text) {
 		json_out_null(json, key);
 		return;
@@ -77,7 +101,8 @@ void json_out_text(struct json_out *json, const char *key, const char *text)
 	put_byte(json, '"');
 	for (; *text; text++) {
 		if ((unsigned char)*text < 0x20) {
-			fprintf(json->out, "\\u%04x", (unsigned)(unsigned char)*text);
+			snprintf(code, sizeof(code), "\\u%04x", (unsigned)(unsigned char)*text);
+			put(json, code);
 			continue;
 		}
 		if (*text == '"' || *text == '\\')

@@ -18,9 +18,14 @@ struct json_out {
 	FILE *out;
 	unsigned depth;
 	bool filled[JSON_OUT_DEPTH_MAX]; /* what is open at this depth has a member already */
+	char text[4096]; /* not yet handed to `out`: stdio costs more than all else */
+	size_t used;
 };
 
-/* Where an object or a list begins and ends; key: NULL in a list, and for the outermost. */
+/*
+ * Where an object or a list begins and ends; key: NULL in a list, and for the
+ * outermost, with whose end everything is handed to `out`.
+ */
 void json_out_open(struct json_out *json, const char *key, char bracket);
 void json_out_close(struct json_out *json, char bracket);
 

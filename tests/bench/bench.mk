@@ -28,3 +28,5 @@ bench-programs: $(BENCH_PROGRAMS)
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libholdfast.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs $(LIBS)) -o $@
+
+-include $(wildcard $(BUILD)/tests/bench/*.d)

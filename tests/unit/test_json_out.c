@@ -75,6 +75,33 @@ static void test_text(void **state)
 		"\"utf8\":\"gr\xc3\xbc\xc3\x9f\",\"none\":null}");
 }
 
+/* Longer than what is gathered before it is handed on; in pieces, and in one. */
+static void test_long(void **state)
+{
+	char *meaning = NULL, word[10001] = {0};
+	struct written w;
+	size_t size;
+	FILE *out;
+	int i;
+
+	(void)state;
+	memset(word, 'x', sizeof(word) - 1);
+	out = open_memstream(&meaning, &size);
+	assert_non_null(out);
+	begin(&w);
+	json_out_open(&w.json, NULL, '[');
+	for (i = 0; i < 2000; i++) {
+		json_out_number(&w.json, NULL, (uint64_t)i);
+		fprintf(out, "%s%d", i ? "," : "[", i);
+	}
+	json_out_text(&w.json, NULL, word);
+	json_out_close(&w.json, ']');
+	fprintf(out, ",\"%s\"]", word);
+	fclose(out);
+	end(&w, meaning);
+	free(meaning);
+}
+
 static void test_seconds(void **state)
 {
 	static const struct {
@@ -100,11 +127,15 @@ static void test_seconds(void **state)
 	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct written w;
+		char text[64];
 
 		begin(&w);
+		json_out_open(&w.json, NULL, '[');
 		json_out_seconds(&w.json, NULL, cases[i].ms);
+		json_out_close(&w.json, ']');
 		assert_int_equal(fclose(w.json.out), 0);
-		assert_string_equal(w.text, cases[i].text);
+		snprintf(text, sizeof(text), "[\n  %s\n]", cases[i].text);
+		assert_string_equal(w.text, text);
 		free(w.text);
 	}
 }
@@ -127,9 +158,8 @@ static void test_object(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_layout),
-		cmocka_unit_test(test_text),
-		cmocka_unit_test(test_seconds),
+		cmocka_unit_test(test_layout), cmocka_unit_test(test_text),
+		cmocka_unit_test(test_long),   cmocka_unit_test(test_seconds),
 		cmocka_unit_test(test_object),
 	};
 
