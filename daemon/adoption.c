@@ -104,7 +104,7 @@ static int prepare(struct existing *existing, struct error *e)
 	if (err) {
 		owners_free(&existing->owners);
 		config_free(&existing->config);
-		return error_set(e, -err, "%s", e && e->text[0] ? e->text : "out of memory");
+		return e && e->text[0] ? err : error_set(e, -err, "out of memory");
 	}
 	scope_open(&existing->scope, existing->plane);
 	existing->prepared = true;

@@ -24,12 +24,13 @@ static void usage(FILE *out)
 static int print_json(const struct config *config, const struct conf_messages *messages)
 {
 	struct json_object *object = check_to_json(config, messages);
+	int err;
 
 	if (!object)
 		return -ENOMEM;
-	json_print(object);
+	err = json_print(object);
 	json_object_put(object);
-	return 0;
+	return err;
 }
 
 static int check(const char *path, bool json)

@@ -31,19 +31,33 @@ static int show(const struct config *config, const struct hf_flow *flow, size_t 
 	struct explanation explanation;
 	struct json_object *object;
 	struct error e = {0};
+	int err = 0;
 
 	if (explain(config, flow, winner, &explanation, &e))
 		return command_failed(&e);
 	if (json) {
 		object = explain_to_json(&explanation);
-		if (object)
-			json_print(object);
+		err = object ? json_print(object) : -ENOMEM;
 		json_object_put(object);
 	} else {
 		explain_print(&explanation, stdout);
 	}
 	explanation_free(&explanation);
+	if (!err && (fflush(stdout) || ferror(stdout)))
+		err = -errno;
+	if (err) {
+		error_set(&e, -err, "showing the explanation: %s", strerror(-err));
+		return command_failed(&e);
+	}
 	return STATUS_OK;
+}
+
+static int out_of_memory(void)
+{
+	struct error e;
+
+	error_set(&e, ENOMEM, "out of memory");
+	return command_failed(&e);
 }
 
 static int explain_file(const char *file, const struct hf_flow *flow, bool json)
@@ -58,7 +72,12 @@ static int explain_file(const char *file, const struct hf_flow *flow, bool json)
 	size_t n, i;
 	int status;
 
-	status = conf_load(file, &config, &messages) ? STATUS_NOT_WELL : STATUS_OK;
+	status = conf_load(file, &config, &messages);
+	if (status == -ENOMEM) {
+		conf_messages_free(&messages);
+		return out_of_memory();
+	}
+	status = status ? STATUS_NOT_WELL : STATUS_OK;
 	for (i = 0; i < messages.n; i++) {
 		_cleanup_free_ char *line = conf_message_format(&messages.list[i]);
 
@@ -74,7 +93,10 @@ static int explain_file(const char *file, const struct hf_flow *flow, bool json)
 	lpm = lpm_new(entries, n);
 	if (lpm)
 		rule = lpm_match(lpm, flow, &side);
-	status = lpm ? show(&config, flow, rule ? rule->index : EXPLAIN_NONE, json) : STATUS_BROKEN;
+	if (lpm)
+		status = show(&config, flow, rule ? rule->index : EXPLAIN_NONE, json);
+	else
+		status = out_of_memory();
 	lpm_free(lpm);
 	config_free(&config);
 	return status;

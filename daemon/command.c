@@ -25,7 +25,7 @@ bool command_privileged(void)
 
 int command_failed(const struct error *e)
 {
-	fprintf(stderr, "holdfast: %s\n", e->text);
+	fprintf(stderr, "holdfast: %s\n", e->text[0] ? e->text : "out of memory");
 	return STATUS_BROKEN;
 }
 

@@ -72,6 +72,10 @@ int daemon_add_sources(struct daemon *daemon);
 /* Puts the keepalive time back on what is being probed. */
 void daemon_end_probes(struct daemon *daemon);
 
+/* To the service manager, as sd_notify(3) has it, but without taking memory: it hears also of
+ * what goes wrong because there is none. */
+__attribute__((format(printf, 1, 2))) void daemon_notify(const char *format, ...);
+
 /* CLOCK_MONOTONIC. */
 uint64_t daemon_now_us(void);
 

@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sysexits.h>
-#include <systemd/sd-daemon.h>
 
 #define EXIT_USAGE 2
 
@@ -207,15 +206,16 @@ static int run(struct daemon *daemon)
 	log_info(&daemon->log, "ready: %zu rule%s in force", daemon->config.n_rules,
 		 daemon->config.n_rules == 1 ? "" : "s");
 	malloc_trim(0); /* what loading took, and reading the configuration */
-	sd_notifyf(false, "READY=1\nSTATUS=%zu rule%s in force", daemon->config.n_rules,
-		   daemon->config.n_rules == 1 ? "" : "s");
+	daemon_notify("READY=1\nSTATUS=%zu rule%s in force", daemon->config.n_rules,
+		      daemon->config.n_rules == 1 ? "" : "s");
 
 	err = sd_event_loop(daemon->event);
-	sd_notify(false, "STOPPING=1");
+	daemon_notify("STOPPING=1");
 	if (err < 0)
 		log_error(&daemon->log, "the event loop broke: %s", strerror(-err));
 	daemon_end_probes(daemon);
-	if (daemon->options.persist) {
+	/* A loop that breaks is no wish to stop: as after a crash, the next start takes over. */
+	if (daemon->options.persist || err < 0) {
 		exporter_leave(daemon->exporter);
 		log_info(&daemon->log, "stopped; everything stays attached");
 		status = EXIT_SUCCESS;

@@ -42,6 +42,8 @@ int iter_read(int fd, size_t record_size, iter_fn fn, void *arg, struct error *e
 		have += (size_t)got;
 		for (at = 0; have - at >= record_size; at += record_size) {
 			ret = fn(buffer + at, arg);
+			if (ret == -ENOMEM)
+				return error_set(e, ENOMEM, "out of memory");
 			if (ret)
 				return ret;
 		}

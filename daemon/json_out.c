@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "json_out.h"
 
+#include "rules_json.h"
+
 #include <errno.h>
 #include <json-c/json.h>
 #include <string.h>
@@ -148,9 +150,7 @@ void json_out_null(struct json_out *json, const char *key)
 
 int json_out_object(struct json_out *json, const char *key, struct json_object *object)
 {
-	const char *text = json_object_to_json_string_ext(
-		object,
-		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+	const char *text = json_text(object);
 
 	if (!text)
 		return -ENOMEM;

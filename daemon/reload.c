@@ -9,7 +9,6 @@
 #include <inttypes.h>
 #include <malloc.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 
 /* A name server that answers does it sooner; one that doesn't may not hold us up. */
 #define NAMES_WAIT_MS 2000u
@@ -155,7 +154,7 @@ void daemon_reload(struct daemon *daemon)
 	size_t size;
 	int err;
 
-	sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, started_us);
+	daemon_notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64, started_us);
 	daemon->log.copy = open_memstream(&lines, &size);
 	err = reload(daemon, &e);
 	if (err)
@@ -173,5 +172,5 @@ void daemon_reload(struct daemon *daemon)
 	if (lines)
 		publish_outcome(daemon, started_us, err, lines);
 	malloc_trim(0); /* the old configuration, and what it took to read the new one */
-	sd_notify(false, "READY=1");
+	daemon_notify("READY=1");
 }

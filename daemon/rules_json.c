@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <json-c/json.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -110,9 +111,45 @@ struct json_object *rule_to_json(const struct rule *rule)
 	return o;
 }
 
-void json_print(struct json_object *object)
+/* Brackets that close: json-c cuts a text short where memory runs out, and doesn't say so. */
+static bool whole(const char *text)
 {
-	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
-							    JSON_C_TO_STRING_SPACED |
-							    JSON_C_TO_STRING_NOSLASHESCAPE));
+	bool string = false;
+	int depth = 0;
+
+	for (; *text; text++) {
+		if (string && *text == '\\' && text[1])
+			text++;
+		else if (*text == '"')
+			string = !string;
+		else if (!string && (*text == '{' || *text == '['))
+			depth++;
+		else if (!string && (*text == '}' || *text == ']'))
+			depth--;
+	}
+	return !string && depth == 0;
+}
+
+const char *json_text(struct json_object *object)
+{
+	const int flags =
+		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE;
+	size_t length = 0, again = 0;
+	const char *text;
+
+	/* Twice, as a piece may be missing in the middle: the second time there is room already. */
+	if (!json_object_to_json_string_length(object, flags, &length))
+		return NULL;
+	text = json_object_to_json_string_length(object, flags, &again);
+	return text && length == again && whole(text) ? text : NULL;
+}
+
+int json_print(struct json_object *object)
+{
+	const char *text = json_text(object);
+
+	if (!text)
+		return -ENOMEM;
+	puts(text);
+	return 0;
 }

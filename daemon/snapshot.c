@@ -141,6 +141,8 @@ static int join(struct existing *existing, struct snapshot *snapshot, const stru
 		if (!view)
 			continue;
 		err = snapshot_add(snapshot, &diag[i], view, ns->inode);
+		if (err == -ENOMEM)
+			error_set(e, ENOMEM, "out of memory");
 		if (err)
 			return err;
 	}
@@ -169,6 +171,8 @@ static int read_sockets(const struct plane *plane, struct snapshot *snapshot,
 		return err;
 	sort_views(&held);
 	err = port_filter_init(&filter, &snapshot->config);
+	if (err)
+		error_set(e, -err, "out of memory");
 	for (i = 0; !err && i < namespaces->n; i++) {
 		snapshot->asked_ms = now_ms();
 		err = read_diag(&namespaces->list[i], &filter, &diags, e);

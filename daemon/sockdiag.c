@@ -248,6 +248,8 @@ int sockdiag_take(const void *datagram, size_t size, sockdiag_fn fn, void *arg, 
 			return take_status(nlh, e);
 		if (nlh->nlmsg_type >= NLMSG_MIN_TYPE) {
 			ret = take_socket(nlh, fn, arg);
+			if (ret == -ENOMEM)
+				return error_set(e, ENOMEM, "out of memory");
 			if (ret)
 				return ret;
 		}

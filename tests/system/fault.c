@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * For LD_PRELOAD: lets the HF_FAULT_NTH-th of the calls below fail with ENOMEM
- * in a program named holdfastd, and appends what it was to HF_FAULT_LOG; the 0th:
- * none fails, and all are noted.
- * Calls: bpf(2), through syscall(); opening, making, locking and moving what
- * has HF_FAULT_PATH in its name; sockets, but for the one that says READY=1;
- * namespaces and event sources.
+ * For LD_PRELOAD: lets one of the calls below fail with ENOMEM, once, in a program
+ * named holdfastd or holdfast. Which one stands in the file HF_FAULT_ORDER, which
+ * can change at any time: see struct order. What it was is appended to HF_FAULT_LOG;
+ * the 0th: none fails, and all are noted.
+ *
+ * Calls into the kernel: bpf(2) and pidfd_open(2), through syscall(); opening, making,
+ * locking, moving and removing what has HF_FAULT_PATH in its name, or is below /proc;
+ * sockets, but for the ones that tell the service manager, and what goes through
+ * them; namespaces and event sources. Calls for memory: malloc() and its like.
  */
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,25 +19,63 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
-static int count;
+enum kind { KERNEL = 1, MEMORY = 2 };
+
+/* The test writes kinds and nth, and sets count to 0; here it is counted up. */
+struct order {
+	int nth;   /* -1: nothing is counted */
+	int kinds; /* enum kind, or both */
+	int count;
+};
+
+extern void *__libc_malloc(size_t);
+extern void *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t);
+
+static struct order *order;
+static bool busy; /* in here: what we call ourselves doesn't count */
 
 static void *next(const char *name)
 {
-	return dlsym(RTLD_NEXT, name);
+	bool was = busy;
+	void *found;
+
+	busy = true;
+	found = dlsym(RTLD_NEXT, name);
+	busy = was;
+	return found;
+}
+
+__attribute__((constructor)) static void begin(void)
+{
+	const char *path = getenv("HF_FAULT_ORDER");
+	int (*open_file)(const char *, int, ...) = next("open");
+	void *map;
+	int fd;
+
+	if (!path || (strcmp(program_invocation_short_name, "holdfastd") != 0 &&
+		      strcmp(program_invocation_short_name, "holdfast") != 0))
+		return;
+	fd = open_file(path, O_RDWR | O_CLOEXEC);
+	map = mmap(NULL, sizeof(*order), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (map != MAP_FAILED)
+		order = map;
 }
 
 static void note(const char *what, long detail)
 {
 	const char *path = getenv("HF_FAULT_LOG");
 	char line[64];
-	int length = snprintf(line, sizeof(line), "%d %s %ld\n", count, what, detail);
+	int length = snprintf(line, sizeof(line), "%d %s %ld\n", order->count, what, detail);
 	int (*open_file)(const char *, int, ...) = next("open");
-	int fd = path ? open_file(path, O_WRONLY | O_CREAT | O_APPEND, 0600) : -1;
+	int fd = path ? open_file(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
 
 	if (fd < 0)
 		return;
@@ -43,26 +85,51 @@ static void note(const char *what, long detail)
 }
 
 /* Whether this call is the one; errno is set then. */
-static bool fails(const char *what, long detail)
+static bool fails(enum kind kind, const char *what, long detail)
 {
-	const char *nth = getenv("HF_FAULT_NTH");
+	int before = errno;
 
-	if (!nth || strcmp(program_invocation_short_name, "holdfastd") != 0)
+	if (!order || order->nth < 0 || busy || !(order->kinds & (int)kind))
 		return false;
-	if (++count != atoi(nth) && atoi(nth) != 0)
+	if (++order->count != order->nth && order->nth != 0)
 		return false;
-	note(what, detail);
-	if (atoi(nth) == 0)
+	busy = true;
+	if (order->nth != 0 || kind == KERNEL) /* of memory there is too much to note it all */
+		note(what, detail);
+	busy = false;
+	errno = before;
+	if (order->nth == 0)
 		return false;
 	errno = ENOMEM;
 	return true;
 }
 
-static bool is_pin(const char *path)
+static bool is_ours(const char *path)
 {
 	const char *part = getenv("HF_FAULT_PATH");
 
-	return part && strstr(path, part);
+	return part && (strstr(path, part) || strncmp(path, "/proc/", 6) == 0 ||
+			strcmp(path, "/proc") == 0);
+}
+
+void *malloc(size_t size)
+{
+	return fails(MEMORY, "malloc", (long)size) ? NULL : __libc_malloc(size);
+}
+
+void *calloc(size_t n, size_t size)
+{
+	return fails(MEMORY, "calloc", (long)(n * size)) ? NULL : __libc_calloc(n, size);
+}
+
+void *realloc(void *p, size_t size)
+{
+	return fails(MEMORY, "realloc", (long)size) ? NULL : __libc_realloc(p, size);
+}
+
+void *reallocarray(void *p, size_t n, size_t size)
+{
+	return fails(MEMORY, "reallocarray", (long)(n * size)) ? NULL : __libc_realloc(p, n * size);
 }
 
 long syscall(long number, ...)
@@ -76,7 +143,9 @@ long syscall(long number, ...)
 	for (i = 0; i < 6; i++)
 		a[i] = va_arg(list, long);
 	va_end(list);
-	if (number == SYS_bpf && fails("bpf", a[0]))
+	if (number == SYS_bpf && fails(KERNEL, "bpf", a[0]))
+		return -1;
+	if (number == SYS_pidfd_open && fails(KERNEL, "pidfd_open", a[0]))
 		return -1;
 	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
@@ -91,28 +160,49 @@ int open(const char *path, int flags, ...)
 	if (flags & (O_CREAT | O_TMPFILE))
 		mode = va_arg(list, mode_t);
 	va_end(list);
-	return is_pin(path) && fails("open", flags) ? -1 : real(path, flags, mode);
+	return is_ours(path) && fails(KERNEL, "open", flags) ? -1 : real(path, flags, mode);
+}
+
+DIR *opendir(const char *path)
+{
+	DIR *(*real)(const char *) = next("opendir");
+
+	return is_ours(path) && fails(KERNEL, "opendir", 0) ? NULL : real(path);
+}
+
+FILE *fopen(const char *path, const char *mode)
+{
+	FILE *(*real)(const char *, const char *) = next("fopen");
+
+	return is_ours(path) && fails(KERNEL, "fopen", 0) ? NULL : real(path, mode);
 }
 
 int mkdir(const char *path, mode_t mode)
 {
 	int (*real)(const char *, mode_t) = next("mkdir");
 
-	return is_pin(path) && fails("mkdir", 0) ? -1 : real(path, mode);
+	return is_ours(path) && fails(KERNEL, "mkdir", 0) ? -1 : real(path, mode);
 }
 
 int rename(const char *from, const char *to)
 {
 	int (*real)(const char *, const char *) = next("rename");
 
-	return is_pin(to) && fails("rename", 0) ? -1 : real(from, to);
+	return is_ours(to) && fails(KERNEL, "rename", 0) ? -1 : real(from, to);
+}
+
+int unlink(const char *path)
+{
+	int (*real)(const char *) = next("unlink");
+
+	return is_ours(path) && fails(KERNEL, "unlink", 0) ? -1 : real(path);
 }
 
 int flock(int fd, int operation)
 {
 	int (*real)(int, int) = next("flock");
 
-	return fails("flock", operation) ? -1 : real(fd, operation);
+	return fails(KERNEL, "flock", operation) ? -1 : real(fd, operation);
 }
 
 /* The way into a namespace only: who can't come back from there has to end, as in a crash. */
@@ -121,7 +211,7 @@ int setns(int fd, int type)
 	int (*real)(int, int) = next("setns");
 	static bool inside;
 
-	if (!inside && fails("setns", type))
+	if (!inside && fails(KERNEL, "setns", type))
 		return -1;
 	inside = !inside;
 	return real(fd, type);
@@ -131,19 +221,36 @@ int socket(int family, int type, int protocol)
 {
 	int (*real)(int, int, int) = next("socket");
 
-	return family != AF_UNIX && fails("socket", family) ? -1 : real(family, type, protocol);
+	return family != AF_UNIX && fails(KERNEL, "socket", family) ? -1
+								    : real(family, type, protocol);
+}
+
+ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
+	       socklen_t to_size)
+{
+	ssize_t (*real)(int, const void *, size_t, int, const struct sockaddr *, socklen_t) =
+		next("sendto");
+
+	return fails(KERNEL, "sendto", fd) ? -1 : real(fd, data, size, flags, to, to_size);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+	ssize_t (*real)(int, struct msghdr *, int) = next("recvmsg");
+
+	return fails(KERNEL, "recvmsg", fd) ? -1 : real(fd, message, flags);
 }
 
 int epoll_create1(int flags)
 {
 	int (*real)(int) = next("epoll_create1");
 
-	return fails("epoll_create1", flags) ? -1 : real(flags);
+	return fails(KERNEL, "epoll_create1", flags) ? -1 : real(flags);
 }
 
 int timerfd_create(int clock, int flags)
 {
 	int (*real)(int, int) = next("timerfd_create");
 
-	return fails("timerfd_create", clock) ? -1 : real(clock, flags);
+	return fails(KERNEL, "timerfd_create", clock) ? -1 : real(clock, flags);
 }

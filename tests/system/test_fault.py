@@ -4,16 +4,15 @@ HF_EXHAUSTIVE=1 lets every call fail that a start makes; else some of them do.
 """
 
 import os
-import random
 
 import pytest
 
 from harness import bpf, build
 from harness.cgroup import Cgroup
 from harness.command import Command
-from harness.compiler import compile_c
 from harness.config import rule
 from harness.daemon import Daemon
+from harness.fault import KERNEL, MEMORY, Fault, steps
 from harness.options import UNTOUCHED, Settings, held
 from harness.sockets import Agent, Listener, Socket
 
@@ -22,28 +21,25 @@ pytestmark = [pytest.mark.skipif(
 
 OLD, OLD_VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30, 4)
 NEW, NEW_VALUES = rule("all", time="60s", interval="20s", probes=3), held(60, 20, 3)
-EXHAUSTIVE = bool(os.environ.get("HF_EXHAUSTIVE"))
-SEED = int(os.environ.get("HF_SEED") or random.randrange(1 << 32))
-SAMPLES = 16
+SAMPLES = 12
 
 
-class Fault:
+class Start:
     """Lets the nth call of a start fail."""
 
-    def __init__(self, daemon: Daemon, workdir: str, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, daemon: Daemon, fault: Fault, kinds: int,
+                 patch: pytest.MonkeyPatch) -> None:
         self.daemon = daemon
+        self._fault = fault
+        self._kinds = kinds
         self._patch = patch
-        self._log = os.path.join(workdir, "faults")
-        self._library = compile_c("fault", workdir)
 
-    def start(self, config: str, nth: int) -> tuple[str, int | None, list[str]]:
+    def __call__(self, config: str, nth: int) -> tuple[str, int | None, list[str]]:
         """A start: which call has failed (none: ''), the exit status (None: it runs), the log."""
-        logged, noted = len(self.daemon.log), len(self._notes())
+        logged = len(self.daemon.log)
+        self._fault.order(nth, self._kinds)
         with self._patch.context() as patch:
-            for name, value in (("LD_PRELOAD", self._library), ("HF_FAULT_NTH", str(nth)),
-                                ("HF_FAULT_LOG", self._log),
-                                ("HF_FAULT_PATH", self.daemon.pin_dir)):
-                patch.setenv(name, value)
+            self._fault.set_in(patch)
             try:
                 self.daemon.start(config)
                 status = None
@@ -52,27 +48,21 @@ class Fault:
                     raise
                 status = self.daemon.wait()
         lines = self.daemon.log[logged:].splitlines()
-        return self._notes()[noted:].strip(), status, lines
+        return self._fault.take_notes(), status, lines
 
-    def _notes(self) -> str:
-        if not os.path.exists(self._log):
-            return ""
-        with open(self._log, encoding="ascii") as file:
-            return file.read()
+    def count(self, config: str) -> int:
+        """How many calls a start makes that none of them fails in; the daemon runs then."""
+        assert self(config, 0)[1] is None
+        calls = self._fault.count
+        self._fault.order(-1)
+        return calls
 
 
-@pytest.fixture
-def fault(daemon: Daemon, workdir: str, monkeypatch: pytest.MonkeyPatch) -> Fault:
+@pytest.fixture(params=[pytest.param(KERNEL, id="kernel"), pytest.param(MEMORY, id="memory")])
+def start(daemon: Daemon, workdir: str, monkeypatch: pytest.MonkeyPatch,
+          request: pytest.FixtureRequest) -> Start:
     """On the daemon."""
-    return Fault(daemon, workdir, monkeypatch)
-
-
-def steps(calls: int) -> list[int]:
-    """Which calls are to fail, of so many."""
-    print(f"HF_SEED={SEED}, {calls} calls in a start")
-    if EXHAUSTIVE:
-        return list(range(1, calls + 1))
-    return sorted(random.Random(SEED).sample(range(1, calls + 1), min(SAMPLES, calls)))
+    return Start(daemon, Fault(workdir, daemon.pin_dir), request.param, monkeypatch)
 
 
 def attached(daemon: Daemon, cgroup: Cgroup) -> bool:
@@ -87,8 +77,8 @@ def attached(daemon: Daemon, cgroup: Cgroup) -> bool:
 class Trial:
     """One start with a fault, and what it has left; `wrong` gathers what must not be."""
 
-    def __init__(self, fault: Fault, agent: Agent, listener: Listener, nth: int) -> None:
-        self.call, self.status, self.lines = fault.start(NEW, nth)
+    def __init__(self, start: Start, agent: Agent, listener: Listener, nth: int) -> None:
+        self.call, self.status, self.lines = start(NEW, nth)
         self.started = self.status is None
         self.new = agent.connect("127.0.0.1", listener.port)
 
@@ -102,18 +92,18 @@ class Trial:
         assert seen == (wanted, wanted), seen
         assert self.status and self.status > 0
         said = [line for line in self.lines if "can't start: " in line]
-        assert len(said) == 1 and len(said[0]) > 30, "not one sentence"
+        assert len(said) == 1 and len(said[0]) > 20, "not one sentence"
 
 
-def test_first_start(fault: Fault, daemon: Daemon, agent: Agent, cgroup: Cgroup,
+def test_first_start(start: Start, daemon: Daemon, agent: Agent, cgroup: Cgroup,
                      listener: Listener, holdfast: Command) -> None:
     """Afterwards nothing is there, and no socket has been touched."""
     sock = agent.connect("127.0.0.1", listener.port)
-    calls = fault.start(NEW, 0)[0].count("\n") + 1
+    calls = start.count(NEW)
     daemon.stop()
-    n_started, tried, wrong = 0, steps(calls), []
+    n_started, tried, wrong = 0, steps(calls, SAMPLES), []
     for nth in tried:
-        trial = Trial(fault, agent, listener, nth)
+        trial = Trial(start, agent, listener, nth)
         try:
             trial.check(sock, NEW_VALUES if trial.started else UNTOUCHED)
             if trial.started:
@@ -132,17 +122,17 @@ def test_first_start(fault: Fault, daemon: Daemon, agent: Agent, cgroup: Cgroup,
     assert n_started < len(tried), "not one of these faults was met"
 
 
-def test_take_over(fault: Fault, daemon: Daemon, agent: Agent, cgroup: Cgroup,
+def test_take_over(start: Start, daemon: Daemon, agent: Agent, cgroup: Cgroup,
                    listener: Listener, holdfast: Command) -> None:
     """Afterwards the old rules are in force, on old connections and new ones, or all is undone."""
     sock = agent.connect("127.0.0.1", listener.port)
     daemon.start(OLD)
     daemon.kill()
-    calls = fault.start(OLD, 0)[0].count("\n") + 1
+    calls = start.count(OLD)
     daemon.kill()
     outcomes, wrong = {"started": 0, "old": 0, "nothing": 0}, []
-    for nth in steps(calls):
-        trial = Trial(fault, agent, listener, nth)
+    for nth in steps(calls, SAMPLES):
+        trial = Trial(start, agent, listener, nth)
         outcome = "started"
         try:
             if trial.started:

@@ -30,3 +30,9 @@ def stop(process: subprocess.Popen, timeout: float = 5.0) -> int:
         except subprocess.TimeoutExpired:
             process.kill()
     return process.wait()
+
+
+def rss_kb(pid: int) -> int:
+    """How much memory a process has at the moment, of its own."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("RssAnon:"))

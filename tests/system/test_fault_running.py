@@ -1,0 +1,223 @@
+"""Calls that fail while it runs: a reload, a reconcile pass, the stop; and those of the command.
+
+Every outcome is the old state or the new one, told in one sentence, and nothing is lost for
+good. HF_EXHAUSTIVE=1 lets every call fail; else some of them do.
+"""
+
+import json
+import os
+import time
+import pytest
+
+from harness import bpf, build
+from harness.cgroup import Cgroup
+from harness.command import Command
+from harness.config import PORT, rule
+from harness.daemon import Daemon
+from harness.fault import KERNEL, MEMORY, Fault, steps
+from harness.options import UNTOUCHED, held
+from harness.process import rss_kb
+from harness.sockets import Agent, Listener
+from harness.wait import wait_for
+
+pytestmark = [pytest.mark.skipif(
+    build.SANITIZED, reason="a sanitizer wants to be preloaded first")]
+
+A, A_VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30, 4)
+B, B_VALUES = rule("all", time="60s", interval="20s", probes=3), held(60, 20, 3)
+SAMPLES = 14
+FEW = 5  # of what takes a start each time
+
+KINDS = [pytest.param(KERNEL, id="kernel"), pytest.param(MEMORY, id="memory")]
+
+
+@pytest.fixture
+def fault(daemon: Daemon, workdir: str, monkeypatch: pytest.MonkeyPatch) -> Fault:
+    """In the daemon, from its next start on, and in the command."""
+    made = Fault(workdir, daemon.pin_dir)
+    made.set_in(monkeypatch)
+    return made
+
+
+def open_files(daemon: Daemon) -> int:
+    """How many descriptors it has."""
+    return len(os.listdir(f"/proc/{daemon.pid}/fd"))
+
+
+class Wrong:
+    """Gathers what must not be, so that one run shows all of it."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, str, str]] = []
+
+    def check(self, call: str, log: str, *claims: tuple[bool, str]) -> bool:
+        """Each claim must hold; whether all do."""
+        false = [what for holds, what in claims if not holds]
+        if false:
+            self.found.append((call, log, "; ".join(false)))
+        return not false
+
+    def end(self) -> None:
+        """AssertionError with all of it."""
+        assert not self.found, "\n".join(map(str, self.found))
+
+
+@pytest.mark.parametrize("kinds", KINDS)
+def test_reload(fault: Fault, daemon: Daemon, agent: Agent, listener: Listener,
+                holdfast: Command, kinds: int) -> None:
+    """The old rules or the new ones, for old connections and new ones, and nothing is kept."""
+    daemon.start(A)
+    sock = agent.connect("127.0.0.1", listener.port)
+    daemon.reload(B)
+    daemon.reload(A)
+    fault.order(0, kinds)
+    daemon.reload(B)
+    calls = fault.count
+    fault.take_notes()
+    fault.order(-1)
+    daemon.reload(A)
+    assert sock.settings == A_VALUES
+    files, memory = open_files(daemon), rss_kb(daemon.pid)
+    wrong, outcomes = Wrong(), {"new": 0, "old": 0}
+    for nth in steps(calls, SAMPLES):
+        logged = len(daemon.log)
+        fault.order(nth, kinds)
+        daemon.reload(B)
+        fault.order(-1)
+        call, log = fault.take_notes(), daemon.log[logged:]
+        refused = [line for line in log.splitlines() if "not reloaded" in line]
+        wanted = A_VALUES if refused else B_VALUES
+        new = agent.connect("127.0.0.1", listener.port)
+        outcomes["old" if refused else "new"] += 1
+        times = [r["time"] for r in holdfast.status()["rules"]]
+        wrong.check(call, log,
+                    (new.settings == wanted, f"a new one has {new.settings}"),
+                    (sock.settings == wanted or "incomplete" in log, f"it has {sock.settings}"),
+                    (not refused or len(refused[0]) > 50, "it doesn't say why"),
+                    (times == [120 if refused else 60], f"status shows {times}"))
+        new.close()
+        daemon.reload(A)
+        wrong.check(call, log, (sock.settings == A_VALUES, f"later it has {sock.settings}"))
+    print(outcomes)
+    wrong.end()
+    assert outcomes["old"]
+    wait_for(lambda: open_files(daemon) <= files, "what a reload opens is closed again")
+    assert rss_kb(daemon.pid) < memory + 2048
+
+
+@pytest.mark.parametrize("kinds", KINDS)
+def test_reconcile(fault: Fault, daemon: Daemon, agent: Agent, outsider: Agent,
+                   holdfast: Command, kinds: int) -> None:
+    """A pass that fails says so, and the next one makes good for it."""
+    daemon.start(A + "[daemon]\nreconcile = 1s\nguard = no\n")
+    sock = agent.connect("127.0.0.1", outsider.listen(PORT).port)
+
+    def undo() -> None:
+        sock.change(keepalive=0)
+        wait_for(lambda: sock.settings == A_VALUES, "it is held again")
+
+    undo()
+    fault.order(0, kinds)
+    undo()
+    calls = fault.count
+    fault.take_notes()
+    fault.order(-1)
+    time.sleep(0.2)
+    files = open_files(daemon)
+    wrong = Wrong()
+    for nth in steps(calls, FEW):
+        logged = len(daemon.log)
+        sock.change(keepalive=0)
+        fault.order(nth, kinds)
+        wait_for(lambda: sock.settings == A_VALUES, "it is held again", 8)
+        fault.order(-1)
+        call, log = fault.take_notes(), daemon.log[logged:]
+        said = [line for line in log.splitlines() if "incomplete" in line]
+        wrong.check(call, log, (daemon.running, "it has ended"),
+                    (all(len(line) > 30 for line in said), "it doesn't say why"))
+    wrong.end()
+    wait_for(lambda: open_files(daemon) <= files, "what a pass opens is closed again")
+    assert holdfast("status").status == 0
+
+
+@pytest.mark.parametrize("kinds", KINDS)
+def test_stop(fault: Fault, daemon: Daemon, agent: Agent, listener: Listener, cgroup: Cgroup,
+              holdfast: Command, kinds: int) -> None:
+    """All given back, or what is left says so, and `holdfast release` gives it back."""
+    sock = agent.connect("127.0.0.1", listener.port)
+    daemon.start(A)
+    fault.order(0, kinds)
+    daemon.stop()
+    calls = fault.count
+    fault.take_notes()
+    wrong, outcomes = Wrong(), {"clean": 0, "told": 0}
+    for nth in steps(calls, FEW):
+        fault.order(-1)
+        daemon.start(A)
+        assert sock.settings == A_VALUES
+        logged = len(daemon.log)
+        fault.order(nth, kinds)
+        daemon.send_signal(15)
+        status = daemon.wait()
+        fault.order(-1)
+        call, log = fault.take_notes(), daemon.log[logged:]
+        clean = sock.settings == UNTOUCHED and not os.path.exists(daemon.pin_dir)
+        pins = os.path.exists(daemon.pin_dir) and os.listdir(daemon.pin_dir)
+        outcomes["clean" if status == 0 else "told"] += 1
+        if status:
+            wrong.check(call, log, (status == 1, f"status {status}"),
+                        ("stopping: " in log or "the event loop broke: " in log,
+                         "it doesn't say why"))
+            released = holdfast("release")
+            wrong.check(call, log + released.err,
+                        (released.status == 0 or not pins, f"release: {released}"))
+        wrong.check(call, log,
+                    (clean or status != 0 or "could not be reached" in log or not pins,
+                     f"exit 0, and {sock.settings} {pins}"),
+                    (sock.settings == UNTOUCHED or "could not be reached" in log,
+                     f"it keeps {sock.settings}"),
+                    (not bpf.attached(cgroup.directory, bpf.SOCK_OPS), "still attached"))
+    print(outcomes)
+    wrong.end()
+
+
+VERBS = [("status", "-J"), ("status",), ("metrics",), ("explain", "-J", "10.0.0.1"),
+         ("probe", "-J"), ("check", "-J")]
+
+
+@pytest.mark.parametrize("kinds", KINDS)
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: "-".join(verb).replace("--", "-"))
+def test_command(fault: Fault, daemon: Daemon, agent: Agent, listener: Listener,
+                 holdfast: Command, verb: tuple[str, ...], kinds: int) -> None:
+    """It does what it is to do, or exits with 4 and one sentence; no crash, no half JSON."""
+    daemon.start(A)
+    sock = agent.connect("127.0.0.1", listener.port)
+    if verb[0] == "check":
+        verb = (*verb, daemon.config_file)
+    fault.order(0, kinds)
+    good = holdfast(*verb)
+    calls = fault.count
+    fault.take_notes()
+    assert good.status == 0, good
+    wrong, failed = Wrong(), 0
+    for nth in steps(calls, SAMPLES):
+        fault.order(nth, kinds)
+        result = holdfast(*verb)
+        fault.order(-1)
+        call = fault.take_notes()
+        if result.status == 0:
+            wrong.check(call, result.err, (bool(result.out), "it says nothing"))
+            if "-J" in verb:
+                json.loads(result.out)
+            continue
+        failed += 1
+        lines = result.err.splitlines()
+        wrong.check(call, f"{result.status} {result.err} {result.out[:200]}",
+                    (result.status in (1, 4) if verb[0] == "probe" else result.status == 4,
+                     f"status {result.status}"),
+                    (len(lines) == 1 and len(lines[0]) > 20 if result.status == 4 else True,
+                     "not one sentence"))
+    print(f"{failed} failed")
+    wrong.end()
+    assert failed or kinds == MEMORY or verb[0] == "check"
+    assert sock.settings == A_VALUES
