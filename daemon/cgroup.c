@@ -41,7 +41,8 @@ static int mount_here(char *path, size_t size, struct error *e)
 	    mount("cgroup2", CGROUP_OWN_MOUNT, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) <
 		    0)
 		return error_set(e, errno,
-				 "no cgroup v2 is mounted, and it can't be mounted at %s: %s",
+				 "no cgroup v2 is mounted, and it can't be mounted at %s: %s (in "
+				 "a container, share the host's /sys/fs/cgroup)",
 				 CGROUP_OWN_MOUNT, strerror(errno));
 	/* In a cgroup namespace what can be mounted is its part of the hierarchy. */
 	err = cgroup_id(path, &id, e);

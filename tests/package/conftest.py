@@ -14,7 +14,7 @@ import pytest
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(HERE, "..", "system")]
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "system"), os.path.join(HERE, "..", "vm")]
 
 import source  # pylint: disable=wrong-import-position
 from harness import mounts  # pylint: disable=wrong-import-position

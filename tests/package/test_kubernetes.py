@@ -1,0 +1,96 @@
+"""The manifests: sound by themselves, and alike where they have to be."""
+
+import os
+import re
+import subprocess
+from typing import Any
+
+import pytest
+
+import pods
+import source
+from harness import build
+
+FILES = ["holdfast.yaml", "release.yaml"]
+
+
+def spec(name: str) -> dict[str, Any]:
+    """The pod of a file's DaemonSet."""
+    return pods.the("DaemonSet", name)["spec"]["template"]["spec"]
+
+
+def privileged(name: str) -> dict[str, Any]:
+    """The container that has the capabilities."""
+    pod = spec(name)
+    (found,) = [container for container in pod.get("initContainers", []) + pod["containers"]
+                if "add" in container["securityContext"]["capabilities"]]
+    return found
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_daemon_set(name: str) -> None:
+    """It finds its own pods; all of its objects live in one namespace."""
+    daemon_set = pods.the("DaemonSet", name)
+    template = daemon_set["spec"]["template"]
+    assert daemon_set["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
+    assert daemon_set["apiVersion"] == "apps/v1"
+    assert {document["metadata"].get("namespace", "holdfast")
+            for document in pods.documents(name)} == {"holdfast"}
+    containers = {container["name"] for container in
+                  spec(name).get("initContainers", []) + spec(name)["containers"]}
+    for annotation in template["metadata"]["annotations"]:
+        assert annotation.rsplit("/", 1)[1] in containers
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_volumes(name: str) -> None:
+    """Each is used, and each that is used is there."""
+    pod = spec(name)
+    mounted = {mount["name"] for container in pod.get("initContainers", []) + pod["containers"]
+               for mount in container.get("volumeMounts", [])}
+    assert mounted == {volume["name"] for volume in pod["volumes"]}
+    maps = {volume["configMap"]["name"] for volume in pod["volumes"] if "configMap" in volume}
+    assert maps <= {document["metadata"]["name"] for document in pods.documents(name)
+                    if document["kind"] == "ConfigMap"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_image(name: str) -> None:
+    """Of this version."""
+    pod = spec(name)
+    tags = {container["image"] for container in pod.get("initContainers", []) + pod["containers"]}
+    assert tags == {f"registry.example/holdfast:{source.version()}"}
+
+
+def test_no_more_than_the_unit_has() -> None:
+    """The capabilities of the systemd unit, and not privileged."""
+    with open(os.path.join(source.TREE, "packaging/systemd/holdfast.service"),
+              encoding="utf-8") as file:
+        match = re.search(r"^CapabilityBoundingSet=(.*)$", file.read(), re.MULTILINE)
+    assert match
+    context = privileged("holdfast.yaml")["securityContext"]
+    assert {f"CAP_{name}" for name in context["capabilities"]["add"]} == set(match[1].split())
+    assert context["capabilities"]["drop"] == ["ALL"]
+    assert context["privileged"] is False and context["allowPrivilegeEscalation"] is False
+
+
+def test_release_is_alike() -> None:
+    """It can do what the daemon can, no more and no less."""
+    daemon, release = privileged("holdfast.yaml"), privileged("release.yaml")
+    assert daemon["securityContext"] == release["securityContext"]
+    for key in ("hostPID", "hostNetwork", "automountServiceAccountToken", "tolerations"):
+        assert spec("holdfast.yaml")[key] == spec("release.yaml")[key]
+    assert [mount for mount in daemon["volumeMounts"] if mount["name"] != "rules"] == \
+        release["volumeMounts"]
+
+
+def test_rules(workdir: str) -> None:
+    """`holdfast check` has nothing to say against the ConfigMap's."""
+    data = pods.the("ConfigMap", "holdfast.yaml")["data"]
+    assert set(data) == {"holdfast.conf"}
+    path = os.path.join(workdir, "holdfast.conf")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(data["holdfast.conf"])
+    done = subprocess.run([build.HOLDFAST, "check", path], capture_output=True, text=True,
+                          check=False)
+    assert (done.returncode, done.stderr) == (0, "")
