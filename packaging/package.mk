@@ -5,6 +5,8 @@
 #   make rpm            BUILD/rpm/RPMS/*/*.rpm, debug symbols apart
 #   make image          a container image of that .deb; IMAGE=NAME, BASE=IMAGE for another base
 #   make test-package   builds all of them and looks what is in them and what they do
+#   make test-vm-package
+#                       lives with the .deb in a virtual machine, from installing to purging
 
 DEB_PACKAGES   := debhelper dpkg-dev libcmocka-dev mandoc python3 xz-utils
 RPM_PACKAGES   := rpm debugedit elfutils libcmocka-dev mandoc
@@ -15,7 +17,8 @@ IMAGE    ?= holdfast
 BASE     ?=
 BUILDAH  ?= buildah
 
-.PHONY: deb rpm image deps-deb deps-rpm deps-image deps-package test-package
+.PHONY: deb rpm image deps-deb deps-rpm deps-image deps-package test-package \
+	test-vm-package
 
 deps-deb: deps
 	@$(call install_missing,$(DEB_PACKAGES))
@@ -83,3 +86,10 @@ test-package: deps-package
 	@mkdir -p $(BUILD)/tests
 	@HF_BUILD=$(abspath $(BUILD)) $(PYTHON) -B -m pytest -q -p no:cacheprovider \
 		--junitxml=$(BUILD)/tests/package.xml tests/package
+
+test-vm-package: deps-vm deps-deb
+	@mkdir -p $(BUILD)
+	@$(MAKE) --no-print-directory deb > $(BUILD)/deb.log 2>&1 || { cat $(BUILD)/deb.log; exit 1; }
+	@$(PYTHON) -B tests/vm/package/run --build $(abspath $(BUILD))
+
+test-vm-all: test-vm-package
