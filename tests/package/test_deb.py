@@ -24,6 +24,8 @@ CONTENTS = """
     /usr/share/fish/vendor_completions.d/holdfast.fish
     /usr/share/fish/vendor_completions.d/holdfastd.fish
     /usr/share/holdfast/grafana/holdfast.json
+    /usr/share/holdfast/kubernetes/holdfast.yaml
+    /usr/share/holdfast/kubernetes/release.yaml
     /usr/share/holdfast/prometheus/holdfast.rules.yml
     /usr/share/man/man5/holdfast.conf.5.gz
     /usr/share/man/man8/holdfast.8.gz

@@ -31,6 +31,9 @@ CONTENTS = f"""
     drwxr-xr-x /usr/share/holdfast
     drwxr-xr-x /usr/share/holdfast/grafana
     -rw-r--r-- /usr/share/holdfast/grafana/holdfast.json
+    drwxr-xr-x /usr/share/holdfast/kubernetes
+    -rw-r--r-- /usr/share/holdfast/kubernetes/holdfast.yaml
+    -rw-r--r-- /usr/share/holdfast/kubernetes/release.yaml
     drwxr-xr-x /usr/share/holdfast/prometheus
     -rw-r--r-- /usr/share/holdfast/prometheus/holdfast.rules.yml
     drwxr-xr-x /usr/share/licenses/{NAME_VERSION}
