@@ -54,7 +54,7 @@ static int show(const struct config *config, const struct hf_flow *flow, size_t 
 
 static int out_of_memory(void)
 {
-	struct error e;
+	struct error e = {0};
 
 	error_set(&e, ENOMEM, "out of memory");
 	return command_failed(&e);

@@ -126,13 +126,23 @@ static int names_add(struct names *names, const char *folder, const char *name)
 }
 
 /* Paths of the drop-ins in the order of their bytes; a folder that isn't there has none. */
-static int list_dropins(const char *path, struct names *names)
+static int list_dropins(struct conf_parser *parser, const char *path, struct names *names)
 {
 	_cleanup_closedir_ DIR *folder = opendir(path);
 	struct dirent *entry;
 
+	struct stat st;
+
 	if (!folder)
 		return errno == ENOENT ? 0 : -errno;
+	/* A folder is no file that was read: it shows only where something is wrong with it. */
+	if (fstat(dirfd(folder), &st) == 0 &&
+	    ((st.st_uid != 0 && st.st_uid != geteuid()) || st.st_mode & (S_IWGRP | S_IWOTH))) {
+		conf_begin_file(parser, path);
+		if (parser->out_of_memory)
+			return -ENOMEM;
+		conf_check_writers(parser, dirfd(folder));
+	}
 	for (;;) {
 		errno = 0;
 		entry = readdir(folder);
@@ -159,7 +169,7 @@ int conf_load_from(const char *file, const char *dropins, struct config *config,
 
 	*messages = (struct conf_messages){0};
 	conf_read_file(&parser, file, true);
-	err = list_dropins(dropins, &names);
+	err = list_dropins(&parser, dropins, &names);
 	if (err == -ENOMEM)
 		return err;
 	if (err) {

@@ -19,6 +19,7 @@ struct conf_message {
 	char *file;    /* as it was named; owned */
 	unsigned line; /* from 1; 0: the file as a whole */
 	char *text;    /* "what is wrong (what to write instead)"; owned */
+	bool unsafe;   /* somebody else can write to the file */
 };
 
 /* Faults, in the order of files and lines. */
@@ -33,6 +34,12 @@ void conf_messages_free(struct conf_messages *messages);
 /* "FILE:LINE: error: TEXT" (line 0: the file as a whole), without a newline; the caller frees it.
  * NULL: out of memory. */
 char *conf_message_format(const struct conf_message *message);
+
+/*
+ * Makes errors of the warnings that somebody else than root, or than us, can write
+ * to a file: for who acts as it says. -EBADMSG: there are some.
+ */
+int conf_refuse_unsafe(struct conf_messages *messages);
 
 /*
  * Reads one file (path given), or with path NULL the default file and its

@@ -42,7 +42,7 @@ __attribute__((format(printf, 4, 0))) static void add_fault(struct conf_parser *
 		return;
 	}
 	parser->faults[parser->n_faults] =
-		(struct conf_fault){place, parser->n_faults, warning, text};
+		(struct conf_fault){place, parser->n_faults, warning, text, false};
 	parser->n_faults++;
 }
 
@@ -62,6 +62,18 @@ void conf_warning(struct conf_parser *parser, struct conf_place place, const cha
 	va_start(args, format);
 	add_fault(parser, place, true, format, args);
 	va_end(args);
+}
+
+void conf_unsafe(struct conf_parser *parser, struct conf_place place, const char *format, ...)
+{
+	size_t before = parser->n_faults;
+	va_list args;
+
+	va_start(args, format);
+	add_fault(parser, place, true, format, args);
+	va_end(args);
+	if (parser->n_faults > before)
+		parser->faults[before].unsafe = true;
 }
 
 static int compare_faults(const void *left, const void *right)
@@ -128,11 +140,27 @@ int conf_faults_take(struct conf_parser *parser, struct conf_messages *messages)
 		message->text = take_ptr(fault->text);
 		message->line = fault->place.line;
 		message->warning = fault->warning;
+		message->unsafe = fault->unsafe;
 		messages->n++;
 		if (!message->warning)
 			messages->n_errors++;
 	}
 	return 0;
+}
+
+int conf_refuse_unsafe(struct conf_messages *messages)
+{
+	int err = 0;
+	size_t i;
+
+	for (i = 0; i < messages->n; i++) {
+		if (!messages->list[i].unsafe)
+			continue;
+		messages->n_errors += messages->list[i].warning;
+		messages->list[i].warning = false;
+		err = -EBADMSG;
+	}
+	return err;
 }
 
 void conf_messages_free(struct conf_messages *messages)

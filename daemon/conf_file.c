@@ -301,6 +301,20 @@ static int read_all(int fd, char **text, size_t *size)
 	return 0;
 }
 
+void conf_check_writers(struct conf_parser *parser, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)))
+		return;
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		conf_unsafe(parser, parser->place,
+			    "belongs to user %u, who can change it (chown root)", st.st_uid);
+	else if (st.st_mode & (S_IWGRP | S_IWOTH))
+		conf_unsafe(parser, parser->place, "can be written by %s (chmod go-w)",
+			    st.st_mode & S_IWOTH ? "anyone" : "its group");
+}
+
 bool conf_read_file(struct conf_parser *parser, const char *path, bool may_be_missing)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -314,6 +328,8 @@ bool conf_read_file(struct conf_parser *parser, const char *path, bool may_be_mi
 	conf_begin_file(parser, path);
 	if (parser->out_of_memory)
 		return true;
+	if (!err)
+		conf_check_writers(parser, fd);
 	if (!err)
 		err = read_all(fd, &text, &size);
 	if (err == -ENOMEM)

@@ -63,6 +63,7 @@ struct conf_fault {
 	size_t number;
 	bool warning;
 	char *text; /* owned */
+	bool unsafe;
 };
 
 struct conf_parser {
@@ -90,6 +91,11 @@ __attribute__((format(printf, 3, 4))) void conf_warning(struct conf_parser *pars
 							struct conf_place place, const char *format,
 							...);
 
+/* A warning that a file or folder is not safe from others: see conf_refuse_unsafe(). */
+__attribute__((format(printf, 3, 4))) void conf_unsafe(struct conf_parser *parser,
+						       struct conf_place place, const char *format,
+						       ...);
+
 /* Moves the faults, in order and each one once, to messages. -ENOMEM. */
 int conf_faults_take(struct conf_parser *parser, struct conf_messages *messages);
 
@@ -105,6 +111,9 @@ void conf_read_text(struct conf_parser *parser, const char *text, size_t size);
 
 /* Begins the file and reads it. False: it isn't there, which is no fault if it may be missing. */
 bool conf_read_file(struct conf_parser *parser, const char *path, bool may_be_missing);
+
+/* Says so where somebody else can write to what we are reading; it is begun already. */
+void conf_check_writers(struct conf_parser *parser, int fd);
 
 /* conf_section.c: "[name]" at parser->place; name is size bytes. */
 void conf_take_section(struct conf_parser *parser, const char *name, size_t size);

@@ -20,6 +20,10 @@ int daemon_read_config(const struct daemon *daemon, struct config *config)
 	int err;
 
 	err = conf_load(daemon->options.config, config, &messages);
+	if (!err && conf_refuse_unsafe(&messages)) {
+		config_free(config);
+		err = -EBADMSG;
+	}
 	for (i = 0; i < messages.n; i++) {
 		_cleanup_free_ char *line = conf_message_format(&messages.list[i]);
 

@@ -117,11 +117,13 @@ static size_t compile_filter(const struct port_filter *filter, struct inet_diag_
 
 static int open_here(void *arg)
 {
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 
-	if (fd < 0)
+	/* Connected to the kernel it takes nothing from anybody else, who could keep us busy. */
+	if (fd < 0 || connect(fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
 		return error_set(arg, errno, "can't open a sock_diag socket: %s", strerror(errno));
-	return fd;
+	return take_fd(&fd);
 }
 
 int sockdiag_open_in(const struct netns *ns, struct error *e)

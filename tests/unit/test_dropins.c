@@ -256,6 +256,52 @@ static void test_unreadable(void **state)
 	conf_messages_free(&messages);
 }
 
+/* Who acts as a file says must know whose word it is. */
+static void test_writers(void **state)
+{
+	const struct place *place = *state;
+	struct conf_messages messages;
+	struct config config;
+	char path[160];
+
+	write_file(place->file, "[rule a]\ndestination = any\n");
+	dropin(place, "b.conf", "[rule b]\ndestination = ::1\n");
+	snprintf(path, sizeof(path), "%s/b.conf", place->dropins);
+	assert_int_equal(chmod(place->file, 0620), 0);
+	assert_int_equal(chmod(path, 0606), 0);
+	assert_int_equal(chmod(place->dropins, 0777), 0);
+	assert_int_equal(load(place, &config, &messages), 0);
+	assert_int_equal(messages.n, 3);
+	assert_int_equal(messages.n_errors, 0);
+	assert_message(&messages, 0, "/h.conf", 0, "can be written by its group");
+	assert_message(&messages, 1, "/h.conf.d", 0, "can be written by anyone");
+	assert_message(&messages, 2, "/b.conf", 0, "can be written by anyone");
+	assert_true(messages.list[0].warning);
+	assert_int_equal(conf_refuse_unsafe(&messages), -EBADMSG);
+	assert_int_equal(messages.n_errors, 3);
+	assert_false(messages.list[0].warning);
+	conf_messages_free(&messages);
+	config_free(&config);
+
+	assert_int_equal(chmod(place->file, 0644), 0);
+	assert_int_equal(chmod(path, 0600), 0);
+	assert_int_equal(chmod(place->dropins, 0755), 0);
+	assert_int_equal(load(place, &config, &messages), 0);
+	assert_int_equal(messages.n, 0);
+	assert_int_equal(conf_refuse_unsafe(&messages), 0);
+	config_free(&config);
+
+	if (geteuid() != 0)
+		return; /* only root can give files away */
+	assert_int_equal(chown(place->file, 65534, 65534), 0);
+	assert_int_equal(load(place, &config, &messages), 0);
+	assert_int_equal(messages.n, 1);
+	assert_message(&messages, 0, "/h.conf", 0, "belongs to user 65534");
+	assert_int_equal(conf_refuse_unsafe(&messages), -EBADMSG);
+	conf_messages_free(&messages);
+	config_free(&config);
+}
+
 /* With a path given, only that file counts. */
 static void test_one_file(void **state)
 {
@@ -280,6 +326,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_faults, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_links_and_folders, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_writers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_file, setup, teardown),
 	};
 

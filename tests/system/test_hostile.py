@@ -1,0 +1,221 @@
+"""Neighbours that mean harm: what they name things, what they send, what they put in the way."""
+
+import os
+import subprocess
+import sys
+import time
+from typing import Callable
+
+import pytest
+
+from harness import bpf, build
+from harness.cgroup import Cgroup
+from harness.command import Command, run
+from harness.config import rule
+from harness.daemon import Daemon
+from harness.netns import Netns
+from harness.options import UNTOUCHED, held
+from harness.process import spawn, stop
+from harness.sockets import Agent, Listener
+from harness.wait import wait_for
+
+RULE, VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30, 4)
+BAD_NAME = "\x1b]0;x\x07\n\u202e\u009b\"\\"
+
+
+def attached(cgroup: Cgroup) -> list[int]:
+    """The programs on the control group."""
+    return bpf.attached(cgroup.directory, bpf.SOCK_OPS)
+
+
+@pytest.mark.parametrize("mode, owner", [(0o664, 0), (0o646, 0), (0o644, 65534)])
+def test_writable_configuration(daemon: Daemon, cgroup: Cgroup, agent: Agent, listener: Listener,
+                                mode: int, owner: int) -> None:
+    """Refused at the start and at a reload; `check` warns of it."""
+    daemon.configure(RULE)
+    os.chmod(daemon.config_file, mode)
+    os.chown(daemon.config_file, owner, 0)
+    daemon.launch()
+    assert daemon.wait() == 78
+    line = daemon.log.splitlines()[0]
+    assert f"{daemon.config_file}:0: error: " in line and "(ch" in line, daemon.log
+    assert not attached(cgroup)
+
+    checked = run(build.HOLDFAST, "check", daemon.config_file)
+    assert checked.status == 0
+    assert ":0: warning: " in checked.err and "(ch" in checked.err
+
+    os.chmod(daemon.config_file, 0o644)
+    os.chown(daemon.config_file, 0, 0)
+    daemon.start()
+    sock = agent.connect("127.0.0.1", listener.port)
+    daemon.configure(RULE.replace("120s", "60s"))
+    os.chmod(daemon.config_file, mode)
+    os.chown(daemon.config_file, owner, 0)
+    daemon.reload()
+    assert "not reloaded" in daemon.log
+    assert sock.settings == VALUES
+    os.chown(daemon.config_file, 0, 0)
+
+
+def test_names(daemon: Daemon, holdfast: Command, make_agent: Callable[..., Agent],
+               make_cgroup: Callable[..., Cgroup], cgroup: Cgroup, netns: Netns,
+               listener: Listener) -> None:
+    """What would move a terminal's cursor, or end a JSON text, arrives escaped."""
+    # A control group's name may hold anything but newlines and slashes.
+    bad = make_cgroup(BAD_NAME.replace("\n", "") + "\udcff\udc80", cgroup)
+    agent = make_agent(netns, bad)
+    daemon.start(RULE)
+    sock = agent.connect("127.0.0.1", listener.port)
+    agent.call("rename", name=BAD_NAME)
+    shown = holdfast.socket(sock.info["cookie"])
+    for text in (shown["cgroup"], shown["processes"][0]["command"]):
+        assert text.isprintable() and "\\x1b" in text, repr(text)
+    assert "\\xff\\x80" in shown["cgroup"]
+    for options in ((), ("-r",), ("-n", "-o", "+CGROUP"), ("-r", "-o", "CGROUP,PROCESSES")):
+        out = holdfast("status", *options).out
+        assert out.replace("\n", "").isprintable(), repr(out)
+        assert len(out.splitlines()) == (1 if "-n" in options else 2), repr(out)
+
+
+def test_links(daemon: Daemon, cgroup: Cgroup, bpffs: str) -> None:
+    """A link where the pin dir should be isn't followed."""
+    target = os.path.join(bpffs, "target")
+    os.mkdir(target)
+    os.symlink(target, daemon.pin_dir)
+    try:
+        daemon.configure(RULE)
+        daemon.launch()
+        assert daemon.wait() == 1
+        assert f"can't start: {daemon.pin_dir}" in daemon.log
+        assert not attached(cgroup)
+        assert not os.listdir(target)
+    finally:
+        os.unlink(daemon.pin_dir)
+        os.rmdir(target)
+
+
+def test_nothing_listens(daemon: Daemon) -> None:
+    """There is nobody to talk to: neither a port nor a socket that takes connections."""
+    daemon.start(RULE)
+    inodes = {os.readlink(f"/proc/{daemon.pid}/fd/{fd}")[8:-1]
+              for fd in os.listdir(f"/proc/{daemon.pid}/fd")
+              if os.readlink(f"/proc/{daemon.pid}/fd/{fd}").startswith("socket:[")}
+    kinds = {}
+    for table, column in (("tcp", 9), ("tcp6", 9), ("udp", 9), ("udp6", 9), ("unix", 6),
+                          ("netlink", 9), ("raw", 9), ("packet", 8)):
+        with open(f"/proc/{daemon.pid}/net/{table}", encoding="utf-8") as file:
+            for line in list(file)[1:]:
+                fields = line.split()
+                if len(fields) > column and fields[column] in inodes:
+                    kinds[fields[column]] = table
+    assert set(kinds) == inodes
+    assert set(kinds.values()) <= {"netlink"}
+
+
+FORGE = """
+import os, socket, struct, sys
+body = struct.pack("=BBBB", 2, 1, 2, 3) + b"\\xff" * 68
+messages = [
+    struct.pack("=IHHII", 88, 20, 0, 1, 0) + body + struct.pack("=IHHIIi", 20, 3, 0, 1, 0, 0),
+    struct.pack("=IHHIIi", 20, 3, 0, 1, 0, 0),                  # the end
+    struct.pack("=IHHIIi", 36, 2, 0, 1, 0, -95) + bytes(16),    # an error
+    struct.pack("=IHHII", 0x80000000, 20, 0, 1, 0) + bytes(64), # walks off the buffer
+]
+sender = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 4)
+route = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+print("ready", flush=True)
+pids = []
+while True:
+    for message in messages:
+        for pid in map(int, sys.argv[1:]):
+            try:
+                sender.sendto(message, (pid, 0))
+            except OSError:
+                pass
+    try:  # to whoever listens to routes
+        attribute = struct.pack("=HHB3xHHi", 8 + 8, 9, 0, 0, 0, 0)
+        route.sendto(struct.pack("=IHHII", 28 + 16, 24, 0, 1, 0)
+                     + struct.pack("=8BI", 2, 0, 0, 0, 254, 3, 0, 1, 0) + attribute, (0, 1 << 6))
+    except OSError:
+        pass
+"""
+
+
+def test_forged_answers(daemon: Daemon, holdfast: Command, agent: Agent, netns: Netns,
+                        listener: Listener) -> None:
+    """Root in a container speaks to our netlink sockets there, in the kernel's name."""
+    daemon.start(RULE + "[daemon]\nreconcile = 1s\nguard = no\n")
+    sock = agent.connect("127.0.0.1", listener.port)
+    forger = spawn([sys.executable, "-c", FORGE, str(daemon.pid)], netns, stdout=subprocess.PIPE)
+    try:
+        assert forger.stdout and forger.stdout.readline() == b"ready\n"
+        for _ in range(3):
+            sock.change(keepalive=0)
+            wait_for(lambda: sock.settings == VALUES, "it is held again", 10)
+            assert holdfast.socket(sock.info["cookie"])["verdict"] == "held"
+    finally:
+        stop(forger)
+        assert forger.stdout
+        forger.stdout.close()
+    assert "incomplete" not in daemon.log
+    assert "sock_diag" not in daemon.log
+
+
+FLEETING = """
+import os, socket, sys
+held = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+print("ready", flush=True)
+while True:
+    for _ in range(8):
+        if os.fork() == 0:
+            copy = held.dup()
+            os._exit(0)
+    for _ in range(8):
+        os.wait()
+"""
+
+
+def test_fleeting_processes(daemon: Daemon, holdfast: Command, netns: Netns, cgroup: Cgroup,
+                            listener: Listener) -> None:
+    """Owners that come and go between two looks; numbers that come to mean somebody else."""
+    daemon.start(RULE + "[daemon]\nreconcile = 1s\n")
+    process = spawn([sys.executable, "-c", FLEETING, str(listener.port)], netns, cgroup,
+                    stdout=subprocess.PIPE)
+    try:
+        assert process.stdout and process.stdout.readline() == b"ready\n"
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            result = holdfast("status", "-J")
+            assert result.status == 0, result
+            for sock in result.json["sockets"]:
+                pids = [owner["pid"] for owner in sock["processes"]]
+                assert process.pid in pids, pids
+    finally:
+        stop(process)
+        assert process.stdout
+        process.stdout.close()
+    assert "incomplete" not in daemon.log
+
+
+def test_vanishing_namespaces(daemon: Daemon, holdfast: Command, agent: Agent,
+                              listener: Listener) -> None:
+    """Namespaces that come and go all the time hide none of the others."""
+    daemon.start(RULE + "[daemon]\nreconcile = 1s\nguard = no\n")
+    sock = agent.connect("127.0.0.1", listener.port)
+    churn = spawn(["unshare", "--net", "sh", "-c",
+                   "echo ready; while :; do unshare --net true; unshare --net true & wait; done"],
+                  stdout=subprocess.PIPE)
+    try:
+        assert churn.stdout and churn.stdout.readline() == b"ready\n"
+        for _ in range(3):
+            sock.change(keepalive=0)
+            wait_for(lambda: sock.settings == VALUES, "it is held again", 8)
+            assert holdfast("status").status == 0
+    finally:
+        stop(churn)
+        assert churn.stdout
+        churn.stdout.close()
+    assert "incomplete" not in daemon.log
+    daemon.stop()
+    assert sock.settings == UNTOUCHED
