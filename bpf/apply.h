@@ -30,6 +30,19 @@ HF_INLINE void hf_plan_read(struct hf_plan *plan, struct tcp_sock *tp)
 	hf_socket_sysctls(tp, &plan->sysctls);
 }
 
+/*
+ * Has the sockops program told of this socket's state changes; other programs' flags
+ * stay. Not for sockops, which has a helper of its own for it.
+ */
+HF_INLINE void hf_mark(void *ctx, struct tcp_sock *tp)
+{
+	__u32 flags = tp->bpf_sock_ops_cb_flags;
+
+	if (hf_marks && !(flags & BPF_SOCK_OPS_STATE_CB_FLAG))
+		hf_option(ctx, SOL_TCP, HF_TCP_BPF_SOCK_OPS_CB_FLAGS,
+			  flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
 HF_INLINE void hf_count_held(const struct hf_record *record)
 {
 	struct hf_counters *counters;

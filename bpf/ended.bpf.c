@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The ends of held connections, told apart. Attached to the tracepoint of TCP
- * state changes, because a sockops state callback must be asked for on every
- * socket by a sockops program: connections that were open before us never meet
- * one. A socket without a record costs one look-up.
+ * The ends of held connections, told apart. For kernels before 6.12, attached to
+ * the tracepoint of TCP state changes, because a sockops state callback must be
+ * asked for on every socket by a sockops program there: connections that were open
+ * before us never meet one. A socket without a record costs one look-up.
  */
 #include "ended.h"
 

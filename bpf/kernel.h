@@ -27,6 +27,8 @@
 #define TCP_KEEPINTVL	 5
 #define TCP_KEEPCNT	 6
 #define TCP_USER_TIMEOUT 18
+/* For bpf_setsockopt() alone; an enumerator of linux/bpf.h since 6.12. */
+#define HF_TCP_BPF_SOCK_OPS_CB_FLAGS 1008
 
 #define IPPROTO_TCP 6
 #define ECONNRESET  104
@@ -143,6 +145,7 @@ struct tcp_sock {
 	__u32 lsndtime;		      /* jiffies: data was sent last */
 	__u32 snd_nxt;		      /* sequence number of what is sent next */
 	__u32 snd_una;		      /* of what isn't acknowledged yet */
+	__u8 bpf_sock_ops_cb_flags;   /* BPF_SOCK_OPS_*_CB_FLAG */
 };
 
 enum sock_flags {

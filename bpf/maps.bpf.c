@@ -5,6 +5,7 @@ const volatile __u32 hf_hz = 0;
 const volatile __u64 hf_cgroup_id = 0;
 const volatile __u8 hf_guard_sets = 1;
 const volatile __u8 hf_tell_by_sockops = 0;
+const volatile __u8 hf_marks = 0;
 
 struct hf_rules_map hf_rules SEC(".maps");
 struct hf_sockets_map hf_sockets SEC(".maps");

@@ -15,8 +15,17 @@ extern const volatile __u32 hf_hz;
 extern const volatile __u64 hf_cgroup_id;
 
 /* What this kernel can't do; the verifier then leaves out what would need it. */
-extern const volatile __u8 hf_guard_sets;      /* the guard may call bpf_setsockopt() (5.15) */
-extern const volatile __u8 hf_tell_by_sockops; /* no socket storage in tracepoints (5.11) */
+extern const volatile __u8 hf_guard_sets; /* the guard may call bpf_setsockopt() (5.15) */
+extern const volatile __u8 hf_marks;	  /* the sweep may set TCP_BPF_SOCK_OPS_CB_FLAGS (6.12) */
+
+/*
+ * The sockops program hears of the state changes of held sockets, as it has asked on
+ * each of them; else the tracepoint does, which runs at those of every socket there is
+ * and makes each connection on the host some 2 us dearer. It is for kernels where the
+ * sweep can't ask on behalf of sockets that are open already, unless they have no
+ * socket storage in tracepoints either (5.11).
+ */
+extern const volatile __u8 hf_tell_by_sockops;
 
 /* key_size and value_size, no __type: a trie made without BTF at run time never
  * equals a template with BTF (bpf_map_meta_equal(), seen on 6.1). */

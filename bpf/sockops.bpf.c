@@ -48,7 +48,7 @@ HF_INLINE void established(struct bpf_sock_ops *ops, enum hf_way way)
 						       BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
-/* What ended.bpf.c does, on kernels whose tracepoints have no socket storage. */
+/* What ended.bpf.c does, of held sockets alone. */
 HF_INLINE void state_changed(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;

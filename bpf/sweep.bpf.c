@@ -67,6 +67,7 @@ HF_INLINE void hold(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_re
 			return;
 		}
 	}
+	hf_mark(tp, tp);
 	hf_socket_keepalive(tp, &record->set);
 	hf_plan_record(&plan, record, rule);
 	if (first)

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
 
@@ -139,8 +140,34 @@ enum level {
 #define HF_LEVEL LEVEL_FULL
 #endif
 
+/*
+ * Whether bpf_setsockopt() knows TCP_BPF_SOCK_OPS_CB_FLAGS: its enumerator is an
+ * anonymous enum's, which CO-RE can't ask for, and its name is in the kernel's BTF
+ * as nothing else.
+ */
+static bool can_mark(void)
+{
+	static const char name[] = "TCP_BPF_SOCK_OPS_CB_FLAGS";
+	_cleanup_close_ int fd = open("/sys/kernel/btf/vmlinux", O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ char *btf = NULL;
+	size_t size = 0;
+	struct stat st;
+	ssize_t got = 1;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return false;
+	btf = malloc((size_t)st.st_size);
+	while (btf && size < (size_t)st.st_size && got > 0) {
+		got = read(fd, btf + size, (size_t)st.st_size - size);
+		size += got > 0 ? (size_t)got : 0;
+	}
+	return btf && memmem(btf, size, name, sizeof(name));
+}
+
 static void leave_out(struct holdfast *skeleton, enum level level)
 {
+	bool marks = level < LEVEL_NO_SETTING && can_mark();
+
 	bpf_program__set_autoload(skeleton->progs.hf_look, level >= LEVEL_NO_SETTING);
 	bpf_program__set_autoload(skeleton->progs.hf_sweep, level < LEVEL_NO_SETTING);
 	bpf_program__set_autoload(skeleton->progs.hf_probe, level < LEVEL_NO_SETTING);
@@ -148,8 +175,9 @@ static void leave_out(struct holdfast *skeleton, enum level level)
 	bpf_program__set_autoload(skeleton->progs.hf_matched, level < LEVEL_NO_STORAGE);
 	bpf_program__set_autoload(skeleton->progs.hf_owners, level < LEVEL_NO_STORAGE);
 	bpf_program__set_autoload(skeleton->progs.hf_strays, level < LEVEL_NO_STORAGE);
-	bpf_program__set_autoload(skeleton->progs.hf_ended, level < LEVEL_NO_STORAGE);
-	skeleton->rodata->hf_tell_by_sockops = level >= LEVEL_NO_STORAGE;
+	bpf_program__set_autoload(skeleton->progs.hf_ended, level < LEVEL_NO_STORAGE && !marks);
+	skeleton->rodata->hf_tell_by_sockops = level >= LEVEL_NO_STORAGE || marks;
+	skeleton->rodata->hf_marks = marks;
 }
 
 /* Positive: the errno with which the kernel refuses the programs of this level. */

@@ -38,8 +38,8 @@ class Programs:
             self.daemon.reload(other)
             self.tries.append(kernel.inner_map(self.rules))
         self.sockops = kernel.program_of(os.path.join(folder, "hf_sockops"))
-        self.ended = kernel.program_of(os.path.join(folder, "hf_ended"))
-        guard = os.path.join(folder, "hf_guard")
+        ended, guard = (os.path.join(folder, name) for name in ("hf_ended", "hf_guard"))
+        self.ended = kernel.program_of(ended) if os.path.exists(ended) else -1  # before 6.12
         self.guard = kernel.program_of(guard) if os.path.exists(guard) else -1
         self.daemon.stop()
         for name in ("hf_sockops", "hf_ended", "hf_guard"):
@@ -49,8 +49,9 @@ class Programs:
     @contextmanager
     def on(self, guard: bool = False) -> Iterator[None]:
         """They are attached as the daemon attaches them."""
-        links = [kernel.attach_tracepoint(self.ended),
-                 kernel.attach_cgroup(self.sockops, self._cgroup, bpf.SOCK_OPS)]
+        links = [kernel.attach_cgroup(self.sockops, self._cgroup, bpf.SOCK_OPS)]
+        if self.ended >= 0:
+            links.append(kernel.attach_tracepoint(self.ended))
         if guard:
             links.append(kernel.attach_cgroup(self.guard, self._cgroup, bpf.SETSOCKOPT))
         try:
@@ -68,10 +69,9 @@ class Programs:
 
     def close(self) -> None:
         """Lets go of them."""
-        for fd in (self.rules, self.sockops, self.ended, *self.tries):
-            os.close(fd)
-        if self.guard >= 0:
-            os.close(self.guard)
+        for fd in (self.rules, self.sockops, self.ended, self.guard, *self.tries):
+            if fd >= 0:
+                os.close(fd)
         self.daemon.close()
 
 
