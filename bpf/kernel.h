@@ -46,7 +46,12 @@ struct netns_ipv4 {
 	__u8 sysctl_tcp_keepalive_probes; /* of any width: see hf_sysctl_probes() */
 };
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct net {
+	struct list_head list; /* of all namespaces */
 	struct ns_common ns;
 	struct netns_ipv4 ipv4;
 };

@@ -320,8 +320,8 @@ _Static_assert(sizeof(struct hf_owner) == 40, "struct hf_owner crosses the kerne
 /* One task and the network namespace that it is in. */
 struct hf_task {
 	__u64 netns;
-	__s32 pid; /* thread, in the initial pid namespace */
-	__u32 pad;
+	__s32 pid;	  /* thread, in the initial pid namespace */
+	__u32 namespaces; /* how many the host has; 0: not counted here, or too many */
 };
 _Static_assert(sizeof(struct hf_task) == 16, "struct hf_task crosses the kernel border");
 

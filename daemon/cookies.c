@@ -7,9 +7,14 @@
 #define FIRST_ROOM 1024u
 
 struct cookie_block {
-	uint64_t number; /* cookie / 64 */
-	uint64_t bits;	 /* by cookie % 64; 0: the place is free */
+	uint64_t number; /* cookie / 64 + 1; 0: the place is free */
+	uint64_t bits;	 /* by cookie % 64 */
 };
+
+static uint64_t number_of(uint64_t cookie)
+{
+	return cookie / 64 + 1;
+}
 
 /* Where the block is, or where it belongs. There is a free place: the table is never full. */
 static struct cookie_block *find(struct cookie_block *blocks, size_t room, uint64_t number)
@@ -17,7 +22,7 @@ static struct cookie_block *find(struct cookie_block *blocks, size_t room, uint6
 	/* Neighbours land in neighbouring places (linear probing): they are asked for together. */
 	size_t at = (size_t)(number ^ number >> 17) & (room - 1);
 
-	while (blocks[at].bits && blocks[at].number != number)
+	while (blocks[at].number && blocks[at].number != number)
 		at = (at + 1) & (room - 1);
 	return &blocks[at];
 }
@@ -30,7 +35,7 @@ static int grow(struct cookies *cookies)
 	if (!blocks)
 		return -ENOMEM;
 	for (i = 0; i < cookies->room; i++) {
-		if (cookies->blocks[i].bits)
+		if (cookies->blocks[i].number)
 			*find(blocks, room, cookies->blocks[i].number) = cookies->blocks[i];
 	}
 	free(cookies->blocks);
@@ -45,10 +50,10 @@ int cookies_add(struct cookies *cookies, uint64_t cookie)
 
 	if (2 * cookies->n >= cookies->room && grow(cookies))
 		return -ENOMEM;
-	block = find(cookies->blocks, cookies->room, cookie / 64);
-	if (!block->bits)
+	block = find(cookies->blocks, cookies->room, number_of(cookie));
+	if (!block->number)
 		cookies->n++;
-	block->number = cookie / 64;
+	block->number = number_of(cookie);
 	block->bits |= (uint64_t)1 << cookie % 64;
 	return 0;
 }
@@ -57,7 +62,14 @@ bool cookies_have(const struct cookies *cookies, uint64_t cookie)
 {
 	if (!cookies->n)
 		return false;
-	return find(cookies->blocks, cookies->room, cookie / 64)->bits >> cookie % 64 & 1;
+	return find(cookies->blocks, cookies->room, number_of(cookie))->bits >> cookie % 64 & 1;
+}
+
+void cookies_remove(struct cookies *cookies, uint64_t cookie)
+{
+	if (cookies->n) /* the place stays taken, for those behind it */
+		find(cookies->blocks, cookies->room, number_of(cookie))->bits &=
+			~((uint64_t)1 << cookie % 64);
 }
 
 void cookies_free(struct cookies *cookies)

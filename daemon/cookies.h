@@ -19,6 +19,7 @@ struct cookies {
 
 /* 0 or -ENOMEM. */
 int cookies_add(struct cookies *cookies, uint64_t cookie);
+void cookies_remove(struct cookies *cookies, uint64_t cookie);
 bool cookies_have(const struct cookies *cookies, uint64_t cookie);
 
 /* Empty again. */

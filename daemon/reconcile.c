@@ -201,6 +201,7 @@ static int find_missing(const struct reconcile *reconcile, const struct held *he
 
 struct sweeping {
 	const struct log *log;
+	struct held *held; /* what was held before, with what is now */
 	struct reconcile_result *result;
 };
 
@@ -215,6 +216,8 @@ static int on_swept(const void *record, void *arg)
 		[HF_SWEPT_FAILED] = "refused",
 	};
 
+	if (sweep->what == HF_SWEPT_HELD && cookies_add(&sweeping->held->settled, sweep->cookie))
+		return -ENOMEM;
 	switch (sweep->what) {
 	case HF_SWEPT_HELD:
 		result->held++;
@@ -228,7 +231,8 @@ static int on_swept(const void *record, void *arg)
 	case HF_SWEPT_RESTORED:
 		result->restored++;
 		break;
-	case HF_SWEPT_FAILED:
+	case HF_SWEPT_FAILED: /* which it was to be, before it was tried */
+		cookies_remove(&sweeping->held->settled, sweep->cookie);
 		break;
 	default:
 		return 0;
@@ -256,11 +260,11 @@ static enum what round_of(const struct reconcile *reconcile, const struct held *
 }
 
 /* One look at one namespace; sweeps it where that is needed. 1: it was. */
-static int look(const struct reconcile *reconcile, struct existing *existing,
-		const struct held *held, const struct netns *ns, enum what what,
-		struct reconcile_result *result, size_t *missing, struct error *e)
+static int look(const struct reconcile *reconcile, struct existing *existing, struct held *held,
+		const struct netns *ns, enum what what, struct reconcile_result *result,
+		size_t *missing, struct error *e)
 {
-	struct sweeping sweeping = {reconcile->log, result};
+	struct sweeping sweeping = {reconcile->log, held, result};
 	int err;
 
 	*missing = 0;
@@ -292,19 +296,26 @@ struct progress {
 static int rounds(struct reconcile *reconcile, const struct netns_list *namespaces,
 		  struct progress *progress, struct reconcile_result *result, struct error *e)
 {
+	struct held held = {0};
 	struct error ignored;
 	int round, first = 0;
 	bool again = true;
 
 	for (round = 0; again && round <= ROUNDS; round++) {
 		struct existing existing = EXISTING_INIT(reconcile->plane);
-		struct held held;
 		size_t i, missing;
 		int ret;
 
-		ret = read_held(reconcile, &held, first ? &ignored : e);
-		if (ret)
-			return ret;
+		/*
+		 * Where sockets were newly held and nothing else was to do, the sweep's word for
+		 * which these were is as good: sock_diag says whether one was missed.
+		 */
+		if (round != 1 || held.dirty.n) {
+			held_free(&held);
+			ret = read_held(reconcile, &held, first ? &ignored : e);
+			if (ret)
+				return ret;
+		}
 		again = false;
 		result->unheld = 0;
 		for (i = 0; i < namespaces->n; i++) {
@@ -323,8 +334,8 @@ static int rounds(struct reconcile *reconcile, const struct netns_list *namespac
 			}
 		}
 		existing_free(&existing);
-		held_free(&held);
 	}
+	held_free(&held);
 	return first;
 }
 

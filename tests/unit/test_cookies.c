@@ -38,6 +38,11 @@ static void test_have(void **state)
 		assert_int_equal(cookies_add(&cookies, list[i]), 0);
 	}
 	qsort(list, N, sizeof(*list), compare);
+	for (i = 0; i < N; i += 7) {
+		cookies_remove(&cookies, list[i]);
+		assert_false(cookies_have(&cookies, list[i]));
+		assert_int_equal(cookies_add(&cookies, list[i]), 0);
+	}
 	for (i = 0; i < N; i++) {
 		for (offset = 0; offset < 3; offset++) {
 			bool there;
@@ -58,11 +63,16 @@ static void test_empty(void **state)
 	(void)state;
 	assert_false(cookies_have(&cookies, 0));
 	assert_false(cookies_have(&cookies, 64));
+	cookies_remove(&cookies, 64);
 	assert_int_equal(cookies_add(&cookies, 64), 0);
 	assert_int_equal(cookies_add(&cookies, 64), 0);
 	assert_false(cookies_have(&cookies, 0));
 	assert_true(cookies_have(&cookies, 64));
 	assert_false(cookies_have(&cookies, 65));
+	cookies_remove(&cookies, 65);
+	assert_true(cookies_have(&cookies, 64));
+	cookies_remove(&cookies, 64);
+	assert_false(cookies_have(&cookies, 64));
 	cookies_free(&cookies);
 	assert_false(cookies_have(&cookies, 64));
 }
