@@ -47,6 +47,15 @@ struct hf_rules_map {
 };
 extern struct hf_rules_map hf_rules SEC(".maps");
 
+/* The ports that the rules in force name. */
+struct hf_gate_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hf_gate);
+};
+extern struct hf_gate_map hf_gate SEC(".maps");
+
 /* Every socket that was decided on. */
 struct hf_sockets_map {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);

@@ -9,7 +9,10 @@
  *   HF_LOOKUP(trie, key)  the value of the longest prefix of *key (a struct
  *                         hf_key) as a const union hf_value *, or NULL
  *
- * and passes whatever `trie` is to hf_match().
+ * and passes whatever `trie` is to hf_match(). And it may define
+ *
+ *   HF_MAY_MATCH(side, port)  false: no rule has that port on that side; it saves
+ *                             the look-up
  */
 #ifndef HOLDFAST_MATCH_H
 #define HOLDFAST_MATCH_H
@@ -66,6 +69,23 @@ HF_INLINE void hf_key_peer(struct hf_key *key, enum hf_side side, __u32 class_, 
 }
 
 #ifdef HF_LOOKUP
+#ifndef HF_MAY_MATCH
+#define HF_MAY_MATCH(side, port) 1
+#endif
+
+/* Class of a port on a side; 0: no rule names it. */
+HF_INLINE __u32 hf_port_class(void *trie, enum hf_side side, __u16 port)
+{
+	const union hf_value *value;
+	struct hf_key key;
+
+	if (!HF_MAY_MATCH(side, port))
+		return 0;
+	hf_key_port(&key, port, 16);
+	value = HF_LOOKUP(trie, &key);
+	return value ? value->ports.class_[side] : 0;
+}
+
 /*
  * The rule for a flow, or NULL; *side says which port matched. Where both
  * sides have a rule the longer prefix wins, and the client's where they are
@@ -79,18 +99,14 @@ HF_INLINE const struct hf_rule *hf_match(void *trie, const struct hf_flow *flow,
 	__u32 class_;
 	struct hf_key key;
 
-	hf_key_port(&key, flow->peer_port, 16);
-	value = HF_LOOKUP(trie, &key);
-	class_ = value ? value->ports.class_[HF_SIDE_CLIENT] : 0;
+	class_ = hf_port_class(trie, HF_SIDE_CLIENT, flow->peer_port);
 	if (class_) {
 		hf_key_peer(&key, HF_SIDE_CLIENT, class_, flow->family, flow->peer, bits);
 		value = HF_LOOKUP(trie, &key);
 		client = value ? &value->rule : 0;
 	}
 
-	hf_key_port(&key, flow->local_port, 16);
-	value = HF_LOOKUP(trie, &key);
-	class_ = value ? value->ports.class_[HF_SIDE_SERVER] : 0;
+	class_ = hf_port_class(trie, HF_SIDE_SERVER, flow->local_port);
 	if (class_) {
 		hf_key_peer(&key, HF_SIDE_SERVER, class_, flow->family, flow->peer, bits);
 		value = HF_LOOKUP(trie, &key);

@@ -11,7 +11,18 @@
 #include "decide.h"
 #include "maps.h"
 
-#define HF_LOOKUP(trie, key) ((const union hf_value *)bpf_map_lookup_elem((trie), (key)))
+/* Whether some rule may have the port. The kernel compiles the look-up into two instructions. */
+HF_INLINE bool hf_gate_open(enum hf_side side, __u16 port)
+{
+	struct hf_gate *gate;
+	__u32 zero = 0;
+
+	gate = bpf_map_lookup_elem(&hf_gate, &zero);
+	return gate && gate->ports[side][port / 64] >> port % 64 & 1;
+}
+
+#define HF_LOOKUP(trie, key)	 ((const union hf_value *)bpf_map_lookup_elem((trie), (key)))
+#define HF_MAY_MATCH(side, port) hf_gate_open((side), (port))
 #include "match.h"
 
 #define HF_CGROUP_DEPTH_MAX 64
@@ -115,9 +126,14 @@ HF_INLINE bool hf_socket_in_scope(struct tcp_sock *tp)
 HF_INLINE const struct hf_rule *hf_rule_for(const struct hf_flow *flow, enum hf_side *side)
 {
 	__u32 zero = 0;
-	void *trie = bpf_map_lookup_elem(&hf_rules, &zero);
+	void *trie;
 
 	*side = HF_SIDE_CLIENT;
+	/* The gate first: see gate.h for the order in which they change. */
+	if (!hf_gate_open(HF_SIDE_CLIENT, flow->peer_port) &&
+	    !hf_gate_open(HF_SIDE_SERVER, flow->local_port))
+		return 0;
+	trie = bpf_map_lookup_elem(&hf_rules, &zero);
 	return trie ? hf_match(trie, flow, side) : 0;
 }
 

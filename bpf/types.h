@@ -75,6 +75,16 @@ struct hf_ports {
 	__u32 class_[2]; /* by enum hf_side */
 };
 
+/*
+ * The ports that rules name, by side, a bit each: what programs ask first, since
+ * most sockets on a host are none of ours. It may have more than the trie, as while
+ * rules are swapped, but never fewer.
+ */
+struct hf_gate {
+	__u64 ports[2][65536 / 64]; /* by enum hf_side */
+};
+_Static_assert(sizeof(struct hf_gate) == 16384, "struct hf_gate is part of the pinned layout");
+
 /* The ends of a connection, as the matcher wants them. */
 struct hf_flow {
 	__u8 family;	  /* 4 or 6; IPv4-mapped IPv6 is 4: hf_flow_unmap() */

@@ -113,8 +113,9 @@ static int for_each_map(const struct plane *plane, const struct holdfast *skelet
 {
 	struct bpf_map *const maps[] = {
 		/* load() has made it. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
-		skeleton->maps.hf_rules,    skeleton->maps.hf_sockets, skeleton->maps.hf_info,
-		skeleton->maps.hf_counters, skeleton->maps.hf_ends,    skeleton->maps.hf_targets,
+		skeleton->maps.hf_rules,   skeleton->maps.hf_gate,     skeleton->maps.hf_sockets,
+		skeleton->maps.hf_info,	   skeleton->maps.hf_counters, skeleton->maps.hf_ends,
+		skeleton->maps.hf_targets,
 	};
 	size_t i;
 	int err = 0;
@@ -402,9 +403,10 @@ static int make_pins(struct plane *plane, const struct loader_options *options,
 /* All that an earlier daemon would have left, or it was interrupted and left nothing of use. */
 static bool can_take_over(const struct plane *plane)
 {
-	return pins_has(&plane->pins, PIN_RULES) && pins_has(&plane->pins, PIN_SOCKETS) &&
-	       pins_has(&plane->pins, PIN_INFO) && pins_has(&plane->pins, PIN_COUNTERS) &&
-	       pins_has(&plane->pins, PIN_ENDS) && pins_has(&plane->pins, PIN_TARGETS);
+	return pins_has(&plane->pins, PIN_RULES) && pins_has(&plane->pins, PIN_GATE) &&
+	       pins_has(&plane->pins, PIN_SOCKETS) && pins_has(&plane->pins, PIN_INFO) &&
+	       pins_has(&plane->pins, PIN_COUNTERS) && pins_has(&plane->pins, PIN_ENDS) &&
+	       pins_has(&plane->pins, PIN_TARGETS);
 }
 
 static int is_other(struct pins *other, void *arg)

@@ -5,7 +5,8 @@
  *
  *   PIN-DIR/                  locked (flock) by the daemon for as long as it runs
  *   PIN-DIR/layout-N/         N: HF_LAYOUT of types.h
- *       hf_rules hf_sockets hf_info hf_counters hf_ends hf_targets  maps
+ *       hf_rules hf_gate hf_sockets hf_info                         maps
+ *       hf_counters hf_ends hf_targets                              maps
  *       hf_config hf_reload   maps with a text: the rules, how the last reload went
  *       hf_daemon             what the daemon has counted
  *       hf_sweep hf_probe hf_held hf_settled hf_matched             iterators
@@ -27,6 +28,7 @@
 #define PINS_DEFAULT_DIR "/sys/fs/bpf/holdfast"
 
 #define PIN_RULES	  "hf_rules"
+#define PIN_GATE	  "hf_gate"
 #define PIN_SOCKETS	  "hf_sockets"
 #define PIN_INFO	  "hf_info"
 #define PIN_CONFIG	  "hf_config"

@@ -26,6 +26,7 @@ static const union hf_value *kernel_lookup(struct kernel_trie *trie, const struc
 #include "../bpf/match.h"
 
 #include "conf.h"
+#include "gate.h"
 #include "plane.h"
 
 int plane_open_maps(struct plane *plane, struct error *e)
@@ -105,8 +106,9 @@ static int insert(int map, const void *key, const void *value, uint64_t flags)
 	return -ENOMEM;
 }
 
-/* A trie with these rules, in nobody's way yet. A descriptor, or negative errno. */
-static int make_trie(const struct config *config, uint32_t generation, struct error *e)
+/* A trie with these rules, in nobody's way yet; their ports. A descriptor, or negative errno. */
+static int make_trie(const struct config *config, uint32_t generation, struct hf_gate *gate,
+		     struct error *e)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
 	_cleanup_free_ struct rule_entry *entries = NULL;
@@ -127,6 +129,7 @@ static int make_trie(const struct config *config, uint32_t generation, struct er
 			return error_set(e, -err, "filling the map of the rules: %s",
 					 strerror(-err));
 	}
+	gate_add(gate, entries, n);
 	return take_fd(&trie);
 }
 
@@ -266,7 +269,8 @@ static void put_back(const struct plane *plane, int trie, const struct hf_info *
  * in between, the text that belongs to the trie is under one of the two names.
  * What can fail comes before the swap, or is taken back with it.
  */
-static int swap(struct plane *plane, int trie, int text, uint32_t generation, struct error *e)
+static int swap(struct plane *plane, int trie, const struct hf_gate *gate, int text,
+		uint32_t generation, struct error *e)
 {
 	_cleanup_close_ int old = current_trie(plane);
 	const uint32_t zero = 0;
@@ -274,6 +278,8 @@ static int swap(struct plane *plane, int trie, int text, uint32_t generation, st
 	int err;
 
 	err = plane_get_info(plane, &before, e);
+	if (!err)
+		err = gate_widen(plane, gate, e);
 	if (!err)
 		err = pins_stage(&plane->pins, PIN_CONFIG, text, e);
 	if (err)
@@ -287,13 +293,16 @@ static int swap(struct plane *plane, int trie, int text, uint32_t generation, st
 		err = pins_publish(&plane->pins, PIN_CONFIG, e);
 	if (err)
 		put_back(plane, old, &before);
+	else
+		gate_set(plane, gate, NULL); /* too wide a one is no fault */
 	return err;
 }
 
 int plane_put_rules(struct plane *plane, const struct config *config, uint32_t generation,
 		    struct error *e)
 {
-	_cleanup_close_ int trie = make_trie(config, generation, e);
+	struct hf_gate gate = {0};
+	_cleanup_close_ int trie = make_trie(config, generation, &gate, e);
 	struct plane_text words = {.number = generation};
 	_cleanup_close_ int text = -1;
 	int err;
@@ -307,7 +316,7 @@ int plane_put_rules(struct plane *plane, const struct config *config, uint32_t g
 	if (text < 0)
 		return text;
 	err = make_counters(plane, config, e);
-	return err ? err : swap(plane, trie, text, generation, e);
+	return err ? err : swap(plane, trie, &gate, text, generation, e);
 }
 
 int plane_drop_rules(struct plane *plane, struct error *e)

@@ -173,7 +173,7 @@ def measure_guard(world: World) -> list[Figure]:
 def measure_prefixes(world: World) -> list[Figure]:
     """Connections with 10,000 prefixes in force, and the growth."""
     numbers = (1, 100, 10000, 65536)
-    configs = [prefixes(n, min(1000, n // 10), 1 if n <= 10000 else 8) for n in numbers]
+    configs = [prefixes(n, min(1000, n // 10), 100) for n in numbers]
     with ExitStack() as stack:
         netns = world.netns()
         stack.callback(netns.close)

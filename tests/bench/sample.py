@@ -24,6 +24,14 @@ class Sample(NamedTuple):
         """The most."""
         return max(self.values)
 
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """What the middle half of them lie between."""
+        if len(self.values) < 2:
+            return self.low, self.high
+        quarters = statistics.quantiles(self.values, n=4, method="inclusive")
+        return quarters[0], quarters[2]
+
     def json(self) -> dict[str, object]:
         """For the report."""
         return {"median": self.median, "min": self.low, "max": self.high, "runs": len(self.values),
