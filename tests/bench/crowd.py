@@ -15,7 +15,6 @@ from sample import Sample, alternate
 from world import OTHER, RULE, TARGET, World, layout, prefixes, timed
 
 CROWD = 100_000
-SIZES = (1000, 10_000, CROWD)
 FEW = 10
 RULES = 10_000
 
@@ -92,43 +91,44 @@ def measure_one_size(world: World, size: int, rounds: int) -> dict[str, dict[str
         found["status"] = alternate(rounds, {"ours": _status(daemon, "-J"),
                                              "theirs": _ss(netns, "-tnoie")})
         # ss looks for the owner of each socket in a table with 256 places: far slower.
-        found["status-json"] = alternate(2 if size == CROWD else rounds, {
+        found["status-json"] = alternate(2 if size > 20_000 else rounds, {
             "ours": _status(daemon, "-J"), "theirs": _ss(netns, "-tnopie"),
         }, warm=False)
         daemon.stop()
     return found
 
 
-def measure_crowd(world: World) -> list[Figure]:
+def measure_crowd(world: World, crowd: int = CROWD) -> list[Figure]:
     """All sizes, and the figures at the largest."""
-    found = {size: measure_one_size(world, size, 5 if size == CROWD else 7) for size in SIZES}
-    whole = found[CROWD]
+    sizes = [n for n in (1000, 10_000) if n < crowd] + [crowd]
+    found = {size: measure_one_size(world, size, 5 if size == crowd else 7) for size in sizes}
+    whole = found[crowd]
 
     def grown(name: str) -> dict[int, Sample]:
-        return {size: found[size][name]["ours"] for size in SIZES}
+        return {size: found[size][name]["ours"] for size in sizes}
 
     return [
-        Figure("first-hold", f"first hold of {CROWD:,} connections among {2 * CROWD:,} sockets, "
+        Figure("first-hold", f"first hold of {crowd:,} connections among {2 * crowd:,} sockets, "
                "daemon start to READY", "ss -tnoie listing the same", "s",
                whole["first-hold"]["ours"], whole["first-hold"]["theirs"], 0.7,
                growth=grown("first-hold")),
-        Figure("reconcile", f"reconcile pass over {CROWD:,} held sockets with nothing to do",
+        Figure("reconcile", f"reconcile pass over {crowd:,} held sockets with nothing to do",
                "ss -tn listing the same", "s", whole["reconcile"]["ours"],
                whole["reconcile"]["theirs"], 0.5,
                floor=("the kernel's part of it, CPU time", whole["reconcile"]["floor"]),
                growth=grown("reconcile")),
-        Figure("status-json", f"holdfast status -J of {CROWD:,} held sockets, processes included",
+        Figure("status-json", f"holdfast status -J of {crowd:,} held sockets, processes included",
                "ss -tnopie listing the same", "s", whole["status-json"]["ours"],
                whole["status-json"]["theirs"], 0.1, growth=grown("status")),
     ]
 
 
-def measure_few(world: World) -> list[Figure]:
+def measure_few(world: World, crowd: int = CROWD) -> list[Figure]:
     """Ten held sockets among two hundred thousand others."""
     with ExitStack() as stack:
         netns = world.netns()
         stack.callback(netns.close)
-        stack.callback(world.crowd(netns, OTHER, CROWD).close)
+        stack.callback(world.crowd(netns, OTHER, crowd).close)
         stack.callback(world.crowd(netns, TARGET, FEW).close)
         daemon = world.daemon(SELDOM + RULE)
         stack.callback(daemon.close)
@@ -140,7 +140,7 @@ def measure_few(world: World) -> list[Figure]:
             "floor": lambda: sum(world.floor(netns, os.path.join(folder, "hf_owners"),
                                              "info", str(TARGET)).values())})
         daemon.stop()
-    return [Figure("status-few", f"holdfast status of {FEW} held sockets among {2 * CROWD:,} others",
+    return [Figure("status-few", f"holdfast status of {FEW} held sockets among {2 * crowd:,} others",
                    "ss -tno with the same port filter", "s", got["ours"], got["theirs"], 1.0,
                    floor=("one pass over all open files, one dump", got["floor"]))]
 
@@ -163,7 +163,7 @@ def _woken(daemon: Daemon) -> int:
         return int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", file.read())[1])
 
 
-def measure_rules(world: World) -> list[Figure]:
+def measure_rules(world: World, crowd: int = CROWD) -> list[Figure]:
     """Ten thousand rules: their reload, and the daemon's memory."""
     many = [SELDOM + prefixes(RULES, 1000).replace("time = 600s", f"time = {time_s}s")
             for time_s in (500, 700)]
@@ -176,7 +176,7 @@ def measure_rules(world: World) -> list[Figure]:
         time.sleep(1)
         none = memory(daemon, "VmRSS")
         daemon.stop()
-        stack.callback(world.crowd(netns, TARGET, CROWD).close)
+        stack.callback(world.crowd(netns, TARGET, crowd).close)
         turn = [0]
 
         def reload() -> float:
@@ -200,34 +200,34 @@ def measure_rules(world: World) -> list[Figure]:
             daemon.start(many[0])
             turn[0] = 0
             reloads.append(reload())
-            assert f"{CROWD} connections changed to the new rules" in daemon.log
+            assert f"{crowd} connections changed to the new rules" in daemon.log
             time.sleep(0.5)
             resident.append(memory(daemon, "VmRSS"))
             peak = max(peak, memory(daemon, "VmHWM"))
             daemon.stop()
-        check_held(other, CROWD)
+        check_held(other, crowd)
     return [
-        Figure("reload", f"reload of {RULES:,} rules with {CROWD:,} held sockets, to the last "
+        Figure("reload", f"reload of {RULES:,} rules with {crowd:,} held sockets, to the last "
                "socket changed", "the first hold", "s", Sample(reloads[1:]), Sample(holds[1:]),
                1.5),
-        Figure("memory-more", f"the daemon's resident memory with {CROWD:,} held sockets and "
+        Figure("memory-more", f"the daemon's resident memory with {crowd:,} held sockets and "
                f"{RULES:,} rules, beyond that with none ({none:.1f} MiB; peak {peak:.1f})", "", "MiB",
                Sample([value - none for value in resident]), None, 8),
         Figure("memory", "the same in all", "", "MiB", Sample(resident), None, 16),
     ]
 
 
-def measure_idle(world: World) -> list[Figure]:
+def measure_idle(world: World, crowd: int = CROWD) -> list[Figure]:
     """A minute of nothing: what the daemon uses of the CPU, and how often it wakes."""
     period, minute = 10, 60
     with ExitStack() as stack:
         netns = world.netns()
         stack.callback(netns.close)
-        stack.callback(world.crowd(netns, TARGET, CROWD).close)
+        stack.callback(world.crowd(netns, TARGET, crowd).close)
         daemon = world.daemon(f"[daemon]\nreconcile = {period}s\n" + RULE)
         stack.callback(daemon.close)
         daemon.start()
-        check_held(daemon, CROWD)
+        check_held(daemon, crowd)
         used, woken, floors = [], [], []
         ran, sleeps, end = _ran(daemon), _woken(daemon), time.monotonic() + minute
         time.sleep(period / 2)
@@ -242,7 +242,7 @@ def measure_idle(world: World) -> list[Figure]:
     floor = Sample([seconds * 1000 for seconds in floors])
     beyond = Sample([seconds * 1000 - floor.median for seconds in used])
     return [
-        Figure("idle-cpu", f"the daemon's CPU time a reconcile period at {CROWD:,} held sockets, "
+        Figure("idle-cpu", f"the daemon's CPU time a reconcile period at {crowd:,} held sockets, "
                "beyond the kernel's own pass", "", "ms", beyond, None, 5,
                floor=("the kernel's own pass", floor)),
         Figure("idle-wakeups", "how often it wakes a reconcile period", "", "times",

@@ -109,6 +109,9 @@ def test_causes(daemon: Daemon, agent: Agent, mortal: Agent, netns: Netns, liste
              "all have ended", timeout=8, step=0.1)
     assert {name: counters(daemon.pin_dir, name).ends for name in CAUSES} == {
         name: {counter: 1} for name, (counter, _) in CAUSES.items()}
+    wait_for(lambda: all(connections[name].lines(daemon.log)
+                         for name, (_, words) in CAUSES.items() if words),
+             "all have been told of", timeout=8)
     for name, (_, words) in CAUSES.items():
         connection = connections[name]
         lines = connection.lines(daemon.log)
