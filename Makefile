@@ -136,6 +136,7 @@ include packaging/package.mk
 include tests/fuzz/fuzz.mk
 include tests/bench/bench.mk
 include tests/static/static.mk
+include tests/depth/depth.mk
 -include $(wildcard $(BUILD)/bpf/*.d $(BUILD)/daemon/*.d $(BUILD)/tests/unit/*.d)
 
 # --- set-up ---

@@ -20,6 +20,9 @@
 
 #define EXIT_USAGE 2
 
+/* Maps, programs, links, sockets: about forty. */
+#define FILES_LEAST 64
+
 static void usage(FILE *out)
 {
 	fputs("Usage: holdfastd [OPTION...]\n"
@@ -89,6 +92,20 @@ static int parse_options(int argc, char **argv, struct options *options)
 	return -1;
 }
 
+/* Of descriptors, with some to spare for namespaces: what fails for want of them calls it names. */
+static int check_limit(struct error *e)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= FILES_LEAST)
+		return 0;
+	return error_set(
+		e, EMFILE,
+		"Too few descriptors: %llu may be open, %d are needed at least (ulimit -n, "
+		"LimitNOFILE=)",
+		(unsigned long long)limit.rlim_cur, FILES_LEAST);
+}
+
 static int start(struct daemon *daemon, struct error *e)
 {
 	struct loader_options options = {
@@ -100,6 +117,10 @@ static int start(struct daemon *daemon, struct error *e)
 	int err;
 
 	err = place_check_processes(e);
+	if (!err)
+		err = privileges_check(e);
+	if (!err)
+		err = check_limit(e);
 	if (err)
 		return err;
 	/* Before the first look at namespaces, so that none slips in between. */

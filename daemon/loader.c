@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/mman.h>
 #include <sys/utsname.h>
 #include <time.h>
 
@@ -70,11 +71,27 @@ static int find_hz(uint32_t *hz, struct error *e)
 	return 0;
 }
 
+/* libbpf reads the kernel's BTF, several MB; out of memory then has other names. */
+#define BTF_ROOM (16u << 20)
+
+static bool memory_left(void)
+{
+	void *room =
+		mmap(NULL, BTF_ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (room == MAP_FAILED)
+		return false;
+	munmap(room, BTF_ROOM);
+	return true;
+}
+
 static int load_error(int err, struct error *e)
 {
 	struct utsname kernel;
 	unsigned major, minor;
 
+	if (!memory_left())
+		return error_set(e, ENOMEM, "out of memory, loading the BPF programs");
 	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0)
 		return error_set(e, -err,
 				 "this kernel has no BTF (/sys/kernel/btf/vmlinux: %s); "
@@ -395,8 +412,10 @@ static int make_pins(struct plane *plane, const struct loader_options *options,
 		err = pins_commit(&plane->pins, e);
 	if (!err)
 		err = attach_all(plane, skeleton, config, target, e);
-	if (err)
+	if (err) { /* without what is loaded, whose descriptors clearing up may need */
+		holdfast__destroy(take_ptr(skeleton));
 		pins_remove(&plane->pins, false, &ignored);
+	}
 	return err;
 }
 

@@ -17,6 +17,31 @@ static const unsigned kept[] = {
 	CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE,
 };
 
+/* What loading takes, the kernel says itself; these it would only be found out without. */
+int privileges_check(struct error *e)
+{
+	static const struct {
+		unsigned number;
+		const char *name, *use;
+	} needed[] = {
+		{CAP_SYS_ADMIN, "CAP_SYS_ADMIN", "other network namespaces can't be entered"},
+		{CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "other processes' namespaces can't be found"},
+	};
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+	size_t i;
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return error_set(e, errno, "reading our capabilities: %s", strerror(errno));
+	for (i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		if (!(data[CAP_TO_INDEX(needed[i].number)].effective &
+		      CAP_TO_MASK(needed[i].number)))
+			return error_set(e, EPERM, "no permission: without %s %s (run it as root)",
+					 needed[i].name, needed[i].use);
+	}
+	return 0;
+}
+
 int privileges_drop(struct error *e)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};

@@ -21,4 +21,7 @@
  */
 int privileges_drop(struct error *e);
 
+/* Before the start: -EPERM where one is missing without which it would run, and miss sockets. */
+int privileges_check(struct error *e);
+
 #endif

@@ -10,7 +10,7 @@ SOCK_OPS, SETSOCKOPT = 3, 22  # enum bpf_attach_type
 PROGRAM_TYPES = {SOCK_OPS: 13, SETSOCKOPT: 25}  # enum bpf_prog_type
 F_OVERRIDE, F_MULTI = 1, 2  # BPF_F_ALLOW_*
 
-_MAP_LOOKUP, _PROG_LOAD, _OBJ_GET, _PROG_ATTACH, _PROG_DETACH = 1, 5, 7, 8, 9
+_MAP_LOOKUP, _PROG_LOAD, _OBJ_PIN, _OBJ_GET, _PROG_ATTACH, _PROG_DETACH = 1, 5, 6, 7, 8, 9
 _PROG_FD_BY_ID, _OBJ_INFO, _PROG_QUERY, _LINK_CREATE = 13, 15, 16, 28
 _NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -98,6 +98,41 @@ def program_exists(number: int) -> bool:
     return True
 
 
+_FD_BY_ID = {"prog": 13, "map": 14, "link": 30}
+
+
+def identities(fd: int) -> set[tuple[str, int]]:
+    """What a descriptor is of: ("map", 7), or ("link", 3) and ("prog", 12)."""
+    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+        fields = dict(line.split(":", 1) for line in file)
+    return {(kind, int(fields[f"{kind}_id"])) for kind in _FD_BY_ID if f"{kind}_id" in fields}
+
+
+def pinned(directory: str) -> set[tuple[str, int]]:
+    """All that is pinned below a folder, and the inner map of each map of maps."""
+    found = set()
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            try:
+                fd = get(os.path.join(folder, name))
+            except FileNotFoundError:  # replaced meanwhile
+                continue
+            found |= identities(fd)
+            if name == "hf_rules":
+                found.add(("map", struct.unpack("=I", lookup(fd, bytes(4), 4))[0]))
+            os.close(fd)
+    return found
+
+
+def exists(kind: str, number: int) -> bool:
+    """Whether the kernel still has that map, program or link."""
+    try:
+        os.close(_bpf(_FD_BY_ID[kind], struct.pack("=II", number, 0))[0])
+    except FileNotFoundError:
+        return False
+    return True
+
+
 class Program:
     """A program that does nothing, of somebody else."""
 
@@ -115,6 +150,11 @@ class Program:
     def attach(self, directory: str, flags: int) -> None:
         """The old way, BPF_PROG_ATTACH: 0 is exclusive, F_OVERRIDE, F_MULTI."""
         self._each(_PROG_ATTACH, directory, flags)
+
+    def pin(self, path: str) -> None:
+        """Under a name on a bpffs."""
+        name = ctypes.create_string_buffer(path.encode())
+        _bpf(_OBJ_PIN, struct.pack("=QII", _address(name), self.fd, 0))
 
     def detach(self, directory: str) -> None:
         """Undoes attach()."""

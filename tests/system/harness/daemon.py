@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 import time
+from typing import Sequence
 
 from . import build
 from .cgroup import Cgroup
@@ -59,13 +60,13 @@ class Daemon:
         """Removes the configuration file."""
         os.unlink(self.config_file)
 
-    def launch(self, *arguments: str) -> None:
-        """Starts it, without waiting for anything."""
+    def launch(self, *arguments: str, through: Sequence[str] = ()) -> None:
+        """Starts it, without waiting for anything; `through` is a command that runs it."""
         assert not self.running
         environment = {**os.environ, "NOTIFY_SOCKET": self._notify_file}
         with open(self._log_file, "ab") as log:
             self.process = spawn(
-                [build.HOLDFASTD, "--cgroup", self.cgroup.directory, "--pin-dir", self.pin_dir,
+                [*through, build.HOLDFASTD, "--cgroup", self.cgroup.directory, "--pin-dir", self.pin_dir,
                  "--config", self.config_file, *arguments],
                 self._netns, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
 
@@ -76,6 +77,10 @@ class Daemon:
         self.launch(*arguments)
         self._await("READY=1")
         return time.monotonic()
+
+    def wait_ready(self) -> None:
+        """Waits for the end of the start; AssertionError where it ends before that."""
+        self._await("READY=1")
 
     def reload(self, config: str | None = None) -> None:
         """Writes a new configuration, has it read, and waits for the end of that."""

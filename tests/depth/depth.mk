@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Part of the Makefile: what takes longer than `make test`, and looks deeper.
+#
+#   make chaos          everything at once for CHAOS_SECONDS, and CHURN connections
+#   make faults         every call that can fail is made to, one at a time
+#   make coverage       lines and branches that the unit and system tests reach
+#   make valgrind       unit tests, daemon and command under valgrind
+
+CHAOS_SECONDS ?= 3600
+CHURN         ?= 1000000
+PYTEST = $(PYTHON) -B -m pytest -q -p no:cacheprovider
+
+.PHONY: deps-depth chaos faults coverage valgrind
+
+deps-depth: deps-test
+	@$(call install_missing,$(shell sed -e 's/\#.*//' tests/depth/packages))
+
+chaos: deps-test
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@HF_BUILD=$(abspath $(BUILD)) HF_CHAOS_SECONDS=$(CHAOS_SECONDS) HF_CHURN=$(CHURN) $(PYTEST) -s tests/system/test_chaos.py
+
+faults: deps-test
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@HF_BUILD=$(abspath $(BUILD)) HF_EXHAUSTIVE=1 $(PYTEST) tests/system/test_fault.py tests/system/test_fault_running.py
+
+# COVERAGE_TESTS= for some of the system tests only. Those that fail show, and don't stop it.
+COVERAGE_TESTS ?= tests/system
+COVERED = $(abspath $(BUILD))/coverage
+
+coverage: deps-depth
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(COVERED) CC=gcc CFLAGS='-O1 -g --coverage' all unit-programs
+	@find $(COVERED) -name '*.gcda' -delete
+	-@$(MAKE) --no-print-directory BUILD=$(COVERED) CC=gcc CFLAGS='-O1 -g --coverage' test-unit
+	-@HF_BUILD=$(COVERED) $(PYTEST) $(COVERAGE_TESTS)
+	@for metric in line branch; do \
+		gcovr --root . --filter daemon/ --object-directory $(COVERED) --txt-metric $$metric \
+			--exclude-throw-branches $(COVERED)/daemon > $(COVERED)/$$metric.txt; \
+		tail -n +4 $(COVERED)/$$metric.txt; \
+	done
+
+# The programs of the build, each with valgrind before it; an error is exit status 99, or told.
+VALGRIND = $(abspath $(BUILD))/valgrind
+VALGRIND_TESTS ?= tests/system/test_lifecycle.py tests/system/test_reload.py \
+	tests/system/test_status.py tests/system/test_explain.py tests/system/test_check.py \
+	tests/system/test_existing.py tests/system/test_metrics.py
+
+valgrind: deps-depth
+	@$(MAKE) --no-print-directory -j$$(nproc) all unit-programs
+	@mkdir -p $(VALGRIND) && rm -f $(VALGRIND)/*.log
+	@for test in $(UNIT_TESTS); do echo "  VALGRIND $$test"; \
+		valgrind --quiet --leak-check=full --error-exitcode=99 --suppressions=tests/depth/valgrind.suppressions \
+			$$test > $(VALGRIND)/unit.out 2>&1 || { cat $(VALGRIND)/unit.out; exit 1; }; \
+	done
+	@for program in holdfastd holdfast; do \
+		printf '#!/bin/sh\nexec valgrind --quiet --leak-check=full --sim-hints=lax-ioctls --error-exitcode=99 --suppressions=%s --log-file=%s/%%p.log %s "$$@"\n' \
+			$(CURDIR)/tests/depth/valgrind.suppressions $(VALGRIND) $(abspath $(BUILD))/$$program \
+			> $(VALGRIND)/$$program && chmod 755 $(VALGRIND)/$$program; \
+	done
+	-@HF_BUILD=$(VALGRIND) HF_SANITIZED=1 $(PYTEST) $(VALGRIND_TESTS)
+	@find $(VALGRIND) -name '*.log' -size +0 -exec cat {} + > $(VALGRIND)/findings; cat $(VALGRIND)/findings; test ! -s $(VALGRIND)/findings

@@ -1,0 +1,170 @@
+"""Where something is missing that the kernel or the machine should give: one sentence, no half."""
+
+import os
+import shutil
+import subprocess
+from typing import Iterator
+
+import pytest
+
+from harness import bpf, build
+from harness.cgroup import Cgroup, find_root
+from harness.command import Command, run
+from harness.config import rule
+from harness.daemon import Daemon
+from harness.options import UNTOUCHED, held
+from harness.process import spawn
+from harness.sockets import Agent, Listener
+
+RULE, VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30, 4)
+
+
+@pytest.fixture(name="pin_dir")
+def _pin_dir(bpffs: str, cgroup: Cgroup) -> Iterator[str]:
+    """That must not come to be."""
+    directory = os.path.join(bpffs, cgroup.path.strip("/"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def start(cgroup: Cgroup, workdir: str, pin_dir: str, script: str, *through: str,
+          config: str = RULE) -> tuple[int, list[str]]:
+    """A start in a mount namespace of its own, behind a script: exit status and log."""
+    path = os.path.join(workdir, "holdfast.conf")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(config)
+    process = spawn(
+        ["unshare", "--mount", "sh", "-c", f'set -e\n{script}\nexec "$@"', "sh", *through,
+         build.HOLDFASTD, "--config", path, "--pin-dir", pin_dir, "--cgroup", cgroup.directory],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        log, _ = process.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        log, _ = process.communicate()
+        raise AssertionError(f"it runs:\n{log}") from None
+    build.check_sanitizers(log)
+    return process.returncode, log.splitlines()
+
+
+def check(cgroup: Cgroup, pin_dir: str, outcome: tuple[int, list[str]], *words: str) -> None:
+    """It has ended with one sentence that has these words, and left nothing."""
+    status, lines = outcome
+    said = [line for line in lines if "can't start: " in line]
+    assert status == 1 and len(said) == 1, outcome
+    for word in words:
+        assert word in said[0], said[0]
+    assert not os.path.exists(pin_dir) or not os.listdir(pin_dir)
+    assert not bpf.attached(cgroup.directory, bpf.SOCK_OPS)
+    assert not bpf.attached(cgroup.directory, bpf.SETSOCKOPT)
+
+
+def test_no_btf(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
+    """A kernel that was built without."""
+    script = "mount -t tmpfs tmpfs /sys/kernel/btf"
+    check(cgroup, pin_dir, start(cgroup, workdir, pin_dir, script), "BTF", "CONFIG_DEBUG_INFO_BTF")
+
+
+def test_foreign_file_system(cgroup: Cgroup, workdir: str) -> None:
+    """A pin dir that is on no bpffs."""
+    directory = os.path.join(workdir, "pins")
+    check(cgroup, directory, start(cgroup, workdir, directory, ""), directory, "bpffs")
+    assert not os.path.exists(directory)
+
+
+def test_foreign_folder(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
+    """What others have put into the pin dir stays where it is."""
+    os.mkdir(pin_dir)
+    program = bpf.Program(bpf.SOCK_OPS, "foreign")
+    program.pin(os.path.join(pin_dir, "theirs"))
+    try:
+        status, lines = start(cgroup, workdir, pin_dir, "", config="nonsense\n")
+        assert status == 78 and len(lines) == 1
+        assert os.listdir(pin_dir) == ["theirs"]
+    finally:
+        program.close()
+
+
+def test_read_only(cgroup: Cgroup, workdir: str, pin_dir: str, bpffs: str) -> None:
+    """A bpffs that is mounted read-only, as ProtectKernelTunables= does it."""
+    script = f"mount --bind {bpffs} {bpffs}; mount -o remount,ro,bind {bpffs}"
+    check(cgroup, pin_dir, start(cgroup, workdir, pin_dir, script), pin_dir, "Read-only")
+
+
+def test_no_cgroup(workdir: str, pin_dir: str, cgroup: Cgroup) -> None:
+    """A folder that is no control group."""
+    path = os.path.join(workdir, "holdfast.conf")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(RULE)
+    result = run(build.HOLDFASTD, "--config", path, "--pin-dir", pin_dir, "--cgroup", workdir)
+    check(cgroup, pin_dir, (result.status, result.err.splitlines()), workdir, "cgroup")
+    result = run(build.HOLDFASTD, "--config", path, "--pin-dir", pin_dir, "--cgroup",
+                 os.path.join(find_root(), "no-such"))
+    check(cgroup, pin_dir, (result.status, result.err.splitlines()), "no-such", "No such file")
+
+
+@pytest.mark.parametrize("files", [6, 8, 16, 24, 63])
+def test_few_descriptors(cgroup: Cgroup, workdir: str, pin_dir: str, files: int) -> None:
+    """Too few to begin with: whatever it meets the end at, it says so and leaves nothing."""
+    check(cgroup, pin_dir, start(cgroup, workdir, pin_dir, f"ulimit -n {files}"),
+          "descriptors", str(files), "64", "LimitNOFILE")
+
+
+@pytest.mark.skipif(build.SANITIZED, reason="the sanitizer takes the address space")
+@pytest.mark.parametrize("megabytes", [8, 13, 16])
+def test_little_memory(cgroup: Cgroup, workdir: str, pin_dir: str, megabytes: int) -> None:
+    """Too little to begin with."""
+    status, lines = start(cgroup, workdir, pin_dir, f"ulimit -v {megabytes * 1024}")
+    if "error while loading shared libraries" in " ".join(lines):
+        assert status == 127
+        return
+    check(cgroup, pin_dir, (status, lines), "memory")
+
+
+# What each start needs, and what it says without (numbers of linux/capability.h).
+CAPABILITIES = ["sys_admin", "bpf", "net_admin", "perfmon", "sys_ptrace", "dac_read_search",
+                "net_broadcast", "dac_override"]
+
+
+@pytest.mark.parametrize("name", CAPABILITIES)
+def test_capability(daemon: Daemon, cgroup: Cgroup, agent: Agent, listener: Listener,
+                    holdfast: Command, name: str) -> None:
+    """Each of them missing by itself: it starts and holds all the same, or says what it lacks."""
+    sock = agent.connect("127.0.0.1", listener.port)
+    daemon.configure(RULE)
+    through = ["setpriv", f"--bounding-set=-{name}", f"--inh-caps=-{name}", "--"]
+    daemon.launch(through=through)
+    try:
+        daemon.wait_ready()
+        started = True
+    except AssertionError:
+        started = False
+        assert not daemon.running
+        assert daemon.wait() == 1
+    if started:
+        new = agent.connect("127.0.0.1", listener.port)
+        assert sock.settings == new.settings == VALUES
+        daemon.stop()
+    else:
+        said = [line for line in daemon.log.splitlines() if "can't start: " in line]
+        assert len(said) == 1, daemon.log
+        assert any(word in said[0] for word in ("allowed", "permitted", "ermission", "CAP_")), said
+    print(name, "starts" if started else said)
+    assert sock.settings == UNTOUCHED
+    assert not bpf.attached(cgroup.directory, bpf.SOCK_OPS)
+    assert holdfast("status").status == 3
+
+
+def test_full_map(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """More rules than the map of their counters has room for: refused as a whole."""
+    daemon.start(RULE)
+    sock = agent.connect("127.0.0.1", listener.port)
+    many = "".join(rule(f"r{number}", f"10.{number >> 8}.{number & 255}.1")
+                   for number in range(5000))
+    daemon.reload(many + RULE.replace("120s", "60s"))
+    if "not reloaded" in daemon.log:
+        said = [line for line in daemon.log.splitlines() if "not reloaded" in line]
+        assert len(said) == 1 and "rule" in said[0], said
+        assert sock.settings == VALUES
+    else:
+        assert sock.settings == held(60, 30, 4)
