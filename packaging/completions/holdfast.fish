@@ -38,7 +38,7 @@ function __holdfast_rules
 end
 
 complete -c holdfast -f
-complete -c holdfast -n 'not __holdfast_verb' -l pin-dir -r -a '(__fish_complete_directories)' -d 'Where the daemon keeps its kernel state'
+complete -c holdfast -n 'not __holdfast_verb' -l pin-dir -x -a '(__fish_complete_directories)' -d 'Where the daemon keeps its kernel state'
 complete -c holdfast -n 'not __holdfast_verb' -s V -l version -d 'Print the version'
 complete -c holdfast -s h -l help -d 'Print a summary'
 complete -c holdfast -n 'not __holdfast_verb' -a status -d 'Every socket that a rule matches'
@@ -61,8 +61,8 @@ complete -c holdfast -n '__holdfast_verb_is status probe' -a 'held own probing e
 
 complete -c holdfastd -f
 complete -c holdfastd -l config -r -F -d 'Read only this file'
-complete -c holdfastd -l cgroup -r -a '(__fish_complete_directories)' -d 'Only sockets of this cgroup and below'
-complete -c holdfastd -l pin-dir -r -a '(__fish_complete_directories)' -d 'Keep kernel state here'
+complete -c holdfastd -l cgroup -x -a '(__fish_complete_directories)' -d 'Only sockets of this cgroup and below'
+complete -c holdfastd -l pin-dir -x -a '(__fish_complete_directories)' -d 'Keep kernel state here'
 complete -c holdfastd -l persist -d 'Leave everything attached when stopped'
 complete -c holdfastd -l verbose -d 'Say more'
 complete -c holdfastd -l version -d 'Print the version'
