@@ -8,7 +8,7 @@
 STATIC_PACKAGES = $(shell sed -e 's/\#.*//' tests/static/packages)
 STATIC_SOURCES  = $(SOURCES) $(wildcard tests/fuzz/*.c tests/unit/*.c tests/system/*.c)
 STATIC_SCRIPTS := packaging/apt-install packaging/debian/prerm packaging/debian/postrm \
-	packaging/completions/holdfast.bash tests/unit/run tests/vm/guest/start .ci/run
+	packaging/completions/holdfast.bash tests/unit/run tests/vm/guest/start tests/vm/package/guest/start .ci/run
 
 .PHONY: deps-static check-static check-gcc check-tidy check-cppcheck check-shell check-spelling
 
