@@ -28,9 +28,9 @@ COVERAGE_TESTS ?= tests/system
 COVERED = $(abspath $(BUILD))/coverage
 
 coverage: deps-depth
-	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(COVERED) CC=gcc CFLAGS='-O1 -g --coverage' all unit-programs
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(COVERED) CC=gcc CFLAGS='-O1 -g --coverage' LDFLAGS=--coverage all unit-programs
 	@find $(COVERED) -name '*.gcda' -delete
-	-@$(MAKE) --no-print-directory BUILD=$(COVERED) CC=gcc CFLAGS='-O1 -g --coverage' test-unit
+	-@$(MAKE) --no-print-directory BUILD=$(COVERED) CC=gcc CFLAGS='-O1 -g --coverage' LDFLAGS=--coverage test-unit
 	-@HF_BUILD=$(COVERED) $(PYTEST) $(COVERAGE_TESTS)
 	@for metric in line branch; do \
 		gcovr --root . --filter daemon/ --object-directory $(COVERED) --txt-metric $$metric \
@@ -57,4 +57,4 @@ valgrind: deps-depth
 			> $(VALGRIND)/$$program && chmod 755 $(VALGRIND)/$$program; \
 	done
 	-@HF_BUILD=$(VALGRIND) HF_SANITIZED=1 $(PYTEST) $(VALGRIND_TESTS)
-	@find $(VALGRIND) -name '*.log' -size +0 -exec cat {} + > $(VALGRIND)/findings; cat $(VALGRIND)/findings; test ! -s $(VALGRIND)/findings
+	@find $(VALGRIND) -name '*.log' -size +0 -exec grep -h '^==' {} + > $(VALGRIND)/findings; cat $(VALGRIND)/findings; test ! -s $(VALGRIND)/findings

@@ -124,6 +124,37 @@ def pinned(directory: str) -> set[tuple[str, int]]:
     return found
 
 
+def inner_maps(directory: str) -> list[int]:
+    """The numbers of the maps that are in a map of maps that is pinned below a folder."""
+    found = []
+    for folder, _, names in os.walk(directory):
+        if "hf_rules" in names:
+            fd = get(os.path.join(folder, "hf_rules"))
+            found.append(struct.unpack("=I", lookup(fd, bytes(4), 4))[0])
+            os.close(fd)
+    return found
+
+
+def _info_by_id(kind: str, number: int) -> bytes:
+    fd = _bpf(_FD_BY_ID[kind], struct.pack("=II", number, 0))[0]
+    try:
+        return _info(fd)
+    finally:
+        os.close(fd)
+
+
+def max_entries(number: int) -> int:
+    """How many entries a map may have."""
+    return struct.unpack_from("=IIIII", _info_by_id("map", number))[4]
+
+
+def verified_instructions(number: int) -> int:
+    """How many instructions the verifier has gone through for a program; -1: it doesn't say."""
+    info = _info_by_id("prog", number)
+    # struct bpf_prog_info.verified_insns, Linux 5.16.
+    return struct.unpack_from("=I", info, 216)[0] or -1
+
+
 def exists(kind: str, number: int) -> bool:
     """Whether the kernel still has that map, program or link."""
     try:
