@@ -460,7 +460,7 @@ static int start_afresh(struct plane *plane, const struct loader_options *option
 int loader_start(struct plane *plane, const struct loader_options *options,
 		 const struct config *config, bool *took_over, struct error *e)
 {
-	struct target target;
+	struct target target = {0}; /* path goes into a map as it is */
 	int err;
 
 	*plane = (struct plane)PLANE_INIT;

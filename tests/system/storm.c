@@ -6,7 +6,7 @@
  *   storm PORT SECONDS TIME INTERVAL PROBES TIME INTERVAL PROBES
  *
  * Prints how many there were, how many had the first three values, the second
- * three, a mixture, or no keepalive at all, as one JSON object.
+ * three, was being probed, had a mixture, or no keepalive at all, as one JSON object.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,7 +27,7 @@ struct settings {
 };
 
 struct result {
-	unsigned long connections, first, second, mixed, none, changed;
+	unsigned long connections, first, second, probed, mixed, none, changed;
 	struct settings example; /* of a mixture */
 	int error;
 };
@@ -82,6 +82,20 @@ static struct settings settled(int fd, struct result *result)
 	return now;
 }
 
+/* Being probed: the shortest time there is, for a moment, and the rest as the rules say. */
+static bool probed(const struct settings *now)
+{
+	struct settings whole = *now;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		whole.time = expected[i].time;
+		if (now->time == 1 && equal(&whole, &expected[i]))
+			return true;
+	}
+	return false;
+}
+
 static void connect_once(struct result *result)
 {
 	const struct linger reset = {.l_onoff = 1};
@@ -100,6 +114,8 @@ static void connect_once(struct result *result)
 		result->first++;
 	} else if (equal(&now, &expected[1])) {
 		result->second++;
+	} else if (probed(&now)) {
+		result->probed++;
 	} else {
 		if (now.on)
 			result->mixed++;
@@ -158,6 +174,7 @@ int main(int argc, char **argv)
 		sum.connections += results[i].connections;
 		sum.first += results[i].first;
 		sum.second += results[i].second;
+		sum.probed += results[i].probed;
 		sum.mixed += results[i].mixed;
 		sum.none += results[i].none;
 		sum.changed += results[i].changed;
@@ -166,9 +183,11 @@ int main(int argc, char **argv)
 		if (results[i].error)
 			sum.error = results[i].error;
 	}
-	printf("{\"connections\": %lu, \"first\": %lu, \"second\": %lu, \"mixed\": %lu, "
+	printf("{\"connections\": %lu, \"first\": %lu, \"second\": %lu, \"probed\": %lu, "
+	       "\"mixed\": %lu, "
 	       "\"none\": %lu, \"changed\": %lu, \"error\": %d, \"example\": [%d, %d, %d, %d]}\n",
-	       sum.connections, sum.first, sum.second, sum.mixed, sum.none, sum.changed, sum.error,
-	       sum.example.on, sum.example.time, sum.example.interval, sum.example.probes);
+	       sum.connections, sum.first, sum.second, sum.probed, sum.mixed, sum.none, sum.changed,
+	       sum.error, sum.example.on, sum.example.time, sum.example.interval,
+	       sum.example.probes);
 	return 0;
 }

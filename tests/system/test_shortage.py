@@ -91,6 +91,20 @@ def test_read_only(cgroup: Cgroup, workdir: str, pin_dir: str, bpffs: str) -> No
     check(cgroup, pin_dir, start(cgroup, workdir, pin_dir, script), pin_dir, "Read-only")
 
 
+def test_no_bpffs(cgroup: Cgroup, workdir: str) -> None:
+    """Nowhere to mount one, and nothing mounted."""
+    script = """
+        mount -t tmpfs tmpfs /run
+        mkdir /run/there
+        mount --rbind /sys/fs/cgroup /run/there
+        mount -t tmpfs tmpfs /sys/fs
+        mkdir /sys/fs/cgroup
+        mount --rbind /run/there /sys/fs/cgroup
+    """
+    pin_dir = "/sys/fs/bpf/holdfast-no-such"
+    check(cgroup, pin_dir, start(cgroup, workdir, pin_dir, script), "mount a bpffs", "/sys/fs/bpf")
+
+
 def test_no_cgroup(workdir: str, pin_dir: str, cgroup: Cgroup) -> None:
     """A folder that is no control group."""
     path = os.path.join(workdir, "holdfast.conf")
