@@ -13,7 +13,7 @@
 #include <sys/uio.h>
 
 #define ROUNDS	    3
-#define SOCKET	    1000000 /* no descriptor of ours */
+#define SOCKETS	    1000000 /* from here on; no descriptors of ours */
 #define MESSAGE_MAX 4096
 
 struct server {
@@ -21,13 +21,16 @@ struct server {
 	size_t size;
 	uint8_t question[MESSAGE_MAX];
 	size_t question_size;
+	ares_socket_t opened; /* how many; c-ares from 1.33 on wants no two to be the same */
 	bool asked;
 };
 
 static ares_socket_t open_socket(int family, int type, int protocol, void *arg)
 {
-	(void)family, (void)type, (void)protocol, (void)arg;
-	return SOCKET;
+	struct server *server = arg;
+
+	(void)family, (void)type, (void)protocol;
+	return SOCKETS + server->opened++;
 }
 
 static int close_socket(ares_socket_t fd, void *arg)
@@ -147,6 +150,15 @@ static void make_channels(struct dns *dns, struct server *server)
 	ares_set_socket_functions(dns->servers, &functions, server);
 }
 
+/* Whatever is open is ready for everything; c-ares knows which of them are. */
+static void process(struct dns *dns, const struct server *server)
+{
+	ares_socket_t fd;
+
+	for (fd = SOCKETS; fd < SOCKETS + server->opened; fd++)
+		ares_process_fd(dns->servers, fd, fd);
+}
+
 static void check_known(const struct known *known, unsigned news, const char *why, uint32_t again_s)
 {
 	size_t i;
@@ -176,7 +188,7 @@ void fuzz_dns(const uint8_t *data, size_t size)
 		make_channels(&dns, &server);
 		dns_start(&dns, "db.example", &lookup);
 		for (step = 0; lookup.pending && server.size && step < 16; step++)
-			ares_process_fd(dns.servers, SOCKET, SOCKET);
+			process(&dns, &server);
 		close_channels(&dns); /* ends what is still pending */
 		check(!lookup.pending);
 		news = known_update(&known, &lookup.answers, &again_s, &why);
