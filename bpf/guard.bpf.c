@@ -123,6 +123,13 @@ HF_INLINE bool user_timeout_stands(const struct hf_record *record, __u32 value)
 	       value <= record->rule_user_timeout_ms;
 }
 
+/* The application switches on what is on already: so it stays when it is given back. */
+HF_INLINE int switch_on(struct bpf_sockopt *ctx, struct hf_record *record)
+{
+	record->app.on = 1;
+	return pass(ctx);
+}
+
 HF_INLINE int decide(struct bpf_sockopt *ctx, struct hf_record *record, int value)
 {
 	struct hf_keepalive asked = record->asked;
@@ -137,8 +144,11 @@ HF_INLINE int decide(struct bpf_sockopt *ctx, struct hf_record *record, int valu
 		record->set.user_timeout_ms = asked.user_timeout_ms;
 		return pass(ctx);
 	}
-	if (record->rule_override == HF_OVERRIDE_ALWAYS)
+	if (record->rule_override == HF_OVERRIDE_ALWAYS) {
+		if (ctx->level == SOL_SOCKET && asked.on)
+			return switch_on(ctx, record);
 		return swallow(ctx, record);
+	}
 
 	/* when-longer */
 	if (record->state == HF_STATE_OWN) {
@@ -152,7 +162,7 @@ HF_INLINE int decide(struct bpf_sockopt *ctx, struct hf_record *record, int valu
 	if (sooner(record, &asked) && (ctx->level == SOL_SOCKET || ctx->optname == TCP_KEEPIDLE))
 		return become_own(ctx, record);
 	if (ctx->level == SOL_SOCKET && asked.on)
-		return pass(ctx); /* it is on */
+		return switch_on(ctx, record);
 	return swallow(ctx, record);
 }
 

@@ -247,6 +247,21 @@ def test_restored_as_it_was_before(daemon: Daemon, agent: Agent, listener: Liste
     assert own.settings == held(15, 7, 9)
 
 
+@pytest.mark.parametrize("override", ["when-longer", "always"])
+def test_switched_on_while_held(daemon: Daemon, agent: Agent, listener: Listener,
+                                override: str) -> None:
+    """As PyMySQL does right after connect(): it is on already, and it stays on afterwards."""
+    start(daemon, override)
+    sock = agent.connect("127.0.0.1", listener.port)
+    sock.change(keepalive=1)
+    other = agent.connect("127.0.0.1", listener.port)
+    other.change(keepalive=1)
+    other.change(keepalive=0)  # never took effect
+    assert sock.settings == other.settings == RULE
+    daemon.stop()
+    assert sock.settings == other.settings == UNTOUCHED._replace(keepalive=1)
+
+
 FIGHT = """
 import json, socket, sys, threading, time
 from harness import options
