@@ -1,6 +1,7 @@
 """Running the holdfast command."""
 
 import json
+import os
 import subprocess
 from typing import IO, Any, NamedTuple
 
@@ -32,11 +33,13 @@ def run(*argv: str, stdout: int | IO[bytes] = subprocess.PIPE) -> Result:
 class Command:
     """The holdfast command on a pin dir of our own."""
 
-    def __init__(self, pin_dir: str) -> None:
+    def __init__(self, pin_dir: str, build_dir: str | None = None) -> None:
+        """`build_dir`: the folder of another build."""
         self.pin_dir = pin_dir
+        self._program = os.path.join(build_dir, "holdfast") if build_dir else None
 
     def __call__(self, *arguments: str, stdout: int | IO[bytes] = subprocess.PIPE) -> Result:
-        return run(build.HOLDFAST, "--pin-dir", self.pin_dir, *arguments, stdout=stdout)
+        return run(self._program or build.HOLDFAST, "--pin-dir", self.pin_dir, *arguments, stdout=stdout)
 
     def status(self, *filters: str) -> Any:
         """The parsed `status -J`, whatever its exit status is."""

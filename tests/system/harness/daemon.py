@@ -24,6 +24,7 @@ class Daemon:
                  netns: Netns | None = None) -> None:
         self.config_file = os.path.join(directory, "holdfast.conf")
         self.pin_dir = pin_dir
+        self.build_dir: str | None = None  # another one's than the tests'
         self.cgroup = cgroup
         self._netns = netns
         self._log_file = os.path.join(directory, "holdfastd.log")
@@ -64,9 +65,11 @@ class Daemon:
         """Starts it, without waiting for anything; `through` is a command that runs it."""
         assert not self.running
         environment = {**os.environ, "NOTIFY_SOCKET": self._notify_file}
+        program = (os.path.join(self.build_dir, "holdfastd") if self.build_dir
+                   else build.HOLDFASTD)
         with open(self._log_file, "ab") as log:
             self.process = spawn(
-                [*through, build.HOLDFASTD, "--cgroup", self.cgroup.directory, "--pin-dir", self.pin_dir,
+                [*through, program, "--cgroup", self.cgroup.directory, "--pin-dir", self.pin_dir,
                  "--config", self.config_file, *arguments],
                 self._netns, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from typing import Sequence
 
 from .netns import Netns
 from .process import spawn, stop
@@ -23,7 +24,8 @@ def prepare(directory: str) -> None:
 class Server:
     """mariadbd with one user (USER, PASSWORD), on every address of a namespace."""
 
-    def __init__(self, netns: Netns, prepared: str, directory: str, port: int) -> None:
+    def __init__(self, netns: Netns, prepared: str, directory: str, port: int,
+                 options: Sequence[str] = ()) -> None:
         self.port = port
         data = os.path.join(directory, "data")
         shutil.copytree(prepared, data)
@@ -37,7 +39,7 @@ class Server:
                 ["mariadbd", "--no-defaults", f"--datadir={data}", "--user=root", *_ENGINE,
                  "--bind-address=*", f"--port={port}", f"--socket={directory}/socket",
                  f"--pid-file={directory}/pid", f"--init-file={init}", "--skip-networking=0",
-                 "--skip-name-resolve", "--skip-log-bin", "--performance-schema=off"],
+                 "--skip-name-resolve", "--skip-log-bin", "--performance-schema=off", *options],
                 netns, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             wait_for(self._ready, "MariaDB takes connections", timeout=30)

@@ -1,6 +1,7 @@
 """The cases of the night, and what has to be true of each."""
 
 import errno
+from itertools import product
 from typing import Callable, Iterator
 
 from harness.options import Settings, held
@@ -10,39 +11,52 @@ from story import Case, Observed, Story
 SERVER_LOST, SERVER_GONE = 2013, 2006
 SHORT_NIGHT, NIGHT = 4000, 28000
 HANG = (900, 1000)  # tcp_retries2 = 15: how long a query waits for an answer that can't come
+UNHELD = Settings(1, 7200, 75, 9)  # these libraries switch keepalive on, and leave it at that
 HELD, HELD_SHORT = held(600, 60, 5), held(87, 8, 5)
-IMPATIENT = held(60, 10, 5, 120_000)
+IMPATIENT, PROMPT = held(60, 10, 5, 120_000), held(15, 1, 5)
 
-CONTROLS = [
-    Case("connection", "control", before=True, idle=SHORT_NIGHT),
-    Case("pool", "control", pool=True, before=True, idle=SHORT_NIGHT),
-    Case("connection all night", "control", before=True, idle=NIGHT),
-    Case("pool all night", "control", pool=True, before=True, idle=NIGHT),
-    Case("connection over IPv6", "control", "inet6", before=True, idle=SHORT_NIGHT),
-    Case("connection on a host with sysctls set", "advised", before=True, idle=SHORT_NIGHT),
-    Case("pool on a host with sysctls set", "advised", pool=True, before=True, idle=SHORT_NIGHT),
-    Case("connection behind 350 s", "short-control", "short", before=True, idle=400),
-]
-SURVIVORS = [
-    Case("connection", "held", idle=SHORT_NIGHT),
-    Case("pool", "held", pool=True, idle=SHORT_NIGHT),
-    Case("connection all night", "held", idle=NIGHT),
-    Case("pool all night", "held", pool=True, idle=NIGHT),
-    Case("connection over IPv6", "held", "inet6", idle=SHORT_NIGHT),
-    Case("existing connection", "held", before=True, idle=SHORT_NIGHT),
-    Case("existing pool", "held", pool=True, before=True, idle=SHORT_NIGHT),
-    Case("existing connection over IPv6", "held", "inet6", before=True, idle=SHORT_NIGHT),
-    Case("existing connection all night", "held", before=True, idle=NIGHT),
-    Case("connection behind 350 s", "short-held", "short", idle=SHORT_NIGHT),
-    Case("connection made after the daemon was killed", "lone", idle=SHORT_NIGHT),
-    Case("pool over a restart of the daemon", "lone", pool=True, idle=NIGHT),
-]
-DEAD_CONTROL = Case("peer dies, not held", "control", cut=True)
-DEAD = Case("peer dies while idle", "held", cut=True)
-DEAD_IMPATIENT = Case("peer dies while idle, user-timeout", "held", "impatient", cut=True)
-CUT_CONTROL = Case("path cut under a query, no user-timeout", "held", cut=True, idle=0)
-CUT_IMPATIENT = Case("path cut under a query, user-timeout", "held", "impatient", cut=True, idle=0)
-ALL = [*CONTROLS, *SURVIVORS, DEAD_CONTROL, DEAD, DEAD_IMPATIENT, CUT_CONTROL, CUT_IMPATIENT]
+
+class Cases:
+    """All of them, for a night of so many seconds."""
+
+    def __init__(self, night: float = NIGHT) -> None:
+        everything = list(product(("inet", "inet6"), ("connection", "pool"),
+                                  (SHORT_NIGHT, night)))
+        self.controls = [
+            *(Case("as it comes", "control", server, kind, True, idle)
+              for server, kind, idle in everything),
+            *(Case("on a host with sysctls set", "advised", "inet", kind, True, idle)
+              for kind, idle in product(("connection", "pool"), (SHORT_NIGHT, night))),
+            Case("as it comes", "control", "inet", "Connector/C", True, SHORT_NIGHT),
+            *(Case("behind 350 s", "short-control", "short", kind, True, 400)
+              for kind in ("connection", "pool")),
+        ]
+        self.survivors = [
+            *(Case("existing" if before else "new", "held", server, kind, before, idle)
+              for before in (False, True) for server, kind, idle in everything),
+            *(Case("existing" if before else "new", "held", "inet", "Connector/C", before,
+                   SHORT_NIGHT) for before in (False, True)),
+            *(Case("behind 350 s", "short-held", "short", kind, False, SHORT_NIGHT)
+              for kind in ("connection", "pool")),
+            *(Case("made after the daemon was killed", "lone", "inet", kind, False, SHORT_NIGHT)
+              for kind in ("connection", "pool")),
+            *(Case(f"{'existing' if before else 'new'}, over kill and restart of the daemon",
+                   "lone", "inet", kind, before, night)
+              for before in (False, True) for kind in ("connection", "pool")),
+            *(Case(f"{'existing' if before else 'new'}, over two upgrades of the daemon",
+                   "upgraded", server, kind, before, night)
+              for before, server, kind in ((False, "inet", "connection"), (False, "inet6", "pool"),
+                                           (True, "inet", "pool"), (True, "inet6", "connection"))),
+        ]
+        self.dead_control = Case("peer dies, not held", "control", cut=True)
+        self.dead = Case("peer dies", "held", cut=True)
+        self.dead_prompt = Case("peer dies, short times", "held", "prompt", cut=True)
+        self.dead_impatient = Case("peer dies, user-timeout", "held", "impatient", cut=True)
+        self.cut = Case("path cut under a query", "held", cut=True, idle=0)
+        self.cut_impatient = Case("path cut under a query, user-timeout", "held", "impatient",
+                                  cut=True, idle=0)
+        self.all = [*self.controls, *self.survivors, self.dead_control, self.dead,
+                    self.dead_prompt, self.dead_impatient, self.cut, self.cut_impatient]
 
 
 def expect(truth: object, *what: object) -> None:
@@ -56,90 +70,136 @@ def within(value: float, low: float, high: float, what: str) -> None:
     expect(low <= value <= high, f"{what}: {value:.3f}, not within {low:g} to {high:g}")
 
 
-def late(seconds: float) -> float:
-    """When a kernel timer of that length fires at the latest: the wheel it sits in is coarse,
-    by eight parts in 63 at most."""
-    return seconds * (1 + 8 / 63) + 0.1
+def title(case: Case) -> str:
+    """Its name among the results."""
+    family = ", IPv6" if case.server == "inet6" else ""
+    return f"{case.name}: {case.kind}{family}, {case.idle:g} s"
 
 
-def spacing(time: float) -> tuple[float, float]:
-    """How far apart probes are."""
-    return time - 0.1, late(time)
+class Checks:
+    """What has to be true of a night."""
 
+    def __init__(self, cases: Cases, story: Story) -> None:
+        self.cases = cases
+        self.story = story
+        self.late = story.wheel.late
 
-def lost(case: Case, seen: Observed) -> None:
-    """The control: nothing kept it alive, so it is lost; and it hangs first, unless the kernel's
-    own keepalive at 7200 s has found that out before."""
-    expect(seen.settings == Settings(1, 7200, 75, 9), seen.settings)
-    if case.idle < 7200:
-        expect(not seen.packets, "something went over the wire:", seen.packets)
-        expect(seen.outcome.error == SERVER_LOST, seen.outcome)
-        within(seen.outcome.seconds, *HANG, "the query hung for")
-    else:
-        expect(seen.outcome.error == SERVER_GONE, seen.outcome)
+    def lost(self, case: Case, seen: Observed) -> None:
+        """The control: nothing kept it alive, so it is lost; and it hangs first, unless the
+        kernel's own keepalive at 7200 s has found that out before."""
+        expect(seen.settings == UNHELD, seen.settings)
+        if case.idle < UNHELD.time:
+            expect(seen.counted == (0, 0) and not seen.packets, "something went over the wire:",
+                   seen.counted, seen.packets)
+            expect(seen.outcome.error == SERVER_LOST, seen.outcome)
+            within(seen.outcome.seconds, *HANG, "the query hung for")
+        else:
+            expect(seen.outcome.error == SERVER_GONE, seen.outcome)
+            within(seen.outcome.seconds, 0, 1, "the query took")
+
+    def survived(self, case: Case, seen: Observed) -> None:
+        """Answered at once, on the same connection; and given back in the end."""
+        wanted = HELD_SHORT if case.server == "short" else HELD
+        expect(seen.settings == wanted, seen.settings)
+        within(seen.asked - seen.opened, case.idle - 60, case.idle + 5, "it idled for")
+        expect(seen.outcome.error is None, seen.outcome)
+        expect(seen.outcome.id == seen.id, "another connection:", seen.outcome, seen.id)
         within(seen.outcome.seconds, 0, 1, "the query took")
+        expect(seen.given_back == UNHELD, "after the daemon's end:", seen.given_back)
 
+    def probed(self, case: Case, seen: Observed) -> None:
+        """The first probe in time, then one each time; nothing else but their answers."""
+        time = HELD_SHORT.time if case.server == "short" else HELD.time
+        spacing = time - 0.1, self.late(time)
+        expect(seen.probes, "no probe")
+        if case.before:
+            # It was overdue, so the daemon's start has it probed.
+            story = self.story
+            within(seen.probes[0] - story.starting, 0,
+                   story.started[case.place] - story.starting + 1,
+                   "from the daemons' start to the first probe")
+        else:
+            within(seen.probes[0] - seen.opened, *spacing, "from connect to the first probe")
+        for before, after in zip(seen.probes, seen.probes[1:]):
+            within(after - before, *spacing, "between probes")
+        within(seen.asked - seen.probes[-1], 0, self.late(time), "from the last probe to the query")
+        # The client's probes don't count as a sign of life with the server's own keepalive.
+        expect(seen.server_probes == case.idle // self.late(UNHELD.time), seen.server_probes,
+               "server's probes")
+        number = len(seen.probes) + seen.server_probes
+        expect(seen.counted == (number, number), "the firewall has counted", seen.counted,
+               f"packets, for {len(seen.probes)} + {seen.server_probes} probes and their answers")
 
-def survived(case: Case, seen: Observed) -> None:
-    """Answered at once, on the same connection."""
-    wanted = HELD_SHORT if case.server == "short" else HELD
-    expect(seen.settings == wanted, seen.settings)
-    within(seen.asked - seen.opened, case.idle - 30, case.idle + 5, "it idled for")
-    expect(seen.outcome.error is None, seen.outcome)
-    expect(seen.outcome.id == seen.id, "another connection:", seen.outcome, seen.id)
-    within(seen.outcome.seconds, 0, 1, "the query took")
+    def found(self, seen: Observed, rule: Settings) -> None:
+        """An idle connection whose peer is gone ends after time + interval x probes: that many
+        probes, each in its time, and then the end."""
+        expect(seen.died["error"] == errno.ETIMEDOUT, seen.died)
+        unanswered = [at for at in seen.probes if at > seen.last_answer]
+        expect(len(unanswered) == rule.probes, len(unanswered), "probes")
+        moments = [seen.last_answer, *unanswered, seen.died["at"]]
+        for wanted, before, after in zip([rule.time] + [rule.interval] * rule.probes, moments,
+                                         moments[1:]):
+            within(after - before, wanted - 0.02, self.late(wanted), "to the next probe, or the end")
+        total = rule.time + rule.interval * rule.probes
+        within(seen.died["at"] - seen.last_answer, total,
+               total + self.late(rule.time) - rule.time
+               + (self.late(rule.interval) - rule.interval) * rule.probes, "it died after")
 
+    def found_to_the_second(self, seen: Observed, rule: Settings) -> None:
+        """The same, with times for which the kernel's timers are that exact."""
+        self.found(seen, rule)
+        total = rule.time + rule.interval * rule.probes
+        within(seen.died["at"] - seen.last_answer, total, total + 1, "it died after")
 
-def probed(case: Case, seen: Observed, story: Story) -> None:
-    """The first probe in time, then one each time; nothing else but their answers."""
-    time = HELD_SHORT.time if case.server == "short" else HELD.time
-    expect(seen.probes, "no probe")
-    if case.before:
-        # It was overdue, so the daemon's start has it probed.
-        within(seen.probes[0] - story.starting, 0, story.started - story.starting + 1,
-               "from the daemon's start to the first probe")
-    else:
-        within(seen.probes[0] - seen.opened, *spacing(time), "from connect to the first probe")
-    for before, after in zip(seen.probes, seen.probes[1:]):
-        within(after - before, *spacing(time), "between probes")
-    within(seen.asked - seen.probes[-1], 0, late(time), "from the last probe to the query")
-    # The client's probes don't count as a sign of life with the server's own keepalive.
-    expect(seen.server_probes == case.idle // late(7200), seen.server_probes, "server's probes")
-    expect(len(seen.packets) == 2 * (len(seen.probes) + seen.server_probes),
-           f"{len(seen.probes)} + {seen.server_probes} probes, but {len(seen.packets)} packets")
+    def impatient(self, seen: Observed) -> None:
+        """With user-timeout it is looked at when a probe is due, and ends at the first after it."""
+        expect(seen.died["error"] == errno.ETIMEDOUT, seen.died)
+        timeout = IMPATIENT.user_timeout / 1000
+        within(seen.died["at"] - seen.last_answer, timeout,
+               timeout + self.late(IMPATIENT.interval), "it died after")
 
+    def failed(self, seen: Observed, low: float, high: float) -> None:
+        """A query whose path was cut fails after so long."""
+        expect(seen.outcome.error == SERVER_LOST, seen.outcome)
+        within(seen.outcome.seconds, low, high, "the query hung for")
 
-def died(case: Case, seen: Observed, after: float) -> None:
-    """An idle connection whose peer is gone ends so long after the last sign of life."""
-    expect(seen.died["error"] == errno.ETIMEDOUT, seen.died)
-    within(seen.died["at"] - seen.last_answer, after, late(after), f"{case.name}: it died after")
+    def told(self, case: Case, reason: str) -> None:
+        """The daemon has logged why that connection ended."""
+        address, port = self.story.seen[case].ends[0]
+        lines = [line for line in self.story.daemons["held"].log.splitlines()
+                 if f" {address}:{port} to " in line]
+        expect(len(lines) == 1 and reason in lines[0], "the log has of it:", lines)
 
-
-def failed(seen: Observed, low: float, high: float) -> None:
-    """A query whose path was cut fails after so long."""
-    expect(seen.outcome.error == SERVER_LOST, seen.outcome)
-    within(seen.outcome.seconds, low, high, "the query hung for")
-
-
-def told(story: Story, case: Case, reason: str) -> None:
-    """The daemon has logged why that connection ended."""
-    address, port = story.seen[case].ends[0]
-    lines = [line for line in story.daemons["held"].log.splitlines()
-             if f" {address}:{port} to " in line]
-    expect(len(lines) == 1 and reason in lines[0], "the log has of it:", lines)
-
-
-def watched(story: Story) -> None:
-    """In the middle of the night `status` has each connection, held; of a dead daemon's too."""
-    for name, place in (("held", ("held", "short-held")), ("lone", ("lone",))):
-        status = story.status[name]
-        wanted = {story.seen[case].ends[0] for case in SURVIVORS if case.place in place}
+    def _held(self, name: str, status: dict, places: tuple[str, ...]) -> None:
+        wanted = {self.story.seen[case].ends[0] for case in self.cases.survivors
+                  if case.place in places}
         got = {(row["local"], row["local_port"]) for row in status["sockets"]
                if row["verdict"] == "held"}
         expect(got == wanted, name, "has", got, "and not", wanted)
         expect(status["enforcement"]["attached"], name, "is not attached")
-        dead = status["enforcement"]["daemon_pid"] is None
-        expect(dead == (name == "lone"), name, status["enforcement"])
+
+    def watched(self) -> None:
+        """In the night `status` has each connection, held; of a dead daemon's too."""
+        for name, places in (("held", ("held", "short-held")), ("lone", ("lone",)),
+                             ("upgraded", ("upgraded",))):
+            status = self.story.status[name]
+            self._held(name, status, places)
+            dead = status["enforcement"]["daemon_pid"] is None
+            expect(dead == (name == "lone"), name, status["enforcement"])
+
+    def upgraded(self) -> None:
+        """Another version goes into the same link; another layout gets one of its own, and the
+        old one's pins are gone. All is held all the time."""
+        first, version, layout = self.story.looks
+        expect(first.pins == version.pins, first.pins, version.pins)
+        expect(version.link.id == first.link.id, "another link:", version.link, first.link)
+        expect(version.link.program != first.link.program, "the same program:", version.link)
+        expect(layout.pins == ["layout-999"], layout.pins)
+        expect(layout.link.id != first.link.id, "the same link:", layout.link)
+        for look in self.story.looks:
+            self._held("upgraded", look.status, ("upgraded",))
+        processes = {look.status["enforcement"]["daemon_pid"] for look in self.story.looks}
+        expect(len(processes) == 3 and None not in processes, "daemons:", processes)
 
 
 def calm(messages: str) -> None:
@@ -149,31 +209,32 @@ def calm(messages: str) -> None:
     expect(not found, "\n".join(found))
 
 
-Check = tuple[str, Callable[[], None]]
-
-
-def checks(story: Story) -> Iterator[Check]:
+def checks(cases: Cases, story: Story) -> Iterator[tuple[str, Callable[[], None]]]:
     """All that has to be true, by name."""
-    seen = story.seen
-    for case in CONTROLS:
-        yield f"control {case.name}: lost", lambda case=case: lost(case, seen[case])
-    for case in SURVIVORS:
-        yield f"held {case.name}: answers", lambda case=case: survived(case, seen[case])
-        yield f"held {case.name}: probes", lambda case=case: probed(case, seen[case], story)
+    seen, what = story.seen, Checks(cases, story)
+    for case in cases.controls:
+        yield f"control {title(case)}: lost", lambda case=case: what.lost(case, seen[case])
+    for case in cases.survivors:
+        yield f"held {title(case)}: answers", lambda case=case: what.survived(case, seen[case])
+        yield f"held {title(case)}: probes", lambda case=case: what.probed(case, seen[case])
     yield "peer dies, not held: found after two hours", (
-        lambda: died(DEAD_CONTROL, seen[DEAD_CONTROL], 7200 + 75 * 9))
-    yield "peer dies, held: found by keepalive", (
-        lambda: died(DEAD, seen[DEAD], HELD.time + HELD.interval * HELD.probes))
-    yield "peer dies, held: told", lambda: told(story, DEAD, "keepalive gave up")
+        lambda: what.found(seen[cases.dead_control], UNHELD))
+    yield "peer dies, held: found by keepalive", lambda: what.found(seen[cases.dead], HELD)
+    yield "peer dies, held: told", lambda: what.told(cases.dead, "keepalive gave up")
+    yield "peer dies, held with short times: found to the second", (
+        lambda: what.found_to_the_second(seen[cases.dead_prompt], PROMPT))
+    yield "peer dies, held with short times: told", (
+        lambda: what.told(cases.dead_prompt, "keepalive gave up"))
     yield "peer dies, user-timeout: found by it", (
-        lambda: died(DEAD_IMPATIENT, seen[DEAD_IMPATIENT], 120))
+        lambda: what.impatient(seen[cases.dead_impatient]))
     yield "peer dies, user-timeout: told", (
-        lambda: told(story, DEAD_IMPATIENT, "TCP_USER_TIMEOUT (120000 ms) ran out"))
-    yield "path cut under a query: hangs", lambda: failed(seen[CUT_CONTROL], *HANG)
+        lambda: what.told(cases.dead_impatient, "TCP_USER_TIMEOUT (120000 ms) ran out"))
+    yield "path cut under a query: hangs", lambda: what.failed(seen[cases.cut], *HANG)
     yield "path cut under a query: told", (
-        lambda: told(story, CUT_CONTROL, "data stayed unacknowledged"))
+        lambda: what.told(cases.cut, "data stayed unacknowledged"))
     yield "path cut under a query, user-timeout: fails in time", (
-        lambda: failed(seen[CUT_IMPATIENT], 119, late(120)))
+        lambda: what.failed(seen[cases.cut_impatient], 119, what.late(120)))
     yield "path cut under a query, user-timeout: told", (
-        lambda: told(story, CUT_IMPATIENT, "TCP_USER_TIMEOUT (120000 ms) ran out"))
-    yield "status in the night", lambda: watched(story)
+        lambda: what.told(cases.cut_impatient, "TCP_USER_TIMEOUT (120000 ms) ran out"))
+    yield "status in the night", what.watched
+    yield "upgraded in the night", what.upgraded

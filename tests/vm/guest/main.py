@@ -1,5 +1,6 @@
 """Runs the night, and tells the host what became of every case."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -26,15 +27,18 @@ def check(name: str, holds: cases.Callable[[], None]) -> bool:
 
 def main() -> int:
     """0 where all is well."""
-    story = Story(cases.ALL)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--night", type=float, default=cases.NIGHT, help="in seconds")
+    night = cases.Cases(parser.parse_args(tell.arguments()).night)
+    story = Story(night.all)
     try:
         story.run()
     finally:
         print(story.logs(), flush=True)
-    results = [check(*named) for named in cases.checks(story)]
+    results = [check(*named) for named in cases.checks(night, story)]
     messages = subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout
     results.append(check("no kernel warning", lambda: cases.calm(messages)))
-    lost, held = story.seen[cases.CONTROLS[0]].outcome, story.seen[cases.SURVIVORS[0]].outcome
+    lost, held = (story.seen[some[0]].outcome for some in (night.controls, night.survivors))
     tell.note(f"{os.uname().release}: after {cases.SHORT_NIGHT} s the control hung for "
               f"{lost.seconds:.0f} s and was lost, the held one took {held.seconds * 1000:.0f} ms; "
               f"{time.monotonic():.0f} s of guest time")

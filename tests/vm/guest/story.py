@@ -4,35 +4,43 @@
     3000 s     the daemons start; one of them is killed at once; the others connect
     3100 s     some paths are cut
     4000 s     the first are asked, after 4000 s
+    12000 s    a daemon is upgraded to another version
+    16000 s    and to one with another layout of what is pinned
     20000 s    the daemon that was killed starts again
-    31000 s    the last are asked, after 28000 s
+    31000 s    the last are asked, after 28000 s; the daemons stop
 """
 
 import os
+import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Sequence
 
-from harness import mariadb
+from harness import bpf, mariadb
 from harness.cgroup import Cgroup
 from harness.command import Command
-from harness.config import rule
+from harness.compiler import prebuilt
+from harness.config import daemon as daemon_section, rule
 from harness.daemon import Daemon
 from harness.mysql import Outcome
 from harness.options import Settings
 from harness.wait import sleep_until
 
 from clients import Client
+from count import Count
+from wheel import Wheel
 from world import PORT, SERVER, World
 
-START, CUT, RESTART = 3000, 3100, 20000
+START, CUT, UPGRADE, RELAYOUT, RESTART = 3000, 3100, 12000, 16000, 20000
 DATABASE = "/var/lib/holdfast-mariadb"
+WAIT_TIMEOUT = 28800  # MariaDB's own: what idles longer is closed by the server
 RULES = (rule("everywhere", port=PORT)
          + rule("short", "10.78.0.0/16", PORT, window="350s")
          + rule("impatient", SERVER["impatient"], PORT, time="60s", interval="10s", probes=5,
-                user_timeout="120s"))
-# Each look at all sockets wakes the machine up; the other daemon has the default.
-SELDOM = "[daemon]\nreconcile = 10min\n\n"
+                user_timeout="120s")
+         + rule("prompt", SERVER["prompt"], PORT, time="15s", interval="1s", probes=5))
+# Each look at all sockets wakes the machine up; one daemon has the default.
+SELDOM = daemon_section(reconcile="10min")
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Case:
     name: str
     place: str
     server: str = "inet"
-    pool: bool = False
+    kind: str = "connection"     # of clients.APPLICATIONS
     before: bool = False         # connects before the daemons start
     idle: float | None = None    # asks when it has idled for so long; None: watches
     cut: bool = False            # its path is cut at CUT
@@ -63,46 +71,68 @@ class Observed:
     probes: Sequence[float] = ()
     server_probes: int = 0             # the server has a keepalive of its own, every two hours
     last_answer: float = 0             # the last packet that came from the server
+    counted: tuple[int, int] = (0, 0)  # by the firewall while it idled: sent by client, by server
+    given_back: Settings | None = None  # when the daemons have stopped
 
 
+@dataclass
+class Look:
+    """What is attached for the upgraded place, at one moment."""
+
+    pins: list[str]
+    link: bpf.Link
+    status: dict[str, Any]
+
+
+@dataclass
 class Story:
     """Runs all cases side by side, and keeps what was observed of them."""
 
-    def __init__(self, cases: list[Case]) -> None:
-        self.cases = cases
-        self.seen = {case: Observed() for case in cases}
+    cases: list[Case]
+    seen: dict[Case, Observed] = field(init=False)
+    began: float = 0
+    starting: float = 0  # the daemons
+    started: dict[str, float] = field(default_factory=dict)
+    status: dict[str, Any] = field(default_factory=dict)
+    looks: list[Look] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.wheel = Wheel()
+        self.seen = {case: Observed() for case in self.cases}
         self.world = World()
         os.makedirs("/tmp/story")
-        self.server = mariadb.Server(self.world.server, DATABASE, "/tmp/story", PORT)
-        self.groups = {place: Cgroup(place) for place in ("held", "lone")}
+        longest = max(case.idle or 0 for case in self.cases)
+        patience = [f"--wait-timeout={int(longest) + 1000}"] if longest >= WAIT_TIMEOUT else []
+        self.server = mariadb.Server(self.world.server, DATABASE, "/tmp/story", PORT, patience)
+        self.groups = {place: Cgroup(place) for place in ("held", "lone", "upgraded")}
         self.daemons: dict[str, Daemon] = {}
         for name, group in self.groups.items():
             os.makedirs(f"/tmp/{name}")
             self.daemons[name] = Daemon(f"/tmp/{name}", group, f"/sys/fs/bpf/{name}")
         self.clients = {case: Client(self.world.places[case.place],
                                      self.groups.get(case.place.removeprefix("short-")),
-                                     case.pool) for case in cases}
-        self.began = 0.0
-        self.starting = self.started = 0.0  # of the daemon that stays
-        self.status: dict[str, Any] = {}
-
-    def at(self, moment: float) -> float:
-        """A moment of the night, as time.monotonic() has it."""
-        return self.began + moment
+                                     kind=case.kind) for case in self.cases}
+        self._bases: dict[Case, tuple[int, int]] = {}
 
     def open(self, cases: list[Case]) -> None:
-        """Connects, one after the other."""
+        """Connects, one after the other, and has the firewalls count from then on."""
         for case in cases:
             client, seen = self.clients[case], self.seen[case]
             client.begin_open(SERVER[case.server], PORT)
             client.end_open()
             seen.opened, seen.id, seen.ends = time.monotonic(), client.id, client.ends
             seen.settings = client.settings
+        time.sleep(1)  # the last answer of the connecting is acknowledged a little later
+        counts = {firewall: Count(firewall) for firewall in (self.world.hour, self.world.short)}
+        for case in cases:
+            count = counts[self.world.firewall(case.place)]
+            self._bases[case] = count.between(*self.seen[case].ends)
 
     def _start(self) -> None:
         self.starting = time.monotonic()
-        self.started = self.daemons["held"].start(SELDOM + RULES)
-        self.daemons["lone"].start(RULES)
+        for name in ("held", "upgraded"):
+            self.started[name] = self.daemons[name].start(SELDOM + RULES)
+        self.started["lone"] = self.daemons["lone"].start(RULES)
         self.daemons["lone"].kill()
         self.open([case for case in self.cases if not case.before])
         for case in self.cases:
@@ -110,33 +140,68 @@ class Story:
                 self.seen[case].settings = self.clients[case].settings
             if case.idle is None:
                 self.clients[case].begin_watch(10000)
+        self._look()
 
     def _cut(self) -> None:
         self.world.hour.cut(*(self.seen[case].ends[0] for case in self.cases if case.cut))
 
-    def _ask(self, case: Case) -> None:
-        self.seen[case].asked = time.monotonic()
-        self.clients[case].begin_query()
+    def _ask(self, cases: list[Case]) -> None:
+        """All at once, and first has the firewalls count, at a moment when nothing goes through."""
+        for firewall in {self.world.firewall(case.place) for case in cases}:
+            behind = [case for case in cases if self.world.firewall(case.place) is firewall]
+            while True:
+                asked, count = time.monotonic(), Count(firewall)
+                after = [packet for capture in firewall.captures.values()
+                         for packet in capture.packets() if packet.at >= asked]
+                if not after:
+                    break
+            for case in behind:
+                seen = self.seen[case]
+                seen.asked = asked
+                numbers, base = count.between(*seen.ends), self._bases[case]
+                seen.counted = (numbers[0] - base[0], numbers[1] - base[1])
+            for case in behind:
+                self.clients[case].begin_query()
 
     def _status(self) -> None:
         for name, daemon in self.daemons.items():
             self.status[name] = Command(daemon.pin_dir).status()
 
+    def _look(self) -> None:
+        daemon = self.daemons["upgraded"]
+        pins = os.listdir(daemon.pin_dir)
+        link = bpf.pinned_link(os.path.join(daemon.pin_dir, max(pins), "hf_sockops"))
+        status = Command(daemon.pin_dir, daemon.build_dir).status()
+        self.looks.append(Look(pins, link, status))
+
+    def _upgrade(self, build: str) -> None:
+        """As a package does it: the unit is restarted, and its RestartKillSignal= is this one."""
+        daemon = self.daemons["upgraded"]
+        daemon.send_signal(signal.SIGUSR1)
+        daemon.wait()
+        daemon.build_dir = prebuilt(build)
+        assert daemon.build_dir, f"there is no {build} in HF_PREBUILT"
+        daemon.start()
+        self._look()
+
     def run(self) -> None:
         """The whole night."""
         self.open([case for case in self.cases if case.before])
         self.began = min(self.seen[case].opened for case in self.cases if case.before)
-        events: list[tuple[float, Callable[[], None]]] = [
-            (START, self._start), (CUT, self._cut), (RESTART, self.daemons["lone"].start),
-            (START + 2500, self._status)]
+        events: dict[float, Callable[[], None]] = {
+            START: self._start, CUT: self._cut, START + 2500: self._status,
+            UPGRADE: lambda: self._upgrade("version"), RELAYOUT: lambda: self._upgrade("layout"),
+            RESTART: self.daemons["lone"].start}
+        asking: dict[float, list[Case]] = {}
         for case in self.cases:
             if case.idle is not None:
                 connected = 0 if case.before else START
                 # What is cut asks right after that.
                 moment = CUT + 1 if case.cut else connected + case.idle
-                events.append((moment, lambda case=case: self._ask(case)))
-        for moment, act in sorted(events, key=lambda event: event[0]):
-            sleep_until(self.at(moment))
+                asking.setdefault(moment, []).append(case)
+        events |= {moment: lambda cases=cases: self._ask(cases) for moment, cases in asking.items()}
+        for moment, act in sorted(events.items()):
+            sleep_until(self.began + moment)
             act()
         for case in self.cases:
             if case.idle is None:
@@ -145,6 +210,11 @@ class Story:
                 self.seen[case].outcome = self.clients[case].end_query(2000)
         for case in self.cases:
             self._capture(case)
+        for daemon in self.daemons.values():
+            daemon.stop()
+        for case in self.cases:
+            if self.seen[case].outcome and self.seen[case].outcome.error is None:
+                self.seen[case].given_back = self.clients[case].settings
 
     def _capture(self, case: Case) -> None:
         seen = self.seen[case]

@@ -1,30 +1,35 @@
 """The network: clients as in containers of their own, two firewalls, and one database server.
 
-    control, advised, held, lone ── firewall (forgets after 3600 s) ──┐
-                                                                      ├── server
-                         control ── firewall (forgets after 350 s) ───┘
-                            held
+    control, advised,           ┐
+    held, lone, upgraded        ┴─ firewall (forgets after 3600 s) ──┐
+                                                                     ├── server
+    short-control, short-held   ── firewall (forgets after 350 s) ───┘
 """
 
 from harness.capture import Capture
 from harness.netns import Netns, connect_namespaces
 
+import count
+
 PORT = 3306
 HOUR, SHORT = 3600, 350  # what the firewalls remember an idle connection for, in seconds
-SERVER = {"inet": "10.77.0.2", "inet6": "fd77::2", "impatient": "10.77.0.4", "short": "10.78.0.2"}
+SERVER = {"inet": "10.77.0.2", "inet6": "fd77::2", "impatient": "10.77.0.4", "short": "10.78.0.2",
+          "prompt": "10.77.0.5"}
 
 # Forgets what idles, and then drops its packets without a word; so it does with what is cut.
-_RULES = """
-table inet firewall {
-    set cut { typeof ip saddr . tcp sport; }
-    chain forward {
+_RULES = f"""
+table inet firewall {{
+    {count.SETS}
+    set cut {{ typeof ip saddr . tcp sport; }}
+    chain forward {{
         type filter hook forward priority 0; policy drop;
+        {count.RULES}
         ip saddr . tcp sport @cut drop
         ip daddr . tcp dport @cut drop
         ct state established,related accept
         tcp flags & (fin | syn | rst | ack) == syn ct state new accept
-    }
-}
+    }}
+}}
 """
 
 
@@ -74,7 +79,8 @@ class World:
         self.server = Netns()
         self.hour = Firewall(0, HOUR, self.server)
         self.short = Firewall(1, SHORT, self.server)
-        self.server.add_address(f"{SERVER['impatient']}/32", device="server0")
+        for name in ("impatient", "prompt"):
+            self.server.add_address(f"{SERVER[name]}/32", device="server0")
         host = Netns()
         host.sysctl("ipv4/tcp_keepalive_time", 600)
         host.sysctl("ipv4/tcp_keepalive_intvl", 60)
@@ -84,11 +90,15 @@ class World:
             "advised": self.hour.add_client("advised", host),
             "held": self.hour.add_client("held"),
             "lone": self.hour.add_client("lone"),
-            "short-control": self.short.add_client("control"),
-            "short-held": self.short.add_client("held"),
+            "upgraded": self.hour.add_client("upgraded"),
+            "short-control": self.short.add_client("short-control"),
+            "short-held": self.short.add_client("short-held"),
         }
 
+    def firewall(self, place: str) -> Firewall:
+        """The firewall before a place."""
+        return self.short if place.startswith("short-") else self.hour
+
     def capture(self, place: str) -> Capture:
-        """What its firewall has seen of a client."""
-        firewall = self.short if place.startswith("short-") else self.hour
-        return firewall.captures[place.removeprefix("short-")]
+        """What its firewall has seen of a place."""
+        return self.firewall(place).captures[place]

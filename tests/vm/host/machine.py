@@ -40,7 +40,7 @@ class Kind:
 # time: 1 ns. Virtual time has one CPU only, so what processes do to each other that really run at
 # the same time is tried out in a machine with two, and ordinary time.
 KINDS = {
-    "night": Kind("main", 512, 180, (*_VIRTUAL, "shift=3,sleep=off")),
+    "night": Kind("main", 1024, 900, (*_VIRTUAL, "shift=3,sleep=off")),
     "system": Kind("system", 1024, 2400, (*_VIRTUAL, "shift=0,sleep=off"), ("-m", "not races")),
     "races": Kind("system", 1024, 1200, ("-accel", "tcg,thread=multi", "-smp", "2"),
                   ("-m", "races"), pinned=False),
@@ -87,6 +87,7 @@ def _command(kind: Kind, kernel: str, disk: str, initramfs: str, results: str) -
     size = os.path.getsize(disk)
     # The kernel hands what it doesn't know, and looks like a variable, to the first program.
     append = ("console=ttyS0 panic=-1 quiet cryptomgr.notests tsc=reliable psi=0 mitigations=off "
+              "cgroup_disable=memory "
               f"HF_PROGRAM={kind.program}")
     return ["qemu-system-x86_64", *kind.timing, "-cpu", "qemu64",
             "-machine", "q35,nvdimm=on", "-m", f"{kind.memory},slots=2,maxmem=8G",
