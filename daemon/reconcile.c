@@ -248,9 +248,10 @@ static int on_swept(const void *record, void *arg)
 enum what {
 	LOOK,		 /* ask sock_diag whether anything is missing */
 	SWEEP_IF_NEEDED, /* the same, and sweep it if so */
-	SWEEP,		 /* without asking: nothing is held yet, anywhere */
+	SWEEP,		 /* without asking */
 };
 
+/* A first pass knows that nothing is held yet, anywhere. */
 static enum what round_of(const struct reconcile *reconcile, const struct held *held, int round)
 {
 	if (round == ROUNDS)
@@ -267,6 +268,9 @@ static int look(const struct reconcile *reconcile, struct existing *existing, st
 	struct sweeping sweeping = {reconcile->log, held, result};
 	int err;
 
+	/* Where something is to do anyway, the next round asks what is missing. */
+	if (what == SWEEP_IF_NEEDED && numbers_have(&held->dirty, ns->inode))
+		what = SWEEP;
 	*missing = 0;
 	err = what == SWEEP ? 0 : find_missing(reconcile, held, ns, missing, e);
 	if (err) {
@@ -275,8 +279,7 @@ static int look(const struct reconcile *reconcile, struct existing *existing, st
 			existing_sweep(existing, ns, on_swept, &sweeping, NULL);
 		return err;
 	}
-	if (what == LOOK ||
-	    (what == SWEEP_IF_NEEDED && !*missing && !numbers_have(&held->dirty, ns->inode)))
+	if (what == LOOK || (what == SWEEP_IF_NEEDED && !*missing))
 		return 0;
 	err = existing_sweep(existing, ns, on_swept, &sweeping, e);
 	return err ? err : 1;

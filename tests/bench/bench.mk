@@ -6,7 +6,8 @@
 #   make bench-quick    what can be told without a clock, against what is committed
 
 BENCH_PACKAGES  = $(shell sed -e 's/\#.*//' tests/bench/packages)
-BENCH_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/bench/*.c)))
+BENCH_SOURCES  := $(sort $(wildcard tests/bench/*.c))
+BENCH_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(filter-out %.bpf.c,$(BENCH_SOURCES))) $(patsubst %.bpf.c,$(BUILD)/%.bpf.o,$(filter %.bpf.c,$(BENCH_SOURCES)))
 
 .PHONY: bench bench-quick bench-programs deps-bench
 
