@@ -32,10 +32,10 @@ coverage: deps-depth
 	@find $(COVERED) -name '*.gcda' -delete
 	-@$(MAKE) --no-print-directory BUILD=$(COVERED) CC=gcc CFLAGS='-O1 -g --coverage' LDFLAGS=--coverage test-unit
 	-@HF_BUILD=$(COVERED) $(PYTEST) $(COVERAGE_TESTS)
-	@for metric in line branch; do \
-		gcovr --root . --filter daemon/ --object-directory $(COVERED) --txt-metric $$metric \
-			--exclude-throw-branches $(COVERED)/daemon > $(COVERED)/$$metric.txt; \
-		tail -n +4 $(COVERED)/$$metric.txt; \
+	@for options in '' --branches; do \
+		gcovr --root . --filter daemon/ --object-directory $(COVERED) $$options \
+			--exclude-throw-branches $(COVERED)/daemon > $(COVERED)/report$$options.txt && \
+		tail -n +4 $(COVERED)/report$$options.txt; \
 	done
 
 # The programs of the build, each with valgrind before it; an error is exit status 99, or told.
