@@ -35,7 +35,7 @@ static void check(const char *text)
 		hf_key_port(&key, (uint16_t)port, 16);
 		value = lpm_lookup(lpm, &key);
 		for (side = 0; side < 2; side++)
-			assert_int_equal(in_gate(&gate, side, port),
+			assert_int_equal(in_gate(&gate, (enum hf_side)side, port),
 					 value && value->ports.class_[side]);
 	}
 	lpm_free(lpm);
