@@ -4,9 +4,9 @@ import errno
 from itertools import product
 from typing import Callable, Iterator
 
-from harness.kernel import SETS_BY_BPF
 from harness.options import Settings, held
 
+from features import ENDS, MISSING, UPGRADE, Features, yes
 from story import Case, Observed, Story
 
 SERVER_LOST, SERVER_GONE = 2013, 2006
@@ -51,13 +51,15 @@ class Cases:
         ]
         self.dead_control = Case("peer dies, not held", "control", cut=True)
         self.dead = Case("peer dies", "held", cut=True)
+        self.dead_existing = Case("peer dies, existing", "held", before=True, cut=True)
         self.dead_prompt = Case("peer dies, short times", "held", "prompt", cut=True)
         self.dead_impatient = Case("peer dies, user-timeout", "held", "impatient", cut=True)
         self.cut = Case("path cut under a query", "held", cut=True, idle=0)
         self.cut_impatient = Case("path cut under a query, user-timeout", "held", "impatient",
                                   cut=True, idle=0)
         self.all = [*self.controls, *self.survivors, self.dead_control, self.dead,
-                    self.dead_prompt, self.dead_impatient, self.cut, self.cut_impatient]
+                    self.dead_existing, self.dead_prompt, self.dead_impatient, self.cut,
+                    self.cut_impatient]
 
 
 def expect(truth: object, *what: object) -> None:
@@ -85,6 +87,10 @@ class Checks:
         self.story = story
         self.late = story.wheel.late
 
+    def limited(self, what: str) -> bool:
+        """Whether holdfast says that this is missing here."""
+        return what in self.story.features[MISSING]
+
     def lost(self, case: Case, seen: Observed) -> None:
         """The control: nothing kept it alive, so it is lost; and it hangs first, unless the
         kernel's own keepalive at 7200 s has found that out before."""
@@ -106,8 +112,8 @@ class Checks:
         expect(seen.outcome.error is None, seen.outcome)
         expect(seen.outcome.id == seen.id, "another connection:", seen.outcome, seen.id)
         within(seen.outcome.seconds, 0, 1, "the query took")
-        # What another layout held is given back by that one's iterators.
-        lasting = case.place == "upgraded" and not SETS_BY_BPF
+        # What another layout held is given back by that one's iterators, if it has them.
+        lasting = case.place == "upgraded" and self.limited("BPF iterators")
         expect(seen.given_back == (HELD if lasting else UNHELD), "after the daemon's end:",
                seen.given_back)
 
@@ -167,12 +173,31 @@ class Checks:
         expect(seen.outcome.error == SERVER_LOST, seen.outcome)
         within(seen.outcome.seconds, low, high, "the query hung for")
 
+    def _lines(self, case: Case) -> list[str]:
+        address, port = self.story.seen[case].ends[0]
+        return [line for line in self.story.daemons["held"].log.splitlines()
+                if f" {address}:{port} to " in line]
+
     def told(self, case: Case, reason: str) -> None:
         """The daemon has logged why that connection ended."""
-        address, port = self.story.seen[case].ends[0]
-        lines = [line for line in self.story.daemons["held"].log.splitlines()
-                 if f" {address}:{port} to " in line]
+        lines = self._lines(case)
         expect(len(lines) == 1 and reason in lines[0], "the log has of it:", lines)
+
+    def existing_told(self) -> None:
+        """So it has of one from before its start, where the kernel lets it know."""
+        if self.limited("doesn't tell how those end"):
+            expect(not self._lines(self.cases.dead_existing), "it is told all the same")
+        else:
+            self.told(self.cases.dead_existing, "keepalive gave up")
+
+    def features(self) -> Features:
+        """What the kernel gives, with what the night has shown."""
+        seen = {key: yes(bool(self._lines(case))) for key, case in zip(
+            ENDS, (self.cases.dead, self.cases.dead_existing))}
+        upgraded = [self.story.seen[case] for case in self.cases.survivors
+                    if case.place == "upgraded"]
+        seen[UPGRADE] = yes(all(one.given_back == UNHELD for one in upgraded))
+        return self.story.features | seen
 
     def _held(self, name: str, status: dict, places: tuple[str, ...]) -> None:
         wanted = {self.story.seen[case].ends[0] for case in self.cases.survivors
@@ -213,9 +238,9 @@ def calm(messages: str) -> None:
     expect(not found, "\n".join(found))
 
 
-def checks(cases: Cases, story: Story) -> Iterator[tuple[str, Callable[[], None]]]:
+def checks(what: Checks) -> Iterator[tuple[str, Callable[[], None]]]:
     """All that has to be true, by name."""
-    seen, what = story.seen, Checks(cases, story)
+    cases, seen = what.cases, what.story.seen
     for case in cases.controls:
         yield f"control {title(case)}: lost", lambda case=case: what.lost(case, seen[case])
     for case in cases.survivors:
@@ -225,6 +250,9 @@ def checks(cases: Cases, story: Story) -> Iterator[tuple[str, Callable[[], None]
         lambda: what.found(seen[cases.dead_control], UNHELD))
     yield "peer dies, held: found by keepalive", lambda: what.found(seen[cases.dead], HELD)
     yield "peer dies, held: told", lambda: what.told(cases.dead, "keepalive gave up")
+    yield "peer dies, existing, held: found by keepalive", (
+        lambda: what.found(seen[cases.dead_existing], HELD))
+    yield "peer dies, existing, held: told", what.existing_told
     yield "peer dies, held with short times: found to the second", (
         lambda: what.found_to_the_second(seen[cases.dead_prompt], PROMPT))
     yield "peer dies, held with short times: told", (

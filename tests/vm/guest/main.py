@@ -35,13 +35,15 @@ def main() -> int:
         story.run()
     finally:
         print(story.logs(), flush=True)
-    results = [check(*named) for named in cases.checks(night, story)]
+    checks = cases.Checks(night, story)
+    results = [check(*named) for named in cases.checks(checks)]
     messages = subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout
     results.append(check("no kernel warning", lambda: cases.calm(messages)))
     lost, held = (story.seen[some[0]].outcome for some in (night.controls, night.survivors))
     tell.note(f"{os.uname().release}: after {cases.SHORT_NIGHT} s the control hung for "
               f"{lost.seconds:.0f} s and was lost, the held one took {held.seconds * 1000:.0f} ms; "
               f"{time.monotonic():.0f} s of guest time")
+    tell.features({"kernel": os.uname().release, **checks.features()})
     return 0 if all(results) else 1
 
 

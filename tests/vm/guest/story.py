@@ -23,9 +23,10 @@ from harness.compiler import prebuilt
 from harness.config import daemon as daemon_section, rule
 from harness.daemon import Daemon
 from harness.mysql import Outcome
-from harness.options import Settings
+from harness.options import Settings, held
 from harness.wait import sleep_until
 
+from features import Features, look
 from clients import Client
 from count import Count
 from wheel import Wheel
@@ -38,7 +39,8 @@ RULES = (rule("everywhere", port=PORT)
          + rule("short", "10.78.0.0/16", PORT, window="350s")
          + rule("impatient", SERVER["impatient"], PORT, time="60s", interval="10s", probes=5,
                 user_timeout="120s")
-         + rule("prompt", SERVER["prompt"], PORT, time="15s", interval="1s", probes=5))
+         + rule("prompt", SERVER["prompt"], PORT, time="15s", interval="1s", probes=5)
+         + rule("served", port=PORT + 1, side="server", time="500s"))
 # Each look at all sockets wakes the machine up; one daemon has the default.
 SELDOM = daemon_section(reconcile="10min")
 
@@ -95,6 +97,7 @@ class Story:
     started: dict[str, float] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)
+    features: Features = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.wheel = Wheel()
@@ -141,6 +144,9 @@ class Story:
             if case.idle is None:
                 self.clients[case].begin_watch(10000)
         self._look()
+        self.features = look(
+            self.daemons["held"], self.world.places["held"], port=PORT, served=PORT + 1,
+            served_values=held(500, 50, 5), probed="prompt")
 
     def _cut(self) -> None:
         self.world.hour.cut(*(self.seen[case].ends[0] for case in self.cases if case.cut))

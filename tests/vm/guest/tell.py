@@ -26,6 +26,11 @@ def case(name: str, fault: str | None = None, *, group: str = "", skipped: str |
                                   "skipped": skipped, "seconds": round(seconds, 3)}))
 
 
+def features(table: dict[str, str]) -> None:
+    """What this kernel gives holdfast."""
+    _say("HF-FEATURES " + json.dumps(table))
+
+
 def arguments() -> list[str]:
     """What the host wants to be done in particular."""
     with open("/hf/arguments", encoding="utf-8") as file:

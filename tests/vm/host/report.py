@@ -1,7 +1,8 @@
 """What a machine said over its serial lines, turned into results.
 
 The guest writes a line "HF-CASE {...}" for each case (guest/tell.py); "HF-NOTE text" for what is
-worth showing; and "HF-END status" at its end. A machine that doesn't say the last has failed,
+worth showing; "HF-FEATURES {...}" for a column of the table of kernels (host/features.py); and
+"HF-END status" at its end. A machine that doesn't say the last has failed,
 whatever it said before.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 
 from .machine import Ended
 
-_LINE = re.compile(r"^HF-(CASE|NOTE|END) (.*)$", re.MULTILINE)
+_LINE = re.compile(r"^HF-(CASE|NOTE|FEATURES|END) (.*)$", re.MULTILINE)
 # What XML has no way to say.
 _UNSPEAKABLE = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -41,6 +42,7 @@ class Report:
     seconds: float = 0
     cases: list[Case] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    features: dict[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> dict[str, str]:
@@ -84,6 +86,8 @@ def read(machine: str, ended: Ended) -> Report:
             report.cases.append(Case(**json.loads(text)))
         elif kind == "NOTE":
             report.notes.append(text)
+        elif kind == "FEATURES":
+            report.features = json.loads(text)
         else:
             status = text
     if ended.fault or status is None:
