@@ -7,6 +7,8 @@
 #   make test-package   builds all of them and looks what is in them and what they do
 #   make test-vm-package
 #                       lives with the .deb in a virtual machine, from installing to purging
+#   make test-vm-package-all
+#                       on other releases of Debian too
 
 DEB_PACKAGES   := debhelper dpkg-dev libcmocka-dev mandoc python3 xz-utils
 RPM_PACKAGES   := rpm debugedit elfutils libcmocka-dev mandoc
@@ -18,7 +20,7 @@ BASE     ?=
 BUILDAH  ?= buildah
 
 .PHONY: deb rpm image deps-deb deps-rpm deps-image deps-package test-package \
-	test-vm-package
+	test-vm-package test-vm-package-all
 
 deps-deb: deps
 	@$(call install_missing,$(DEB_PACKAGES))
@@ -92,4 +94,8 @@ test-vm-package: deps-vm deps-deb
 	@$(MAKE) --no-print-directory deb > $(BUILD)/deb.log 2>&1 || { cat $(BUILD)/deb.log; exit 1; }
 	@$(PYTHON) -B tests/vm/package/run --build $(abspath $(BUILD))
 
-test-vm-all: test-vm-package
+# The other releases of Debian that kernels of tests/vm/kernels come from.
+test-vm-package-all: test-vm-package
+	@$(PYTHON) -B tests/vm/package/run --build $(abspath $(BUILD)) --suite trixie
+
+test-vm-all: test-vm-package-all

@@ -33,7 +33,7 @@ def _edit(path: str, old: str, new: str) -> None:
 
 
 def copy_as(directory: str, other: str) -> None:
-    """The source as another version, whose default configuration has one line more."""
+    """The source, as another version with one line more in its default configuration."""
     os.makedirs(directory)
     for name in _PARTS:
         path, target = os.path.join(TREE, name), os.path.join(directory, name)
@@ -43,6 +43,8 @@ def copy_as(directory: str, other: str) -> None:
         else:
             shutil.copy2(path, target)
     now = version()
+    if other == now:
+        return
     _edit(os.path.join(directory, "Makefile"), f"VERSION := {now}", f"VERSION := {other}")
     _edit(os.path.join(directory, "packaging/debian/changelog"), f"({now})", f"({other})")
     _edit(os.path.join(directory, "packaging/rpm/holdfast.spec"), now, other)

@@ -66,5 +66,5 @@ def prepare(cache: str, suite: str, deb: str) -> str:
     packages = lists.words("package/packages")
     needed = dependencies(deb)
     digest = hash_of(suite, *packages, "needs", *needed, files=(__file__, debian.__file__))
-    return entry(cache, "package-rootfs", digest,
+    return entry(cache, f"package-{suite}", digest,
                  lambda new: _build(new, suite, packages, needed))

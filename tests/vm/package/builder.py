@@ -1,0 +1,66 @@
+"""Packages for another release of Debian than this machine's, built in a root file system of it."""
+
+import glob
+import os
+import re
+
+import source
+from host import debian
+from host.cache import entry, hash_of
+
+# The tree is built on a layer above the root file system, without network.
+_SCRIPT = """
+set -e
+mount -t tmpfs tmpfs {layer}
+mkdir {layer}/upper {layer}/work {layer}/root
+mount -t overlay overlay -o lowerdir={root},upperdir={layer}/upper,workdir={layer}/work {layer}/root
+mount -t proc proc {layer}/root/proc
+mount --bind {trees} {layer}/root/mnt
+exec chroot {layer}/root sh -ec 'cd /mnt/{name}; dpkg-buildpackage -us -uc -b'
+"""
+
+
+def _build_depends() -> list[str]:
+    """Of the source package, those for its tests included."""
+    with open(os.path.join(source.TREE, "packaging/debian/control"), encoding="utf-8") as file:
+        match = re.search(r"^Build-Depends:\n((?: .*\n)+)", file.read(), re.MULTILINE)
+    assert match
+    names = {line.split()[0].strip(",") for line in match[1].splitlines()}
+    return sorted(names - {"debhelper-compat"} | {"debhelper"})
+
+
+def _root(cache: str, suite: str) -> str:
+    packages = _build_depends()
+
+    def make(directory: str) -> None:
+        options = [f"--aptopt={line}" for line in debian.fetch_settings()]
+        suites = (suite,) if suite == "sid" else (suite, f"{suite}-security")
+        debian.run(["mmdebstrap", "--mode=root", "--variant=buildd", *options,
+                    "--dpkgopt=path-exclude=/usr/share/doc/*",
+                    "--dpkgopt=path-exclude=/usr/share/locale/*",
+                    f"--include={','.join(packages)}", suite, os.path.join(directory, "root"),
+                    *debian.sources(suites)], "mmdebstrap")
+
+    digest = hash_of(suite, *packages, "1")
+    return os.path.join(entry(cache, f"build-{suite}", digest, make), "root")
+
+
+def build(cache: str, suite: str, directory: str) -> list[str]:
+    """The .deb of this version and of an earlier one."""
+    root = _root(cache, suite)
+    layer, trees = os.path.join(directory, "layer"), os.path.join(directory, "trees")
+    os.mkdir(layer)
+    found = []
+    for version in (source.version(), source.EARLIER):
+        tree = os.path.join(trees, version)
+        source.copy_as(tree, version)
+        os.rename(os.path.join(tree, "packaging/debian"), os.path.join(tree, "debian"))
+        script = _SCRIPT.format(layer=layer, root=root, trees=trees, name=version)
+        debian.run(["unshare", "--net", "--mount", "sh", "-c", script],
+                   f"building the package for {suite}",
+                   env={**source.environment(), "DEB_BUILD_OPTIONS": "nocheck"
+                        if version == source.EARLIER else ""})
+        found += glob.glob(os.path.join(trees, f"holdfast_{version}_*.deb"))
+    if len(found) != 2:
+        raise SystemExit(f"{trees}: there are not two packages, but {found}")
+    return found
