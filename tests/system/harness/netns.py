@@ -54,6 +54,10 @@ class Netns:
             if self._fd < 0:
                 raise OSError("no network namespace could be made")
         self.ip("link set lo up")
+        if HAS_IPV6:
+            # Until a link's own address has been found to be nobody else's, which takes seconds,
+            # neighbours aren't asked for by others.
+            self.sysctl("ipv6/conf/default/accept_dad", 0)
 
     def _make(self) -> None:
         unshare_net()
