@@ -120,11 +120,14 @@ struct socket {
 	struct sock *sk;
 };
 
+struct bpf_local_storage;
+
 struct sock {
 	struct sock_common __sk_common;
 	struct sock_cgroup_data sk_cgrp_data;
 	struct socket *sk_socket;
 	int sk_err;
+	struct bpf_local_storage *sk_bpf_storage; /* NULL: it has none of anybody */
 };
 
 struct inet_sock {

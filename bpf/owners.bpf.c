@@ -31,7 +31,9 @@ HF_INLINE int owner_of(struct bpf_iter__task_file *ctx, bool stray)
 	tp = bpf_skc_to_tcp_sock(socket->sk);
 	if (!tp || !hf_socket_flow(tp, &flow))
 		return 0;
-	if (!bpf_sk_storage_get(&hf_sockets, tp, 0, 0) && !hf_rule_for(&flow, &side))
+	/* The record only where it must be: most files are none of ours, and the ports are at hand.
+	 */
+	if (!hf_rule_for(&flow, &side) && !bpf_sk_storage_get(&hf_sockets, tp, 0, 0))
 		return 0;
 
 	leader = task->group_leader;

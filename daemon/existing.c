@@ -21,10 +21,15 @@ void existing_free(struct existing *existing)
 	existing->prepared = false;
 }
 
+bool existing_by_kernel(const struct plane *plane)
+{
+	return !pins_has(&plane->pins, PIN_LOOK);
+}
+
 int existing_sweep(struct existing *existing, const struct netns *ns, iter_fn fn, void *arg,
 		   struct error *e)
 {
-	if (!pins_has(&existing->plane->pins, PIN_LOOK))
+	if (existing_by_kernel(existing->plane))
 		return plane_iterate(existing->plane, PIN_SWEEP, ns, sizeof(struct hf_sweep), fn,
 				     arg, e);
 	return adopt_sweep(existing, ns, fn, arg, e);
@@ -32,7 +37,7 @@ int existing_sweep(struct existing *existing, const struct netns *ns, iter_fn fn
 
 int existing_probe(struct existing *existing, const struct netns *ns, struct error *e)
 {
-	if (!pins_has(&existing->plane->pins, PIN_LOOK))
+	if (existing_by_kernel(existing->plane))
 		return plane_iterate(existing->plane, PIN_PROBE, ns, sizeof(struct hf_sweep),
 				     ignore_record, NULL, e);
 	return adopt_probe(existing, ns, e);

@@ -27,6 +27,9 @@ struct existing {
 		.plane = (p), .scope = {.fd = -1 }                                                 \
 	}
 
+/* Whether the pinned iterators do it, and user space has only to open them. */
+bool existing_by_kernel(const struct plane *plane);
+
 void existing_free(struct existing *existing);
 
 /*

@@ -203,45 +203,71 @@ struct sweeping {
 	const struct log *log;
 	struct held *held; /* what was held before, with what is now */
 	struct reconcile_result *result;
+	size_t *last; /* the count that the last record went into, and its socket */
+	uint64_t last_cookie;
+	size_t done, failed;
 };
+
+static size_t *count_of(struct reconcile_result *result, unsigned what)
+{
+	switch (what) {
+	case HF_SWEPT_HELD:
+		return &result->held;
+	case HF_SWEPT_CHANGED:
+		return &result->changed;
+	case HF_SWEPT_HEALED:
+		return &result->healed;
+	case HF_SWEPT_RESTORED:
+		return &result->restored;
+	default:
+		return NULL;
+	}
+}
+
+/* What failed was told before as what it was to be: it is no longer. */
+static void take_back(struct sweeping *sweeping, uint64_t cookie)
+{
+	cookies_remove(&sweeping->held->settled, cookie);
+	sweeping->failed++;
+	if (sweeping->last && sweeping->last_cookie == cookie) {
+		--*sweeping->last;
+		sweeping->done--;
+	}
+}
 
 static int on_swept(const void *record, void *arg)
 {
 	const struct hf_sweep *sweep = record;
-	const struct sweeping *sweeping = arg;
-	struct reconcile_result *result = sweeping->result;
+	struct sweeping *sweeping = arg;
+	size_t *count = count_of(sweeping->result, sweep->what);
 	static const char *const words[] = {
 		[HF_SWEPT_HELD] = "held",	  [HF_SWEPT_CHANGED] = "changed",
 		[HF_SWEPT_HEALED] = "held again", [HF_SWEPT_RESTORED] = "given back",
 		[HF_SWEPT_FAILED] = "refused",
 	};
 
+	if (!count && sweep->what != HF_SWEPT_FAILED)
+		return 0;
 	if (sweep->what == HF_SWEPT_HELD && cookies_add(&sweeping->held->settled, sweep->cookie))
 		return -ENOMEM;
-	switch (sweep->what) {
-	case HF_SWEPT_HELD:
-		result->held++;
-		break;
-	case HF_SWEPT_CHANGED:
-		result->changed++;
-		break;
-	case HF_SWEPT_HEALED:
-		result->healed++;
-		break;
-	case HF_SWEPT_RESTORED:
-		result->restored++;
-		break;
-	case HF_SWEPT_FAILED: /* which it was to be, before it was tried */
-		cookies_remove(&sweeping->held->settled, sweep->cookie);
-		break;
-	default:
-		return 0;
+	if (count) {
+		++*count;
+		sweeping->done++;
+	} else {
+		take_back(sweeping, sweep->cookie);
 	}
+	sweeping->last = count;
+	sweeping->last_cookie = sweep->cookie;
 	log_debug(sweeping->log,
 		  "socket %" PRIu64 " (ports %u to %u, network namespace %" PRIu64 "): %s",
 		  (uint64_t)sweep->cookie, sweep->local_port, sweep->peer_port,
 		  (uint64_t)sweep->netns, words[sweep->what]);
 	return 0;
+}
+
+static bool first_pass(const struct reconcile *reconcile)
+{
+	return !reconcile->seen.n;
 }
 
 /* What is done to a namespace in one round. */
@@ -251,45 +277,68 @@ enum what {
 	SWEEP,		 /* without asking */
 };
 
-/* A first pass knows that nothing is held yet, anywhere. */
-static enum what round_of(const struct reconcile *reconcile, const struct held *held, int round)
+/*
+ * A sweep by the kernel finds out itself whether there is anything to do, for less than it
+ * takes to ask. A first pass knows that there is.
+ */
+static enum what round_of(const struct reconcile *reconcile, int round)
 {
 	if (round == ROUNDS)
 		return LOOK;
-	return !round && !reconcile->seen.n && !held->settled.n && !held->dirty.n ? SWEEP
-										  : SWEEP_IF_NEEDED;
+	if (round == 0 && (first_pass(reconcile) || existing_by_kernel(reconcile->plane)))
+		return SWEEP;
+	return SWEEP_IF_NEEDED;
 }
 
-/* One look at one namespace; sweeps it where that is needed. 1: it was. */
+/*
+ * One look at one namespace; sweeps it where that is needed. 1: look again, whether all
+ * is done; else *unheld is how many can't be held.
+ */
 static int look(const struct reconcile *reconcile, struct existing *existing, struct held *held,
 		const struct netns *ns, enum what what, struct reconcile_result *result,
-		size_t *missing, struct error *e)
+		size_t *unheld, struct error *e)
 {
-	struct sweeping sweeping = {reconcile->log, held, result};
-	int err;
+	struct sweeping sweeping = {.log = reconcile->log, .held = held, .result = result};
+	bool prove = what == SWEEP && first_pass(reconcile);
+	size_t missing = 0;
+	int err = 0;
 
 	/* Where something is to do anyway, the next round asks what is missing. */
 	if (what == SWEEP_IF_NEEDED && numbers_have(&held->dirty, ns->inode))
 		what = SWEEP;
-	*missing = 0;
-	err = what == SWEEP ? 0 : find_missing(reconcile, held, ns, missing, e);
+	if (what != SWEEP)
+		err = find_missing(reconcile, held, ns, &missing, e);
 	if (err) {
 		/* Without sock_diag's word: sweep all the same, once, and say so. */
 		if (what != LOOK)
 			existing_sweep(existing, ns, on_swept, &sweeping, NULL);
 		return err;
 	}
-	if (what == LOOK || (what == SWEEP_IF_NEEDED && !*missing))
+	*unheld = missing;
+	if (what == LOOK || (what == SWEEP_IF_NEEDED && !missing))
 		return 0;
 	err = existing_sweep(existing, ns, on_swept, &sweeping, e);
-	return err ? err : 1;
+	if (err)
+		return err;
+	*unheld = sweeping.failed;
+	return sweeping.done || missing > sweeping.failed || prove;
 }
 
 /* What a pass knows of a namespace. */
 struct progress {
-	bool todo;   /* to be looked at */
-	bool unheld; /* has sockets that can't be held, as it was last looked at */
+	bool todo;     /* to be looked at */
+	size_t unheld; /* sockets that can't be held, as it was last looked at */
 };
+
+/*
+ * Where nothing seems to have been held before, the sweep's word for what is held now is as
+ * good as socket storage's: sock_diag then says whether anything is missing.
+ */
+static bool all_new(const struct reconcile *reconcile, const struct reconcile_result *result)
+{
+	return first_pass(reconcile) && result->held && !result->changed && !result->healed &&
+	       !result->restored;
+}
 
 /*
  * Looks at the namespaces that are to do, up to ROUNDS times as long as there is
@@ -306,35 +355,28 @@ static int rounds(struct reconcile *reconcile, const struct netns_list *namespac
 
 	for (round = 0; again && round <= ROUNDS; round++) {
 		struct existing existing = EXISTING_INIT(reconcile->plane);
-		size_t i, missing;
+		enum what what = round_of(reconcile, round);
+		size_t i, unheld = 0;
 		int ret;
 
-		/*
-		 * Where sockets were newly held and nothing else was to do, the sweep's word for
-		 * which these were is as good: sock_diag says whether one was missed.
-		 */
-		if (round != 1 || held.dirty.n) {
+		if (what != SWEEP && (round != 1 || !all_new(reconcile, result))) {
 			held_free(&held);
 			ret = read_held(reconcile, &held, first ? &ignored : e);
 			if (ret)
 				return ret;
 		}
 		again = false;
-		result->unheld = 0;
 		for (i = 0; i < namespaces->n; i++) {
 			if (!progress[i].todo)
 				continue;
-			ret = look(reconcile, &existing, &held, &namespaces->list[i],
-				   round_of(reconcile, &held, round), result, &missing,
-				   first ? &ignored : e);
+			ret = look(reconcile, &existing, &held, &namespaces->list[i], what, result,
+				   &unheld, first ? &ignored : e);
 			if (ret < 0 && !first)
 				first = ret;
 			progress[i].todo = ret > 0;
 			again = again || ret > 0;
-			if (ret == 0) {
-				progress[i].unheld = missing > 0;
-				result->unheld += missing;
-			}
+			if (ret == 0)
+				progress[i].unheld = unheld;
 		}
 		existing_free(&existing);
 	}
@@ -389,6 +431,8 @@ static int pass(struct reconcile *reconcile, bool all, struct reconcile_result *
 	}
 	if (!err && result->namespaces) {
 		err = rounds(reconcile, &namespaces, progress, result, e);
+		for (i = 0; i < namespaces.n; i++)
+			result->unheld += progress[i].unheld;
 		tell(reconcile, all, result);
 	}
 	/* Where some can't be held yet, the next event is worth another look. */

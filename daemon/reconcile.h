@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reconcile: compare the sockets that the rules should hold (sock_diag's word)
- * with those that are held as they should be (socket storage), run the sweep
- * where they differ, and ask again: that answer is the check that none was
- * missed (before 6.17 a TCP iterator can skip sockets while the table changes).
+ * Reconcile: have the kernel's sweep look at every socket of a namespace. Where it
+ * had anything to do, and once after the start, the sockets that the rules should hold
+ * (sock_diag's word) are compared with those that are held as they should be (socket
+ * storage): that answer is the check that none was missed (before 6.17 a TCP iterator
+ * can skip sockets while the table changes). Where the sweep is done from user space,
+ * which is dear, that comparison comes first.
  */
 #ifndef HOLDFAST_RECONCILE_H
 #define HOLDFAST_RECONCILE_H
