@@ -16,20 +16,28 @@
 #include "decide.h"
 
 /*
- * Set what differs between `now` and `want`. SO_KEEPALIVE goes first: switching
- * it on arms the timer with a whole keepalive time from now. TCP_KEEPIDLE goes
- * last: on a socket whose keepalive is on it arms the timer again with the time
- * that the connection has idled taken off (tcp_sock_set_keepidle_locked()), so
- * that a connection which is overdue is probed at once; after switching on it is
- * set even if it is the same. What else is equal isn't touched, so that a visit
- * to a socket that needs nothing sends nothing.
+ * Set what differs between `now` and `want`. On a connection that may have idled,
+ * SO_KEEPALIVE goes first: switching it on arms the timer with a whole keepalive
+ * time from now. TCP_KEEPIDLE goes last: on a socket whose keepalive is on it arms
+ * the timer again with the time that the connection has idled taken off
+ * (tcp_sock_set_keepidle_locked()), so that a connection which is overdue is probed
+ * at once; after switching on it is set even if it is the same.
+ *
+ * One that was established just now (`fresh`) hasn't idled: there SO_KEEPALIVE goes
+ * last, and the timer is armed once and not twice.
+ *
+ * What else is equal isn't touched, so that a visit to a socket that needs nothing
+ * sends nothing.
  */
-HF_INLINE int hf_put(void *ctx, const struct hf_keepalive *now, const struct hf_keepalive *want)
+HF_INLINE int hf_put(void *ctx, const struct hf_keepalive *now, const struct hf_keepalive *want,
+		     bool fresh)
 {
-	__u32 time;
+	__u32 on = now->on ^ want->on;
+	__u32 time = hf_if(now->time_s ^ want->time_s) |
+		     (hf_if(!fresh) & hf_if(want->time_s) & hf_if(want->on) & ~hf_if(now->on));
 	int err = 0;
 
-	if (now->on != want->on)
+	if (!fresh && on)
 		err = HF_OPTION(ctx, SOL_SOCKET, SO_KEEPALIVE, want->on);
 	if (!err && now->interval_s != want->interval_s)
 		err = HF_OPTION(ctx, SOL_TCP, TCP_KEEPINTVL, want->interval_s);
@@ -37,10 +45,10 @@ HF_INLINE int hf_put(void *ctx, const struct hf_keepalive *now, const struct hf_
 		err = HF_OPTION(ctx, SOL_TCP, TCP_KEEPCNT, want->probes);
 	if (!err && now->user_timeout_ms != want->user_timeout_ms)
 		err = HF_OPTION(ctx, SOL_TCP, TCP_USER_TIMEOUT, want->user_timeout_ms);
-	time = hf_if(now->time_s ^ want->time_s) |
-	       (hf_if(want->time_s) & hf_if(want->on) & ~hf_if(now->on));
 	if (!err && time)
 		err = HF_OPTION(ctx, SOL_TCP, TCP_KEEPIDLE, want->time_s);
+	if (!err && fresh && on)
+		err = HF_OPTION(ctx, SOL_SOCKET, SO_KEEPALIVE, want->on);
 	return err;
 }
 
@@ -84,19 +92,19 @@ HF_INLINE bool hf_plan_changes(const struct hf_plan *plan)
 }
 
 /*
- * Do what was planned. On failure (a kTLS socket refuses SOL_TCP on 6.1) what
- * was set is taken back, as far as the kernel lets us. Negative errno.
+ * Do what was planned; `fresh`: see hf_put(). On failure (a kTLS socket refuses SOL_TCP on 6.1)
+ * what was set is taken back, as far as the kernel lets us. Negative errno.
  */
-HF_INLINE int hf_plan_carry_out(void *ctx, void *socket, const struct hf_plan *plan)
+HF_INLINE int hf_plan_carry_out(void *ctx, void *socket, const struct hf_plan *plan, bool fresh)
 {
 	struct hf_keepalive half, back = plan->now;
 	int err;
 
-	err = hf_put(ctx, &plan->now, &plan->want);
+	err = hf_put(ctx, &plan->now, &plan->want, fresh);
 	if (err) {
 		HF_READ(socket, &half);
 		hf_unset(&back, &half, &plan->sysctls);
-		hf_put(ctx, &half, &back);
+		hf_put(ctx, &half, &back, false);
 	}
 	return err;
 }

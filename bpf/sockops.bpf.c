@@ -36,11 +36,11 @@ HF_INLINE void established(struct bpf_sock_ops *ops, enum hf_way way)
 	record->ended = 0;
 	hf_plan_read(&plan, tp);
 	hf_plan_hold(&plan, record, rule, first);
-	if (hf_plan_carry_out(ops, tp, &plan)) {
+	if (hf_plan_carry_out(ops, tp, &plan, true)) {
 		bpf_sk_storage_delete(&hf_sockets, sk);
 		return;
 	}
-	hf_socket_keepalive(tp, &record->set);
+	record->set = plan.want;
 	hf_plan_record(&plan, record, rule);
 	hf_count_held(record);
 	if (hf_tell_by_sockops)

@@ -75,7 +75,7 @@ HF_INLINE void hold(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_re
 				bpf_sk_storage_delete(&hf_sockets, tp);
 			return;
 		}
-		err = hf_plan_carry_out(tp, tp, &plan);
+		err = hf_plan_carry_out(tp, tp, &plan, false);
 		if (err) {
 			report(ctx, tp, record, HF_SWEPT_FAILED, err);
 			bpf_sk_storage_delete(&hf_sockets, tp);
@@ -98,7 +98,7 @@ HF_INLINE void restore(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf
 	hf_plan_restore(&plan, record);
 	if (!report(ctx, tp, record, HF_SWEPT_RESTORED, 0))
 		return;
-	err = hf_plan_carry_out(tp, tp, &plan);
+	err = hf_plan_carry_out(tp, tp, &plan, false);
 	if (err)
 		report(ctx, tp, record, HF_SWEPT_FAILED, err);
 	bpf_sk_storage_delete(&hf_sockets, tp);

@@ -171,7 +171,7 @@ static int hold(const struct adoption *adoption, const struct hf_look *look,
 	if (first || hf_plan_changes(&plan)) {
 		err = hush_guard(adoption, fd, record);
 		if (!err)
-			err = hf_plan_carry_out(&fd, &fd, &plan);
+			err = hf_plan_carry_out(&fd, &fd, &plan, false);
 		if (err) {
 			bpf_map_delete_elem(adoption->sockets_fd, &fd);
 			return report(adoption, look, HF_SWEPT_FAILED, err);
@@ -207,7 +207,7 @@ static int restore(const struct adoption *adoption, const struct hf_look *look,
 	hf_plan_restore(&plan, record);
 	err = hush_guard(adoption, fd, record);
 	if (!err)
-		err = hf_plan_carry_out(&fd, &fd, &plan);
+		err = hf_plan_carry_out(&fd, &fd, &plan, false);
 	ret = err ? report(adoption, look, HF_SWEPT_FAILED, err)
 		  : report(adoption, look, HF_SWEPT_RESTORED, 0);
 	bpf_map_delete_elem(adoption->sockets_fd, &fd);
