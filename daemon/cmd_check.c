@@ -50,8 +50,6 @@ static int check(const char *path, bool json)
 		err = print_json(status == STATUS_OK ? &config : NULL, &messages);
 	else if (!err && status == STATUS_OK)
 		err = check_print_rules(&config, stdout);
-	if (!err && (fflush(stdout) || ferror(stdout)))
-		err = -errno;
 	conf_messages_free(&messages);
 	config_free(&config);
 	if (err) {

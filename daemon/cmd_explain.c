@@ -43,8 +43,6 @@ static int show(const struct config *config, const struct hf_flow *flow, size_t 
 		explain_print(&explanation, stdout);
 	}
 	explanation_free(&explanation);
-	if (!err && (fflush(stdout) || ferror(stdout)))
-		err = -errno;
 	if (err) {
 		error_set(&e, -err, "showing the explanation: %s", strerror(-err));
 		return command_failed(&e);

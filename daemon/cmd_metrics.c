@@ -18,10 +18,6 @@ static int show(const struct plane *plane)
 	metrics_write(&metrics, stdout);
 	status = metrics.snapshot.attached ? STATUS_OK : STATUS_NOT_ATTACHED;
 	metrics_free(&metrics);
-	if (fflush(stdout) || ferror(stdout)) {
-		error_set(&e, errno, "writing the output: %s", strerror(errno));
-		return command_failed(&e);
-	}
 	return status;
 }
 

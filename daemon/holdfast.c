@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The command: picks the verb. Each verb has a file of its own. */
 #include "command.h"
+#include "streams.h"
 #include "util.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +37,7 @@ static void usage(FILE *out)
 	      out);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	static const struct option known[] = {
 		{"pin-dir", required_argument, NULL, 'p'},
@@ -77,4 +79,17 @@ int main(int argc, char **argv)
 	fprintf(stderr, "holdfast: no such command: '%s'\n", argv[0]);
 	usage(stderr);
 	return STATUS_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+
+	streams_begin();
+	status = run(argc, argv);
+	if (status == STATUS_BROKEN || streams_written())
+		return status;
+	fprintf(stderr, "holdfast: can't write to standard output%s%s\n", errno ? ": " : "",
+		errno ? strerror(errno) : "");
+	return STATUS_BROKEN;
 }

@@ -6,6 +6,7 @@
 #include "loader.h"
 #include "place.h"
 #include "privileges.h"
+#include "streams.h"
 #include "support.h"
 #include "util.h"
 
@@ -262,6 +263,7 @@ static void block_signals(void)
 	sigaddset(&mask, SIGINT);
 	sigaddset(&mask, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
+	signal(SIGPIPE, SIG_IGN); /* who reads our log may go before us */
 }
 
 /*
@@ -291,6 +293,7 @@ int main(int argc, char **argv)
 	struct daemon daemon = {.plane = PLANE_INIT, .stats = STATS_MAP_INIT};
 	int status;
 
+	streams_begin();
 	status = parse_options(argc, argv, &daemon.options);
 	if (status >= 0)
 		return status;

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/mman.h>
@@ -33,20 +34,23 @@ static void cleanup_link(struct bpf_link **link)
 
 /* The cgroup to attach to. */
 struct target {
-	char path[HF_CGROUP_PATH_MAX];
+	char path[HF_CGROUP_PATH_MAX]; /* as the kernel spells it: paths of sockets begin so */
 	uint64_t id;
 	bool whole; /* the hierarchy's root: no limit */
 };
 
 static int find_target(const char *cgroup, struct target *target, struct error *e)
 {
+	_cleanup_free_ char *real = NULL;
 	int err;
 
 	if (cgroup) {
-		if (strlen(cgroup) >= sizeof(target->path))
-			return error_set(e, ENAMETOOLONG, "cgroup %s: the path is too long",
-					 cgroup);
-		memcpy(target->path, cgroup, strlen(cgroup) + 1);
+		real = realpath(cgroup, NULL);
+		if (!real)
+			return error_set(e, errno, "cgroup %s: %s", cgroup, strerror(errno));
+		if (strlen(real) >= sizeof(target->path))
+			return error_set(e, ENAMETOOLONG, "cgroup %s: the path is too long", real);
+		memcpy(target->path, real, strlen(real) + 1);
 	} else {
 		err = cgroup_find_root(target->path, sizeof(target->path), true, e);
 		if (err)

@@ -1,0 +1,74 @@
+"""Standard streams that are closed, full, or read by nobody any more."""
+
+import os
+import subprocess
+
+import pytest
+
+from harness import build
+from harness.command import Command
+from harness.config import rule
+from harness.daemon import Daemon
+from harness.options import held
+from harness.sockets import Agent, Listener
+
+RULE, VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30, 4)
+OTHER_VALUES = held(60, 30, 4)
+
+
+def standard_files(pid: int) -> set[str]:
+    """What the first three descriptors of a process are."""
+    return {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)}
+
+
+def test_closed(daemon: Daemon, agent: Agent, listener: Listener, workdir: str) -> None:
+    """What it opens must not come to lie where it writes its log."""
+    textfile = os.path.join(workdir, "h.prom")
+    config = RULE + f"[daemon]\nmetrics-textfile = {textfile}\n"
+    daemon.configure(config)
+    daemon.launch(through=["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"])
+    daemon.wait_ready()
+    sock = agent.connect("127.0.0.1", listener.port)
+    assert standard_files(daemon.pid) == {"/dev/null"}
+    daemon.reload(config.replace("120s", "60s"))
+    assert sock.settings == OTHER_VALUES
+    with open(textfile, encoding="utf-8") as file:
+        assert "reloaded" not in file.read()
+
+
+def test_nobody_reads(daemon: Daemon, agent: Agent, listener: Listener, workdir: str) -> None:
+    """A log whose reader has gone is no reason to go, too."""
+    fifo = os.path.join(workdir, "log")
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    daemon.configure(RULE)
+    daemon.launch(through=["sh", "-c", 'exec "$@" 2>"$0"', fifo])
+    daemon.wait_ready()
+    assert b"ready" in os.read(reader, 4096)
+    os.close(reader)
+    daemon.reload(RULE.replace("120s", "60s"))
+    assert agent.connect("127.0.0.1", listener.port).settings == OTHER_VALUES
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("status", "-J"), ("explain", "192.0.2.1"),
+                                       ("explain", "-J", "192.0.2.1"), ("metrics",), ("probe",),
+                                       ("probe", "-J"), ("reload",), ("--version",),
+                                       ("check",), ("check", "-J"), ("release",)],
+                         ids=" ".join)
+@pytest.mark.parametrize("way", ["full", "closed"])
+def test_nowhere_to_write(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
+                          arguments: tuple[str, ...], way: str) -> None:
+    """Half an answer, or none, isn't told as a whole one."""
+    daemon.start(RULE)
+    agent.connect("127.0.0.1", listener.port)
+    if arguments[0] == "check":
+        arguments += (daemon.config_file,)
+    if arguments[0] == "release":
+        daemon.kill()
+    argv = [build.HOLDFAST, "--pin-dir", daemon.pin_dir, *arguments]
+    redirect = ">/dev/full" if way == "full" else ">&-"
+    done = subprocess.run(["sh", "-c", f'exec "$@" {redirect}', "sh", *argv],
+                          stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 4, done
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("holdfast: "), lines
