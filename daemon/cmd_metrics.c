@@ -4,9 +4,6 @@
 
 #include "metrics.h"
 
-#include <errno.h>
-#include <string.h>
-
 static int show(const struct plane *plane)
 {
 	struct metrics metrics;

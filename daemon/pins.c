@@ -2,6 +2,7 @@
 #include "pins.h"
 
 #include "../bpf/types.h"
+#include "text.h"
 #include "util.h"
 
 #include <bpf/bpf.h>
@@ -70,6 +71,24 @@ static int is_there(struct pins *other, void *arg)
 	return 1;
 }
 
+/* Whoever else could write there could put programs and maps of his own in the place of ours. */
+static int check_owner(const struct pins *pins, struct error *e)
+{
+	struct stat st;
+
+	if (fstat(pins->fd, &st) < 0)
+		return error_set(e, errno, "%s: %s", pins->dir, strerror(errno));
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		return error_set(e, EPERM,
+				 "the pin dir %s belongs to user %u, who can change what is in it "
+				 "(remove it, or chown root)",
+				 pins->dir, st.st_uid);
+	if (st.st_mode & (S_IWGRP | S_IWOTH))
+		return error_set(e, EPERM, "the pin dir %s can be written by %s (chmod go-w)",
+				 pins->dir, st.st_mode & S_IWOTH ? "anyone" : "its group");
+	return 0;
+}
+
 int pins_open(struct pins *pins, const char *dir, struct error *e)
 {
 	int err;
@@ -81,9 +100,11 @@ int pins_open(struct pins *pins, const char *dir, struct error *e)
 	pins->fd = open(pins->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (pins->fd < 0)
 		return error_set(e, errno, "%s: %s", pins->dir, strerror(errno));
-	if (pins_exist(pins))
+	err = check_owner(pins, e);
+	if (!err && pins_exist(pins))
 		return 0;
-	err = error_set(e, errno, "%s: %s", pins->sub, strerror(errno));
+	if (!err)
+		err = error_set(e, errno, "%s: %s", pins->sub, strerror(errno));
 	if (err == -ENOENT && pins_each_other(pins, is_there, NULL, NULL))
 		err = error_set(e, EPROTO,
 				"%s holds the state of another version of holdfast (restart the "
@@ -129,17 +150,15 @@ static int make_dir(struct pins *pins, struct error *e)
 
 static int busy(const struct pins *pins, pid_t holder, struct error *e)
 {
-	char path[64], name[32] = "another process";
-	FILE *comm;
+	char path[64], name[32] = "another process", escaped[TEXT_ESCAPED_MAX(sizeof(name))];
+	_cleanup_fclose_ FILE *comm = NULL;
 
 	snprintf(path, sizeof(path), "/proc/%d/comm", (int)holder);
 	comm = fopen(path, "re");
-	if (comm) {
-		if (fscanf(comm, "%31s", name) != 1)
-			strcpy(name, "a process");
-		fclose(comm);
-	}
-	return error_set(e, EBUSY, "%s is in use by %s, process %d", pins->dir, name, (int)holder);
+	if (comm && fscanf(comm, "%31[^\n]", name) != 1)
+		strcpy(name, "a process");
+	return error_set(e, EBUSY, "%s is in use by %s, process %d", pins->dir,
+			 text_escape(escaped, sizeof(escaped), name, strlen(name)), (int)holder);
 }
 
 int pins_lock(struct pins *pins, const char *dir, struct error *e)
@@ -161,6 +180,11 @@ int pins_lock(struct pins *pins, const char *dir, struct error *e)
 			continue;
 		if (pins->fd < 0)
 			return error_set(e, errno, "%s: %s", pins->dir, strerror(errno));
+		err = check_owner(pins, e); /* first: he may well have the lock, too */
+		if (err) {
+			pins_close(pins);
+			return err;
+		}
 		if (flock(pins->fd, LOCK_EX | LOCK_NB) < 0) {
 			err = errno;
 			holder = pins_holder(pins);

@@ -22,6 +22,9 @@
 #define RECEIVE_BUFFER (1024 * 1024)
 #define MESSAGE_MAX    (64u * 1024u)
 
+/* Messages that are read in one go: whoever sends without end may not keep us from all else. */
+#define READ_MOST 64
+
 /* More changes than this in one burst count as an overrun. */
 #define CHANGES_MAX 16384u
 
@@ -201,9 +204,9 @@ int rtnl_take(struct rtnl *rtnl, void *datagram, size_t size, int nsid)
 
 int rtnl_read(struct rtnl *rtnl, struct error *e)
 {
-	int events = 0;
+	int events = 0, n;
 
-	for (;;) {
+	for (n = 0; n < READ_MOST; n++) {
 		char control[CMSG_SPACE(sizeof(int)) * 4];
 		struct sockaddr_nl sender = {0};
 		struct iovec iov = {.iov_base = rtnl->buffer, .iov_len = MESSAGE_MAX};
@@ -232,6 +235,7 @@ int rtnl_read(struct rtnl *rtnl, struct error *e)
 			events |= RTNL_OVERRUN;
 		events |= rtnl_take(rtnl, rtnl->buffer, (size_t)got, message_nsid(&message));
 	}
+	return events;
 }
 
 const struct rtnl_change *rtnl_changes(const struct rtnl *rtnl, size_t *n)

@@ -36,7 +36,10 @@ void rtnl_close(struct rtnl *rtnl);
 /* The descriptor to wait on for input; rtnl keeps it. */
 int rtnl_fd(const struct rtnl *rtnl);
 
-/* Reads what is there, without waiting. The events (bits of enum rtnl_event), or negative errno. */
+/*
+ * Reads what is there, or some of it where there is much, without waiting. The events (bits of
+ * enum rtnl_event), or negative errno.
+ */
 int rtnl_read(struct rtnl *rtnl, struct error *e);
 
 /* What one datagram says that came from that namespace: as rtnl_read(). */

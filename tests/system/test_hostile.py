@@ -12,9 +12,10 @@ import pytest
 from harness import bpf, build
 from harness.cgroup import Cgroup
 from harness.command import Command, run
-from harness.config import rule
+from harness.compiler import compile_c
+from harness.config import PORT, rule
 from harness.daemon import Daemon
-from harness.netns import Netns
+from harness.netns import Netns, connect_namespaces
 from harness.options import UNTOUCHED, held
 from harness.process import spawn, stop
 from harness.sockets import Agent, Listener
@@ -77,6 +78,35 @@ def test_names(daemon: Daemon, holdfast: Command, make_agent: Callable[..., Agen
         out = holdfast("status", *options).out
         assert out.replace("\n", "").isprintable(), repr(out)
         assert len(out.splitlines()) == (1 if "-n" in options else 2), repr(out)
+
+
+HOLDER = """
+import fcntl, os, sys, time
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+with open("/proc/self/comm", "w") as file:
+    file.write("\\x1b[2J of\\tmine")
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_name_of_a_holder(daemon: Daemon) -> None:
+    """Who has the pin dir is told by name, as harmlessly."""
+    daemon.start(RULE)
+    daemon.kill()
+    holder = spawn([sys.executable, "-c", HOLDER, daemon.pin_dir], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout and holder.stdout.readline() == b"ready\n"
+        daemon.launch()
+        assert daemon.wait() == 1
+        line = next(line for line in daemon.log.splitlines() if "can't start: " in line)
+        assert line.isprintable()
+        assert f"in use by \\x1b[2J of\\x09mine, process {holder.pid}" in line, line
+    finally:
+        holder.kill()
+        holder.wait()
+        assert holder.stdout
+        holder.stdout.close()
 
 
 def test_links(daemon: Daemon, cgroup: Cgroup, bpffs: str) -> None:
@@ -170,6 +200,31 @@ def test_forged_answers(daemon: Daemon, holdfast: Command, agent: Agent, netns: 
         forger.stdout.close()
     assert "incomplete" not in daemon.log
     assert "sock_diag" not in daemon.log
+
+
+def test_flood(make_daemon: Callable[..., Daemon], make_netns: Callable[[], Netns],
+               make_agent: Callable[..., Agent], cgroup: Cgroup, workdir: str) -> None:
+    """Root in a container sends more to whoever listens to routes than can be read."""
+    home, container = make_netns(), make_netns()
+    # From now on the daemon's namespace has a number for it, and hears what is said there.
+    connect_namespaces(home, "cable", container, "eth0")
+    daemon = make_daemon(netns=home)
+    daemon.start(RULE)
+    agent = make_agent(home, cgroup)
+    sock = agent.connect("127.0.0.1", agent.listen(PORT).port)
+    flood = spawn([compile_c("flood", workdir), "3"], container, stdout=subprocess.PIPE)
+    try:
+        assert flood.stdout and flood.stdout.readline() == b"ready\n"
+        time.sleep(1)
+        daemon.reload(RULE.replace("120s", "60s"))
+        assert sock.settings == held(60, 30, 4)
+        daemon.stop()
+        assert sock.settings == UNTOUCHED
+    finally:
+        flood.kill()
+        flood.wait()
+        assert flood.stdout
+        flood.stdout.close()
 
 
 FLEETING = """

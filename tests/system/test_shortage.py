@@ -85,6 +85,22 @@ def test_foreign_folder(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
         program.close()
 
 
+@pytest.mark.parametrize("mode, owner, words", [
+    (0o700, 65534, ("belongs to user 65534", "chown")),
+    (0o775, 0, ("by its group", "chmod")),
+    (0o1777, 0, ("by anyone", "chmod")),
+])
+def test_foreign_owner(cgroup: Cgroup, workdir: str, pin_dir: str, mode: int, owner: int,
+                       words: tuple[str, ...]) -> None:
+    """A pin dir that somebody has made before us, and can change under us."""
+    os.mkdir(pin_dir)
+    os.chmod(pin_dir, mode)
+    os.chown(pin_dir, owner, -1)
+    check(cgroup, pin_dir, start(cgroup, workdir, pin_dir, ""), pin_dir, *words)
+    result = Command(pin_dir)("status")
+    assert result.status == 4 and words[0] in result.err, result
+
+
 def test_read_only(cgroup: Cgroup, workdir: str, pin_dir: str, bpffs: str) -> None:
     """A bpffs that is mounted read-only, as ProtectKernelTunables= does it."""
     script = f"mount --bind {bpffs} {bpffs}; mount -o remount,ro,bind {bpffs}"

@@ -9,7 +9,7 @@ import subprocess
 
 from .remote import TESTS_DIR
 
-PROGRAMS = {"storm": ["-pthread"], "fault": ["-shared", "-fPIC", "-ldl"]}
+PROGRAMS = {"storm": ["-pthread"], "flood": ["-pthread"], "fault": ["-shared", "-fPIC", "-ldl"]}
 # The same source, but for the layout of what is pinned; and but for its version.
 BUILDS = {"layout": ["BPF_CPPFLAGS=-DHF_LAYOUT=999"], "version": ["VERSION=99.0.0"]}
 
