@@ -196,7 +196,7 @@ test-system: all
 # Real kernels, real hours, in virtual time. What they are made of is cached in HF_VM_CACHE.
 test-vm test-vm-all: deps-vm
 	@$(MAKE) --no-print-directory -j$$(nproc) all
-	@$(PYTHON) -B tests/vm/run --build $(abspath $(BUILD)) $(if $(filter %-all,$@),--all --suite night --suite system --suite races)
+	@$(PYTHON) -B tests/vm/run --build $(abspath $(BUILD)) $(if $(filter %-all,$@),--all --suite night --suite system --suite races --suite lockdown)
 
 install: all $(if $(UNITDIR),unit)
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))

@@ -366,13 +366,14 @@ static int take_over_pins(struct plane *plane, const struct loader_options *opti
 			  const struct config *config, const struct target *target, struct error *e)
 {
 	__attribute__((cleanup(cleanup_skeleton))) struct holdfast *skeleton = NULL;
-	bool attached = plane_attached(plane);
 	struct hf_info info;
+	bool attached;
 	int err;
 
 	err = plane_open_maps(plane, e);
 	if (!err)
 		err = plane_get_info(plane, &info, e);
+	attached = !err && plane_attached(plane);
 	if (!err)
 		err = load(plane, target, true, &skeleton, e);
 	if (!err)

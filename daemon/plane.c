@@ -61,9 +61,14 @@ void plane_close(struct plane *plane)
 	pins_close(&plane->pins);
 }
 
+/* Killed while it let go, a daemon leaves a program that is attached, and no rules for it. */
 bool plane_attached(const struct plane *plane)
 {
-	return pins_has(&plane->pins, PIN_SOCKOPS);
+	const uint32_t zero = 0;
+	uint32_t id;
+
+	return pins_has(&plane->pins, PIN_SOCKOPS) &&
+	       bpf_map_lookup_elem(plane->rules_fd, &zero, &id) == 0;
 }
 
 int plane_get_info(const struct plane *plane, struct hf_info *info, struct error *e)

@@ -2,7 +2,7 @@
 # Part of the Makefile: what takes longer than `make test`, and looks deeper.
 #
 #   make chaos          everything at once for CHAOS_SECONDS, and CHURN connections
-#   make faults         every call that can fail is made to, one at a time
+#   make faults         every call that can fail is made to, one at a time; SIGKILL before each
 #   make coverage       lines and branches that the unit and system tests reach
 #   make valgrind       unit tests, daemon and command under valgrind
 
@@ -21,7 +21,7 @@ chaos: deps-test
 
 faults: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) all
-	@HF_BUILD=$(abspath $(BUILD)) HF_EXHAUSTIVE=1 $(PYTEST) tests/system/test_fault.py tests/system/test_fault_running.py
+	@HF_BUILD=$(abspath $(BUILD)) HF_EXHAUSTIVE=1 $(PYTEST) tests/system/test_fault.py tests/system/test_fault_running.py tests/system/test_fault_killed.py
 
 # COVERAGE_TESTS= for some of the system tests only. Those that fail show, and don't stop it.
 COVERAGE_TESTS ?= tests/system

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * For LD_PRELOAD: lets one of the calls below fail with ENOMEM, once, in a program
- * named holdfastd or holdfast. Which one stands in the file HF_FAULT_ORDER, which
- * can change at any time: see struct order. What it was is appended to HF_FAULT_LOG;
- * the 0th: none fails, and all are noted.
+ * named holdfastd or holdfast, or kills that in the place of the call. Which one stands
+ * in the file HF_FAULT_ORDER, which can change at any time: see struct order. What it was
+ * is appended to HF_FAULT_LOG; the 0th: none fails, and all are noted.
  *
  * Calls into the kernel: bpf(2) and pidfd_open(2), through syscall(); opening, making,
  * locking, moving and removing what has HF_FAULT_PATH in its name, or is below /proc;
@@ -14,6 +14,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -25,12 +26,12 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum kind { KERNEL = 1, MEMORY = 2 };
+enum kind { KERNEL = 1, MEMORY = 2, KILL = 4 /* and don't let it fail */ };
 
 /* The test writes kinds and nth, and sets count to 0; here it is counted up. */
 struct order {
 	int nth;   /* -1: nothing is counted */
-	int kinds; /* enum kind, or both */
+	int kinds; /* of enum kind, ORed */
 	int count;
 };
 
@@ -100,6 +101,8 @@ static bool fails(enum kind kind, const char *what, long detail)
 	errno = before;
 	if (order->nth == 0)
 		return false;
+	if (order->kinds & KILL)
+		kill(getpid(), SIGKILL);
 	errno = ENOMEM;
 	return true;
 }

@@ -1,7 +1,7 @@
 """Everything at once, in random order, while connections come and go in three namespaces.
 
-HF_SEED repeats an order; HF_CHAOS_SECONDS says how long (make chaos CHAOS_SECONDS=3600). Not
-among it are steps of the clock: CLOCK_REALTIME is the machine's, and no namespace has its own.
+HF_SEED repeats an order; HF_CHAOS_SECONDS says how long (make chaos CHAOS_SECONDS=3600). Steps
+of the clock are among it where the machine is the tests' own: in the virtual machines.
 """
 
 import json
@@ -11,7 +11,7 @@ import subprocess
 import time
 from typing import Callable
 
-from harness import bpf, build, counters
+from harness import bpf, build, clock, counters
 from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.compiler import compile_c
@@ -132,13 +132,17 @@ class World:
         result = self.holdfast(*self.random.choice((("status", "-J"), ("metrics",), ("probe",))))
         assert result.status in (0, 1), result
 
+    def clock(self) -> None:
+        """The time of day is another one."""
+        clock.step(self.random.choice((-30 * 86400, -3600, 3600, 30 * 86400)))
+
     def step(self) -> None:
         """One of them."""
         what = self.random.choice((
             self.kill, self.restart, self.interrupted, self.reload, self.reload, self.refused,
             self.connect, self.connect, self.connect, self.undo, self.close, self.namespace,
-            self.no_namespace, self.flap, self.look))
-        print(what.__name__, end=" ")
+            self.no_namespace, self.flap, self.look, *([self.clock] if clock.OWN else [])))
+        print(what.__name__, end=" ", flush=True)
         what()
         self.seen |= bpf.pinned(self.daemon.pin_dir)
 
@@ -154,7 +158,7 @@ def start_storms(workdir: str, netns: list[Netns], cgroup: Cgroup) -> list[subpr
 def test_chaos(daemon: Daemon, make_netns: Callable[[], Netns], cgroup: Cgroup, workdir: str,
                make_agent: Callable[..., Agent], holdfast: Command) -> None:
     """At the end all is as if it had been quiet."""
-    print(f"HF_SEED={SEED}")
+    print(f"HF_SEED={SEED}", flush=True)
     netns = [make_netns() for _ in range(3)]
     connect_namespaces(netns[0], "chaos0", netns[1], "chaos1")
     world = World(daemon, netns, cgroup, make_agent, holdfast)
@@ -162,9 +166,10 @@ def test_chaos(daemon: Daemon, make_netns: Callable[[], Netns], cgroup: Cgroup, 
     storms = start_storms(workdir, netns, cgroup)
     end = time.monotonic() + SECONDS
     steps = 0
-    while time.monotonic() < end:
-        world.step()
-        steps += 1
+    with clock.put_back():
+        while time.monotonic() < end:
+            world.step()
+            steps += 1
     for storm in storms:
         out, _ = storm.communicate(timeout=30)
         result = json.loads(out)

@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import struct
+from contextlib import suppress
 from typing import NamedTuple
 
 SOCK_OPS, SETSOCKOPT = 3, 22  # enum bpf_attach_type
@@ -119,7 +120,8 @@ def pinned(directory: str) -> set[tuple[str, int]]:
                 continue
             found |= identities(fd)
             if name == "hf_rules":
-                found.add(("map", struct.unpack("=I", lookup(fd, bytes(4), 4))[0]))
+                with suppress(FileNotFoundError):  # none in force
+                    found.add(("map", struct.unpack("=I", lookup(fd, bytes(4), 4))[0]))
             os.close(fd)
     return found
 

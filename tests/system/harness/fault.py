@@ -1,4 +1,4 @@
-"""Letting one call of a program fail, by fault.c."""
+"""Letting one call of a program fail, or killing the program there, by fault.c."""
 
 import os
 import random
@@ -10,6 +10,7 @@ import pytest
 from .compiler import compile_c
 
 KERNEL, MEMORY = 1, 2
+KILL = 4  # with one of these: killed where the call would fail
 EXHAUSTIVE = bool(os.environ.get("HF_EXHAUSTIVE"))
 SEED = int(os.environ.get("HF_SEED") or random.randrange(1 << 32))
 
@@ -28,7 +29,10 @@ class Fault:
             file.write(struct.pack("=iii", -1, 0, 0))
 
     def order(self, nth: int, kinds: int = KERNEL) -> None:
-        """From now on lets the nth call fail; 0: none, but they are counted; -1: not even that."""
+        """From now on lets the nth call fail; 0: none, but they are counted; -1: not even that.
+
+        The number tells calls of the kinds apart, and is started from anew.
+        """
         with open(self._order, "r+b", buffering=0) as file:
             file.write(struct.pack("=iii", nth, kinds, 0))
 

@@ -11,7 +11,9 @@ import tell
 class Tell:
     """A plugin of pytest: a line for each test, as soon as it has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "system") -> None:
+        """`prefix` begins the names of the groups."""
+        self._prefix = prefix
         self._told: set[str] = set()
         self._seconds = 0.0
 
@@ -27,15 +29,15 @@ class Tell:
         if ended and report.nodeid not in self._told:
             self._told.add(report.nodeid)
             group, _, name = report.nodeid.partition("::")
-            tell.case(name, fault, group=f"system.{group.removesuffix('.py')}", skipped=skipped,
-                      seconds=self._seconds)
+            tell.case(name, fault, group=f"{self._prefix}.{group.removesuffix('.py')}",
+                      skipped=skipped, seconds=self._seconds)
         if report.when == "teardown":
             self._seconds = 0.0
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that can't be read has failed."""
         if report.failed:
-            tell.case(report.nodeid, report.longreprtext, group="system")
+            tell.case(report.nodeid, report.longreprtext, group=self._prefix)
 
 
 def main() -> int:

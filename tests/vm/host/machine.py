@@ -38,10 +38,12 @@ class Kind:
 
 # Hours pass best at 8 ns an instruction. The system tests want a machine that is fast for its
 # time: 1 ns. Virtual time has one CPU only, so what processes do to each other that really run at
-# the same time is tried out in a machine with two, and ordinary time.
+# the same time is tried out in a machine with two, and ordinary time. A kernel that is locked down
+# stays so until it is booted anew.
 KINDS = {
     "night": Kind("main", 1024, 900, (*_VIRTUAL, "shift=3,sleep=off")),
     "system": Kind("system", 1024, 2400, (*_VIRTUAL, "shift=0,sleep=off"), ("-m", "not races")),
+    "lockdown": Kind("lockdown", 1024, 1200, (*_VIRTUAL, "shift=0,sleep=off")),
     "races": Kind("system", 1024, 1200, ("-accel", "tcg,thread=multi", "-smp", "2"),
                   ("-m", "races"), pinned=False),
 }

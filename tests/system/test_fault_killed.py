@@ -1,0 +1,240 @@
+"""SIGKILL between any two calls into the kernel: what is left is the old state or the new one for
+every connection, `status` can read it, and the next start or `release` tidies it all up.
+
+HF_EXHAUSTIVE=1 kills at each of them; else at some.
+"""
+
+import os
+
+import pytest
+
+from harness import bpf, build
+from harness.cgroup import Cgroup
+from harness.command import Command
+from harness.config import rule
+from harness.daemon import Daemon
+from harness.fault import KERNEL, KILL, Fault, steps
+from harness.options import UNTOUCHED, Settings, held
+from harness.sockets import Agent, Listener, Socket
+from harness.wait import wait_for
+
+pytestmark = [pytest.mark.skipif(
+    build.SANITIZED, reason="a sanitizer wants to be preloaded first")]
+
+A, A_VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30, 4)
+B, B_VALUES = rule("all", time="60s", interval="20s", probes=3), held(60, 20, 3)
+SAMPLES = 10
+
+
+@pytest.fixture
+def fault(daemon: Daemon, workdir: str, monkeypatch: pytest.MonkeyPatch) -> Fault:
+    """In all that is started from now on."""
+    made = Fault(workdir, daemon.pin_dir)
+    made.set_in(monkeypatch)
+    return made
+
+
+class Ground:
+    """Where it happens: a connection from before, and what has to be true at any moment."""
+
+    def __init__(self, daemon: Daemon, agent: Agent, listener: Listener, cgroup: Cgroup,
+                 holdfast: Command, fault: Fault) -> None:
+        self.daemon, self.holdfast, self.fault = daemon, holdfast, fault
+        self._agent, self._port, self._cgroup = agent, listener.port, cgroup
+        self.sock = self.connect()
+        self.wrong: list[str] = []
+        self.seen: set[tuple[str, int]] = set()
+
+    def connect(self) -> Socket:
+        """A new connection."""
+        return self._agent.connect("127.0.0.1", self._port)
+
+    @property
+    def attached(self) -> bool:
+        """Whether new connections are held."""
+        return bool(bpf.attached(self._cgroup.directory, bpf.SOCK_OPS))
+
+    def killed(self) -> str:
+        """Waits for it; what it was killed in front of, or '' where it has ended by itself."""
+        status = self.daemon.wait()
+        call = self.fault.take_notes()
+        self.fault.order(-1)
+        assert status == -9 or not call, (status, call, self.daemon.log)
+        self.seen |= bpf.pinned(self.daemon.pin_dir)
+        return call
+
+    def claim(self, call: str, holds: bool, what: str) -> None:
+        """Notes what isn't so: one run shows all of it."""
+        if not holds:
+            self.wrong.append(f"{call}: {what}")
+
+    def look(self, call: str, *values: Settings) -> None:
+        """A connection has one of these, old or new; `status` reads what is there."""
+        new = self.connect()
+        for name, sock in (("old", self.sock), ("new", new)):
+            settings = sock.settings
+            self.claim(call, settings in values, f"the {name} one has {settings}")
+        result = self.holdfast("status")
+        wanted = (0, 1) if new.settings != UNTOUCHED else (3,)
+        self.claim(call, result.status in wanted, f"status: {result}")
+        new.close()
+
+    def settled(self, call: str, values: Settings) -> None:
+        """Everything as if nothing had happened."""
+        new = self.connect()
+        seen = self.sock.settings, new.settings
+        self.claim(call, seen == (values, values), f"afterwards {seen}")
+        new.close()
+
+    def gone(self, call: str) -> None:
+        """Nothing of us is there any more.
+
+        But for an empty folder, where whoever had made it was killed before he could note that.
+        """
+        left = os.path.exists(self.daemon.pin_dir) and os.listdir(self.daemon.pin_dir)
+        self.claim(call, not left, f"{left} stays")
+        if os.path.exists(self.daemon.pin_dir) and not left:
+            os.rmdir(self.daemon.pin_dir)
+        for kind in (bpf.SOCK_OPS, bpf.SETSOCKOPT):
+            self.claim(call, not bpf.attached(self._cgroup.directory, kind), f"{kind} stays")
+        self.settled(call, UNTOUCHED)
+
+    def end(self) -> None:
+        """AssertionError with all that was wrong."""
+        assert not self.wrong, "\n".join(self.wrong)
+        wait_for(lambda: not any(bpf.exists(*one) for one in self.seen),
+                 "no map, program or link is left", 20, 0.2)
+
+
+@pytest.fixture
+def ground(daemon: Daemon, agent: Agent, listener: Listener, cgroup: Cgroup, holdfast: Command,
+           fault: Fault) -> Ground:
+    """Nothing runs yet."""
+    return Ground(daemon, agent, listener, cgroup, holdfast, fault)
+
+
+def clean_up(ground: Ground, call: str, nth: int) -> None:
+    """By a start and a stop, or by `release`, in turns."""
+    if nth % 2:
+        ground.daemon.start(A)
+        ground.settled(call, A_VALUES)
+        ground.daemon.stop()
+    else:
+        result = ground.holdfast("release")
+        ground.claim(call, result.status in (0, 3), f"release: {result}")
+    ground.gone(call)
+
+
+def test_first_start(ground: Ground, fault: Fault, daemon: Daemon) -> None:
+    """Held, or untouched."""
+    fault.order(0)
+    daemon.start(A)
+    calls = fault.count
+    fault.take_notes()
+    fault.order(-1)
+    daemon.stop()
+    for nth in steps(calls, SAMPLES):
+        fault.order(nth, KERNEL | KILL)
+        daemon.launch()
+        call = ground.killed()
+        ground.look(call, UNTOUCHED, A_VALUES)
+        if not ground.attached:
+            ground.settled(call, UNTOUCHED)
+        clean_up(ground, call, nth)
+    ground.end()
+
+
+def test_take_over(ground: Ground, fault: Fault, daemon: Daemon) -> None:
+    """Held all the time, by the old rules or the new ones."""
+    daemon.start(A)
+    daemon.kill()
+    fault.order(0)
+    daemon.start(A)
+    calls = fault.count
+    fault.take_notes()
+    fault.order(-1)
+    daemon.kill()
+    for nth in steps(calls, SAMPLES):
+        daemon.configure(B)
+        fault.order(nth, KERNEL | KILL)
+        daemon.launch()
+        call = ground.killed()
+        ground.look(call, A_VALUES, B_VALUES)
+        ground.sock.change(keepalive=0)
+        ground.look(call, A_VALUES, B_VALUES)  # the guard, too
+        daemon.start(B)
+        ground.settled(call, B_VALUES)
+        daemon.reload(A)
+        ground.settled(call, A_VALUES)
+        daemon.kill()
+    daemon.start(A)
+    daemon.stop()
+    ground.end()
+
+
+def test_reload(ground: Ground, fault: Fault, daemon: Daemon) -> None:
+    """The old rules or the new ones; the guard comes and goes with them."""
+    quiet = A + "[daemon]\nguard = no\n"
+    daemon.start(quiet)
+    fault.order(0)
+    daemon.reload(B)
+    calls = fault.count
+    fault.take_notes()
+    fault.order(-1)
+    daemon.reload(quiet)
+    for nth in steps(calls, SAMPLES):
+        fault.order(nth, KERNEL | KILL)
+        try:
+            daemon.reload(B)  # one may make fewer calls than the next
+            fault.order(-1)
+            daemon.kill()
+            call = ""
+        except AssertionError:
+            call = ground.killed()
+        ground.look(call, A_VALUES, B_VALUES)
+        daemon.start(B)
+        ground.settled(call, B_VALUES)
+        daemon.reload(quiet)
+        ground.settled(call, A_VALUES)
+    daemon.stop()
+    ground.end()
+
+
+def test_stop(ground: Ground, fault: Fault, daemon: Daemon) -> None:
+    """Held or given back; the rest follows."""
+    daemon.start(A)
+    fault.order(0)
+    daemon.stop()
+    calls = fault.count
+    fault.take_notes()
+    fault.order(-1)
+    for nth in steps(calls, SAMPLES):
+        daemon.start(A)
+        fault.order(nth, KERNEL | KILL)
+        daemon.send_signal(15)
+        call = ground.killed()
+        ground.look(call, UNTOUCHED, A_VALUES)
+        clean_up(ground, call, nth)
+    ground.end()
+
+
+def test_release(ground: Ground, fault: Fault, daemon: Daemon) -> None:
+    """The same by the command."""
+    daemon.start(A)
+    daemon.kill()
+    fault.order(0)
+    assert ground.holdfast("release").status == 0
+    calls = fault.count
+    fault.take_notes()
+    fault.order(-1)
+    for nth in steps(calls, SAMPLES):
+        daemon.start(A)
+        daemon.kill()
+        fault.order(nth, KERNEL | KILL)
+        result = ground.holdfast("release")
+        call = fault.take_notes()
+        fault.order(-1)
+        assert result.status == -9 or not call, result
+        ground.look(call, UNTOUCHED, A_VALUES)
+        clean_up(ground, call, nth)
+    ground.end()
