@@ -46,8 +46,8 @@ struct daemon {
 	size_t n_probing;
 };
 
-/* Reads the configuration and tells every fault. 0, -EBADMSG where there are errors, -ENOMEM. */
-int daemon_read_config(const struct daemon *daemon, struct config *config);
+/* Reads the configuration and logs every fault. 0; -EBADMSG where there are errors; -ENOMEM. */
+int daemon_read_config(const struct daemon *daemon, struct config *config, struct error *e);
 
 /*
  * What an earlier daemon has left besides what it holds: the addresses of host

@@ -213,10 +213,11 @@ static int run(struct daemon *daemon)
 	struct error e = {0};
 	int err, status;
 
-	err = daemon_read_config(daemon, &daemon->config);
-	if (err)
-		return err == -EBADMSG ? EX_CONFIG : EXIT_FAILURE;
-	err = start(daemon, &e);
+	err = daemon_read_config(daemon, &daemon->config, &e);
+	if (err == -EBADMSG) /* and it has been told which */
+		return EX_CONFIG;
+	if (!err)
+		err = start(daemon, &e);
 	if (err) {
 		log_error(&daemon->log, "can't start: %s", e.text);
 		if (daemon->plane.rules_fd >= 0) /* attached by then */

@@ -13,7 +13,7 @@
 /* A name server that answers does it sooner; one that doesn't may not hold us up. */
 #define NAMES_WAIT_MS 2000u
 
-int daemon_read_config(const struct daemon *daemon, struct config *config)
+int daemon_read_config(const struct daemon *daemon, struct config *config, struct error *e)
 {
 	struct conf_messages messages = {0};
 	size_t i;
@@ -31,10 +31,10 @@ int daemon_read_config(const struct daemon *daemon, struct config *config)
 			 messages.list[i].warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "%s",
 			 line ? line : "out of memory");
 	}
-	if (err && !messages.n)
-		log_error(&daemon->log, "reading the configuration: %s", strerror(-err));
 	conf_messages_free(&messages);
-	return err;
+	if (err == -EBADMSG)
+		return error_set(e, EBADMSG, "the configuration has errors");
+	return err ? error_set(e, -err, "reading the configuration: %s", strerror(-err)) : 0;
 }
 
 /* Puts a configuration in force in one step, or everything is as it was. */
@@ -80,9 +80,9 @@ static int reload(struct daemon *daemon, struct error *e)
 	struct error ignored;
 	int err;
 
-	err = daemon_read_config(daemon, &config);
+	err = daemon_read_config(daemon, &config, e);
 	if (err)
-		return error_set(e, -err, "the configuration has errors");
+		return err;
 	err = resolve(daemon, &config, e);
 	if (!err)
 		err = put_rules(daemon, &config, e);
