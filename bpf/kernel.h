@@ -111,6 +111,16 @@ struct inode {
 
 struct file {
 	struct inode *f_inode;
+	void *private_data; /* of a socket: its struct socket */
+};
+
+struct fdtable {
+	unsigned int max_fds; /* a multiple of BITS_PER_LONG */
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
 };
 
 struct sock;
@@ -168,6 +178,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	struct nsproxy *nsproxy;
+	struct files_struct *files;
 	struct task_struct *group_leader;
 	char comm[HF_COMM_LEN];
 };

@@ -317,6 +317,15 @@ _Static_assert(sizeof(struct hf_look) == 136, "struct hf_look crosses the kernel
 
 #define HF_COMM_LEN 16
 
+/*
+ * So many sockets may a reader of views want the holders of; whoever wants more looks at
+ * every open file (hf_owners). See holders.bpf.c.
+ */
+#define HF_WANTED_MAX 256
+
+/* So many may read at the same time. */
+#define HF_WANTERS_MAX 64
+
 /* One open file that is a TCP socket with a record or a matching rule. */
 struct hf_owner {
 	__u64 cookie;

@@ -21,6 +21,20 @@
  */
 #include "socket.h"
 
+/* The reader may want to know who holds it: see holders.bpf.c. */
+HF_INLINE void remember(struct tcp_sock *tp, __u64 cookie)
+{
+	__u32 reader = (__u32)(bpf_get_current_pid_tgid() >> 32);
+	void *wanted = bpf_map_lookup_elem(&hf_wanted, &reader);
+	__u64 file;
+
+	if (!wanted)
+		return;
+	file = (__u64)((struct sock *)tp)->sk_socket->file;
+	if (file)
+		bpf_map_update_elem(wanted, &file, &cookie, BPF_ANY);
+}
+
 SEC("iter/bpf_sk_storage_map")
 int hf_held(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
@@ -37,6 +51,7 @@ int hf_held(struct bpf_iter__bpf_sk_storage_map *ctx)
 	if (!hf_socket_view(tp, record, &view))
 		return 0;
 	view.cookie = record->cookie;
+	remember(tp, view.cookie);
 	bpf_seq_write(ctx->meta->seq, &view, sizeof(view));
 	return 0;
 }
@@ -86,6 +101,7 @@ int hf_matched(struct bpf_iter__tcp *ctx)
 	if (!hf_socket_view(tp, bpf_sk_storage_get(&hf_sockets, tp, 0, 0), &view))
 		return 0;
 	view.cookie = bpf_get_socket_cookie(tp);
+	remember(tp, view.cookie);
 	bpf_seq_write(ctx->meta->seq, &view, sizeof(view));
 	return 0;
 }

@@ -186,6 +186,13 @@ static bool can_mark(void)
 	return btf && memmem(btf, size, name, sizeof(name));
 }
 
+/* Whether what hf_holders needs is there: bpf_loop() since 5.17, the other unless locked down. */
+static bool can_look_for_holders(void)
+{
+	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_loop, NULL) == 1 &&
+	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_probe_read_kernel, NULL) == 1;
+}
+
 static void leave_out(struct holdfast *skeleton, enum level level)
 {
 	bool marks = level < LEVEL_NO_SETTING && can_mark();
@@ -196,6 +203,8 @@ static void leave_out(struct holdfast *skeleton, enum level level)
 	skeleton->rodata->hf_guard_sets = level < LEVEL_NO_SETTING;
 	bpf_program__set_autoload(skeleton->progs.hf_matched, level < LEVEL_NO_STORAGE);
 	bpf_program__set_autoload(skeleton->progs.hf_owners, level < LEVEL_NO_STORAGE);
+	bpf_program__set_autoload(skeleton->progs.hf_holders,
+				  level < LEVEL_NO_STORAGE && can_look_for_holders());
 	bpf_program__set_autoload(skeleton->progs.hf_strays, level < LEVEL_NO_STORAGE);
 	bpf_program__set_autoload(skeleton->progs.hf_ended, level < LEVEL_NO_STORAGE && !marks);
 	skeleton->rodata->hf_tell_by_sockops = level >= LEVEL_NO_STORAGE || marks;
@@ -278,8 +287,11 @@ static int pin_iterators(const struct plane *plane, const struct holdfast *skele
 {
 	int err;
 
+	/* What the iterators alone use, and only while they run: nothing to take over. */
 	/* load() has made it. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
-	err = pin_iterator(plane, skeleton->progs.hf_sweep, NULL, e);
+	err = pin_map(plane, skeleton->maps.hf_wanted, e);
+	if (!err)
+		err = pin_iterator(plane, skeleton->progs.hf_sweep, NULL, e);
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_probe, NULL, e);
 	if (!err)
@@ -290,6 +302,8 @@ static int pin_iterators(const struct plane *plane, const struct holdfast *skele
 		err = pin_iterator(plane, skeleton->progs.hf_matched, NULL, e);
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_owners, NULL, e);
+	if (!err)
+		err = pin_iterator(plane, skeleton->progs.hf_holders, NULL, e);
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_strays, NULL, e);
 	if (!err)

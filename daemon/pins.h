@@ -6,11 +6,11 @@
  *   PIN-DIR/                  locked (flock) by the daemon for as long as it runs
  *   PIN-DIR/layout-N/         N: HF_LAYOUT of types.h
  *       hf_rules hf_gate hf_sockets hf_info                         maps
- *       hf_counters hf_ends hf_targets                              maps
+ *       hf_counters hf_ends hf_targets hf_wanted                    maps
  *       hf_config hf_reload   maps with a text: the rules, how the last reload went
  *       hf_daemon             what the daemon has counted
  *       hf_sweep hf_probe hf_held hf_settled hf_matched             iterators
- *       hf_owners hf_strays hf_tasks                                iterators
+ *       hf_owners hf_holders hf_strays hf_tasks                     iterators
  *       hf_look               in place of hf_sweep and hf_probe, on kernels before 5.15
  *       hf_guard_program      to attach when the rules come to need it
  *       hf_ended hf_guard     links
@@ -44,6 +44,8 @@
 #define PIN_SETTLED	  "hf_settled"
 #define PIN_MATCHED	  "hf_matched"
 #define PIN_OWNERS	  "hf_owners"
+#define PIN_HOLDERS	  "hf_holders"
+#define PIN_WANTED	  "hf_wanted"
 #define PIN_STRAYS	  "hf_strays"
 #define PIN_TASKS	  "hf_tasks"
 #define PIN_LOOK	  "hf_look"

@@ -3,6 +3,7 @@
 
 #include "cgroup.h"
 #include "existing.h"
+#include "holders.h"
 #include "text.h"
 #include "util.h"
 
@@ -242,12 +243,29 @@ static void add_cgroups(struct snapshot *snapshot)
 	}
 }
 
-static int add_owners(const struct plane *plane, struct snapshot *snapshot, struct error *e)
+/* Among all open files of the host, where there isn't a shorter way to a few. */
+static int find_owners(const struct plane *plane, const struct holders *holders,
+		       struct snapshot *snapshot, struct error *e)
+{
+	uint64_t cookies[HF_WANTED_MAX];
+	size_t i, n = 0;
+
+	for (i = 0; i < snapshot->n && n < HF_WANTED_MAX; i++) {
+		if (snapshot->sockets[i].diag.inode) /* else it waits in a listener's queue */
+			cookies[n++] = snapshot->sockets[i].diag.cookie;
+	}
+	if (i == snapshot->n && holders_find(holders, cookies, n, &snapshot->owners) == 0)
+		return 0;
+	return owners_find(&plane->pins, &snapshot->owners, e);
+}
+
+static int add_owners(const struct plane *plane, const struct holders *holders,
+		      struct snapshot *snapshot, struct error *e)
 {
 	size_t i;
 	int err;
 
-	err = owners_find(&plane->pins, &snapshot->owners, e);
+	err = snapshot->n ? find_owners(plane, holders, snapshot, e) : 0;
 	if (err)
 		return err;
 	for (i = 0; i < snapshot->n; i++) {
@@ -259,8 +277,8 @@ static int add_owners(const struct plane *plane, struct snapshot *snapshot, stru
 	return 0;
 }
 
-static int take(const struct plane *plane, bool staged, bool whole, struct snapshot *snapshot,
-		struct error *e)
+static int take(const struct plane *plane, bool staged, struct holders *holders,
+		struct snapshot *snapshot, struct error *e)
 {
 	struct netns_list namespaces;
 	int err;
@@ -285,10 +303,25 @@ static int take(const struct plane *plane, bool staged, bool whole, struct snaps
 		return err;
 	if (snapshot->n)
 		qsort(snapshot->sockets, snapshot->n, sizeof(*snapshot->sockets), by_rule_and_peer);
-	if (!whole)
+	if (!holders)
 		return 0;
 	add_cgroups(snapshot);
-	return add_owners(plane, snapshot, e);
+	return add_owners(plane, holders, snapshot, e);
+}
+
+/* One try. `whole`: with cgroups and owners. */
+static int take_once(const struct plane *plane, bool staged, bool whole, struct snapshot *snapshot,
+		     struct error *e)
+{
+	struct holders holders;
+	int err;
+
+	if (!whole)
+		return take(plane, staged, NULL, snapshot, e);
+	holders_begin(&holders, &plane->pins);
+	err = take(plane, staged, &holders, snapshot, e);
+	holders_end(&holders);
+	return err;
 }
 
 static int take_steady(const struct plane *plane, bool whole, struct snapshot *snapshot,
@@ -300,7 +333,7 @@ static int take_steady(const struct plane *plane, bool whole, struct snapshot *s
 		*snapshot = (struct snapshot){0};
 		bool staged = tries % 2 && pins_has(&plane->pins, PIN_CONFIG_STAGED);
 
-		err = take(plane, staged, whole, snapshot, e);
+		err = take_once(plane, staged, whole, snapshot, e);
 		if (!err)
 			return 0;
 		snapshot_free(snapshot);

@@ -56,7 +56,8 @@ def _connections(world: World, netns: Netns) -> list[Row]:
 def _iterators(world: World, netns: Netns, daemon: Daemon, path: str) -> list[Row]:
     rows = []
     folder = layout(daemon)
-    for name in ("hf_sweep", "hf_matched", "hf_settled", "hf_held", "hf_owners", "hf_strays"):
+    for name in ("hf_sweep", "hf_matched", "hf_settled", "hf_held", "hf_owners", "hf_holders",
+                 "hf_strays"):
         pin = os.path.join(folder, name)
         fd = kernel.program_of(pin)
         rows.append(row(path, fd, lambda p=pin: world.floor(netns, p)))

@@ -15,6 +15,7 @@ from .orders import rename, serve
 
 SO_COOKIE = 57
 PR_SET_PDEATHSIG = 1
+CLONE_FILES = 0x400
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 _libc = ctypes.CDLL(None, use_errno=True)
 _sockets: dict[int, socket.socket] = {}
@@ -124,6 +125,26 @@ def fork() -> int:
     return pid
 
 
+def duplicate(sock: int, number: int) -> None:
+    """A second descriptor of a socket, with that number."""
+    os.dup2(sock, number)
+
+
+def to_a_thread(sock: int) -> None:
+    """From now on only a thread with a table of descriptors of its own has it open."""
+    taken = threading.Event()
+
+    def run() -> None:
+        if _libc.unshare(CLONE_FILES) < 0:
+            os.abort()
+        taken.set()
+        threading.Event().wait()
+
+    threading.Thread(target=run, daemon=True).start()
+    taken.wait()
+    _sockets.pop(sock).close()
+
+
 def loopback_up() -> None:
     """Brings up `lo` of the namespace that the process is in."""
     with socket.socket() as sock:
@@ -215,7 +236,7 @@ def main() -> None:
     """Takes orders."""
     serve({order.__name__: order for order in (
         listen, connect, accept, serve_all, info, settings, change, send, receive, error, close,
-        fork, rename, loopback_up, leave, park, unpark, churn_start, churn_stop)})
+        fork, duplicate, to_a_thread, rename, loopback_up, leave, park, unpark, churn_start, churn_stop)})
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ PROGRAM_TYPES = {SOCK_OPS: 13, SETSOCKOPT: 25}  # enum bpf_prog_type
 F_OVERRIDE, F_MULTI = 1, 2  # BPF_F_ALLOW_*
 
 _MAP_LOOKUP, _PROG_LOAD, _OBJ_PIN, _OBJ_GET, _PROG_ATTACH, _PROG_DETACH = 1, 5, 6, 7, 8, 9
+_MAP_NEXT_KEY = 4
 _PROG_FD_BY_ID, _OBJ_INFO, _PROG_QUERY, _LINK_CREATE = 13, 15, 16, 28
 _NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -52,6 +53,20 @@ def lookup(map_fd: int, key: bytes, size: int) -> bytes:
     _bpf(_MAP_LOOKUP,
          struct.pack("=IIQQQ", map_fd, 0, _address(key_buffer), _address(value), 0))
     return value.raw
+
+
+def keys(map_fd: int, size: int) -> list[bytes]:
+    """All keys that a map has."""
+    found: list[bytes] = []
+    following = ctypes.create_string_buffer(size)
+    while True:
+        last = ctypes.create_string_buffer(found[-1], size) if found else None
+        try:
+            _bpf(_MAP_NEXT_KEY, struct.pack("=IIQQ", map_fd, 0, _address(last) if last else 0,
+                                            _address(following)))
+        except FileNotFoundError:
+            return found
+        found.append(following.raw)
 
 
 def _info(fd: int) -> bytes:

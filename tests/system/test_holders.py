@@ -1,0 +1,135 @@
+"""Which processes hold a socket: the short way to a few of them says what the long one says.
+
+Of up to 256 sockets the holders are looked for in the processes' tables of descriptors; of
+more, and where the kernel doesn't allow it, among all open files.
+"""
+
+import os
+from typing import Callable, NamedTuple
+
+import pytest
+
+from harness import bpf
+from harness.cgroup import Cgroup
+from harness.command import Command
+from harness.config import rule
+from harness.daemon import Daemon
+from harness.kernel import needs
+from harness.netns import Netns
+from harness.sockets import Agent, Listener
+
+# HF_WANTED_MAX of types.h.
+FEW = 256
+
+pytestmark = needs("5.17", "to look through tables of descriptors")
+
+
+class Holder(NamedTuple):
+    """A descriptor of a socket."""
+
+    cookie: int
+    pid: int
+    fd: int
+
+
+def holders(status: dict) -> set[Holder]:
+    """As `status -J` has them; each once."""
+    found = [Holder(sock["cookie"], process["pid"], process["fd"])
+             for sock in status["sockets"] for process in sock["processes"]]
+    assert len(found) == len(set(found))
+    return set(found)
+
+
+def layout(daemon: Daemon) -> str:
+    """The folder of the pins."""
+    return os.path.join(daemon.pin_dir, next(
+        name for name in os.listdir(daemon.pin_dir) if name.startswith("layout-")))
+
+
+def registered(daemon: Daemon) -> list[bytes]:
+    """The processes that have a set of wanted files in the kernel just now."""
+    fd = bpf.get(os.path.join(layout(daemon), "hf_wanted"))
+    try:
+        return bpf.keys(fd, 4)
+    finally:
+        os.close(fd)
+
+
+@pytest.fixture(params=["short way", "long way"])
+def way(request: pytest.FixtureRequest) -> str:
+    """With the iterator over tables, and with the one over open files alone."""
+    return str(request.param)
+
+
+def start(daemon: Daemon, way: str) -> None:
+    """A daemon; only one of its two iterators is there."""
+    daemon.start(rule("all"))
+    assert os.path.exists(os.path.join(layout(daemon), "hf_holders"))
+    os.unlink(os.path.join(layout(daemon), "hf_owners" if way == "short way" else "hf_holders"))
+
+
+def test_all_kinds_of_holders(daemon: Daemon, agent: Agent, make_agent: Callable[..., Agent],
+                              netns: Netns, cgroup: Cgroup, listener: Listener, way: str,
+                              holdfast: Command) -> None:
+    """Descriptors with large numbers, twice the same socket, children, threads with own tables."""
+    start(daemon, way)
+    sock, other = (agent.connect("127.0.0.1", listener.port) for _ in range(2))
+    agent.call("duplicate", sock=sock.number, number=777)
+    child = agent.call("fork")
+    alone = make_agent(netns, cgroup)
+    threads = alone.connect("127.0.0.1", listener.port)
+    cookie, fd = threads.info["cookie"], threads.info["fd"]
+    alone.call("to_a_thread", sock=threads.number)
+    expected = {Holder(cookie, alone.pid, fd)}
+    for one in (sock, other):
+        expected |= {Holder(one.info["cookie"], pid, one.info["fd"]) for pid in (agent.pid, child)}
+    expected |= {Holder(sock.info["cookie"], pid, 777) for pid in (agent.pid, child)}
+    assert holders(holdfast.status()) == expected
+    assert registered(daemon) == []
+
+
+def test_sockets_that_are_not_held(daemon: Daemon, agent: Agent, listener: Listener, way: str,
+                                   holdfast: Command) -> None:
+    """Their holders are found too: a rule matches them, and leaves them alone."""
+    start(daemon, way)
+    sock = agent.connect("127.0.0.1", listener.port)
+    daemon.reload(rule("all", enforce="no"))
+    assert holders(holdfast.status()) == {Holder(sock.info["cookie"], agent.pid, sock.info["fd"])}
+
+
+def test_in_a_queue(daemon: Daemon, agent: Agent, make_agent: Callable[..., Agent], netns: Netns,
+                    cgroup: Cgroup, way: str, holdfast: Command) -> None:
+    """What nobody has accepted yet has no holder, and hides nobody else's."""
+    server = make_agent(netns, cgroup)
+    listening = server.listen(0)
+    start(daemon, way)
+    daemon.reload(rule("all", port=listening.port, side="both"))
+    sock = agent.connect("127.0.0.1", listening.port)
+    status = holdfast.status()
+    assert len(status["sockets"]) == 2
+    assert holders(status) == {Holder(sock.info["cookie"], agent.pid, sock.info["fd"])}
+    accepted = listening.accept()
+    assert holders(holdfast.status()) == {
+        Holder(sock.info["cookie"], agent.pid, sock.info["fd"]),
+        Holder(accepted.info["cookie"], server.pid, accepted.info["fd"])}
+
+
+@pytest.mark.parametrize("number", [FEW, FEW + 1])
+def test_number(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
+                number: int) -> None:
+    """As many as fit, and one more."""
+    daemon.start(rule("all"))
+    socks = [agent.connect("127.0.0.1", listener.port) for _ in range(number)]
+    assert holders(holdfast.status()) == {
+        Holder(sock.info["cookie"], agent.pid, sock.info["fd"]) for sock in socks}
+    assert registered(daemon) == []
+
+
+def test_many_holders(daemon: Daemon, agent: Agent, listener: Listener,
+                      holdfast: Command) -> None:
+    """More of one process than the kernel hands out at a time: the long way, and all of them."""
+    daemon.start(rule("all"))
+    sock = agent.connect("127.0.0.1", listener.port)
+    for number in range(2000, 3000):
+        agent.call("duplicate", sock=sock.number, number=number)
+    assert len(holders(holdfast.status())) == 1001
