@@ -144,7 +144,7 @@ int explain_main(const struct command *command, int argc, char **argv)
 	struct error e = {0};
 	struct hf_flow flow;
 	bool json = false;
-	int option, status;
+	int option, status, attached;
 
 	while ((option = getopt_long(argc, argv, "Jh", known, NULL)) != -1) {
 		switch (option) {
@@ -175,7 +175,10 @@ int explain_main(const struct command *command, int argc, char **argv)
 	status = command_open(command, &plane);
 	if (status)
 		return status;
-	if (plane_attached(&plane)) {
+	attached = plane_attached(&plane, &e);
+	if (attached < 0) {
+		status = command_failed(&e);
+	} else if (attached) {
 		status = explain_running(&plane, &flow, json);
 	} else {
 		fputs("holdfast: nothing is attached\n", stderr);

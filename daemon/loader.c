@@ -381,13 +381,15 @@ static int take_over_pins(struct plane *plane, const struct loader_options *opti
 {
 	__attribute__((cleanup(cleanup_skeleton))) struct holdfast *skeleton = NULL;
 	struct hf_info info;
-	bool attached;
-	int err;
+	int err, attached = 0;
 
 	err = plane_open_maps(plane, e);
 	if (!err)
 		err = plane_get_info(plane, &info, e);
-	attached = !err && plane_attached(plane);
+	if (!err)
+		attached = plane_attached(plane, e);
+	if (attached < 0)
+		err = attached;
 	if (!err)
 		err = load(plane, target, true, &skeleton, e);
 	if (!err)

@@ -62,13 +62,17 @@ void plane_close(struct plane *plane)
 }
 
 /* Killed while it let go, a daemon leaves a program that is attached, and no rules for it. */
-bool plane_attached(const struct plane *plane)
+int plane_attached(const struct plane *plane, struct error *e)
 {
 	const uint32_t zero = 0;
 	uint32_t id;
 
-	return pins_has(&plane->pins, PIN_SOCKOPS) &&
-	       bpf_map_lookup_elem(plane->rules_fd, &zero, &id) == 0;
+	if (!pins_has(&plane->pins, PIN_SOCKOPS))
+		return 0;
+	if (bpf_map_lookup_elem(plane->rules_fd, &zero, &id) == 0)
+		return 1;
+	return errno == ENOENT ? 0
+			       : error_set(e, errno, "reading %s: %s", PIN_RULES, strerror(errno));
 }
 
 int plane_get_info(const struct plane *plane, struct hf_info *info, struct error *e)

@@ -32,8 +32,8 @@ int plane_open_maps(struct plane *plane, struct error *e);
 /* Closes descriptors; what is pinned goes on. Safe on PLANE_INIT. */
 void plane_close(struct plane *plane);
 
-/* Whether the hook is attached: the pinned link says so. */
-bool plane_attached(const struct plane *plane);
+/* Whether the hook is attached, as the pinned link says: 1 or 0; negative errno: not known. */
+int plane_attached(const struct plane *plane, struct error *e);
 
 int plane_get_info(const struct plane *plane, struct hf_info *info, struct error *e);
 int plane_set_info(const struct plane *plane, const struct hf_info *info, struct error *e);

@@ -288,7 +288,10 @@ static int take(const struct plane *plane, bool staged, struct holders *holders,
 		err = plane_get_config(plane, staged, &snapshot->config, &snapshot->generation, e);
 	if (err)
 		return err;
-	snapshot->attached = plane_attached(plane);
+	err = plane_attached(plane, e);
+	if (err < 0)
+		return err;
+	snapshot->attached = err;
 	snapshot->guard = pins_has(&plane->pins, PIN_GUARD);
 	snapshot->adopts = snapshot->attached && support_adopts(plane);
 	support_limits(plane, snapshot->limits);
