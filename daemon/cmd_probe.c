@@ -346,6 +346,7 @@ int probe_main(const struct command *command, int argc, char **argv)
 	status = command_open(command, &plane);
 	if (status)
 		return status;
+	command_say_what_is_hidden();
 	err = snapshot_take(&plane, &snapshot, &e);
 	if (err) {
 		plane_close(&plane);

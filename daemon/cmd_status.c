@@ -81,6 +81,7 @@ static int show(const struct snapshot *snapshot, const struct filter *filter,
 		      stderr);
 	if (snapshot->limits[0])
 		fprintf(stderr, "holdfast: %s\n", snapshot->limits);
+	command_say_what_is_hidden();
 	err = options->json
 		      ? status_json(snapshot, filter)
 		      : status_table(snapshot, filter, columns, options->headings, options->raw);

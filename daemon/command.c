@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "command.h"
 
+#include "place.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <linux/capability.h>
@@ -46,6 +48,14 @@ int command_no_arguments(int argc, char **argv, const char *usage)
 		return STATUS_USAGE;
 	}
 	return -1;
+}
+
+void command_say_what_is_hidden(void)
+{
+	struct error e = {0};
+
+	if (place_check_processes(&e))
+		fprintf(stderr, "holdfast: some sockets may be missing: %s\n", e.text);
 }
 
 int command_open(const struct command *command, struct plane *plane)

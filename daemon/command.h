@@ -35,6 +35,9 @@ int release_main(const struct command *command, int argc, char **argv);
  */
 int command_open(const struct command *command, struct plane *plane);
 
+/* Where we run in a container that hides processes: says that sockets may be missing. */
+void command_say_what_is_hidden(void);
+
 /* The sentence to standard error, and the status for a failure. */
 int command_failed(const struct error *e);
 

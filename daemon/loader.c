@@ -249,7 +249,8 @@ static int load(const struct plane *plane, const struct target *target, bool tak
 		if (err <= 0)
 			return err;
 		first = first ? first : err;
-		if (err == EPERM || err == ENOMEM)
+		/* What is short now may not be in a moment; a level is for good. */
+		if (err == EPERM || err == ENOMEM || !memory_left())
 			break;
 	}
 	return load_error(-first, e);

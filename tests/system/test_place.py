@@ -9,8 +9,11 @@ import pytest
 
 from harness import bpf, build
 from harness.cgroup import Cgroup, find_root
+from harness.command import Command, run as run_to_end
 from harness.config import rule
+from harness.daemon import Daemon
 from harness.process import spawn
+from harness.sockets import Agent, Listener
 
 # What a container runtime does before it starts the program; the mounts are this one's own.
 HIDE_CGROUPS = """
@@ -79,3 +82,16 @@ def test_pid_namespace(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
     assert "PID namespace" in log and "hostPID" in log, log
     assert not os.path.exists(pin_dir)
     assert not bpf.attached(cgroup.directory, bpf.SOCK_OPS)
+
+
+@pytest.mark.parametrize("verb", ["status", "probe"])
+def test_command_in_a_pid_namespace(daemon: Daemon, agent: Agent, listener: Listener,
+                                    holdfast: Command, verb: str) -> None:
+    """It shows what it can see, and says that it isn't all."""
+    daemon.start(rule("all"))
+    agent.connect("127.0.0.1", listener.port)
+    assert "missing" not in holdfast(verb).err
+    result = run_to_end("unshare", "--pid", "--fork", build.HOLDFAST, "--pin-dir", daemon.pin_dir,
+                        verb)
+    assert result.status == 0
+    assert "some sockets may be missing" in result.err and "--pid=host" in result.err
