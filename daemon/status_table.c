@@ -239,6 +239,16 @@ static int add_line(struct libscols_table *table, const struct snapshot_socket *
 	return 0;
 }
 
+/* libsmartcols prints nothing at all of a table without lines, which looks like a failure. */
+static void print_headings(const struct status_columns *columns)
+{
+	size_t i;
+
+	for (i = 0; i < columns->n; i++)
+		printf("%s%s", i ? " " : "", known[columns->ids[i]].name);
+	putchar('\n');
+}
+
 int status_table(const struct snapshot *snapshot, const struct filter *filter,
 		 const struct status_columns *columns, bool headings, bool raw)
 {
@@ -259,7 +269,9 @@ int status_table(const struct snapshot *snapshot, const struct filter *filter,
 		if (filter_takes(filter, &snapshot->sockets[i]))
 			err = add_line(table, &snapshot->sockets[i], columns);
 	}
-	if (!err && scols_print_table(table) < 0)
+	if (!err && headings && !scols_table_get_nlines(table))
+		print_headings(columns);
+	else if (!err && scols_print_table(table) < 0)
 		err = -ENOMEM;
 	scols_unref_table(table);
 	return err;

@@ -259,6 +259,15 @@ def test_table(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
     assert not [line for line in without if "RULE" in line]
 
 
+def test_no_socket(daemon: Daemon, holdfast: Command) -> None:
+    """A heading shows that it was looked; without, there is nothing to say."""
+    daemon.start(rule("all", **KEYS))
+    result = holdfast("status", "-o", "RULE,PEER")
+    assert (result.status, result.out, result.err) == (0, "RULE PEER\n", "")
+    assert holdfast("status").out.startswith("VERDICT RULE ")
+    assert holdfast("status", "-n").out == ""
+
+
 def test_nothing_attached(daemon: Daemon, holdfast: Command) -> None:
     """Exit status 3, and JSON that says so all the same."""
     result = holdfast("status", "-J")
