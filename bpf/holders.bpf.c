@@ -33,7 +33,7 @@ HF_INLINE bool is_socket(__u64 address, __u64 cookie)
 	return is == cookie;
 }
 
-static long look(__u32 index, void *context)
+static long hf_search(__u32 index, void *context)
 {
 	struct table *table = context;
 	struct task_struct *leader = table->task->group_leader;
@@ -82,6 +82,6 @@ int hf_holders(struct bpf_iter__task *ctx)
 	table.files = (__u64)fdt->fd;
 	table.reader = (__u32)(bpf_get_current_pid_tgid() >> 32);
 	if (table.files)
-		bpf_loop(fdt->max_fds / AT_A_TIME, look, &table, 0);
+		bpf_loop(fdt->max_fds / AT_A_TIME, hf_search, &table, 0);
 	return 0;
 }
