@@ -17,7 +17,7 @@ from harness.daemon import Daemon
 import kernel
 from figure import Figure
 from sample import alternate
-from world import OTHER, RULE, TARGET, World, layout, prefixes
+from world import OTHER, RULE, TARGET, World, prefixes
 
 CONNECTIONS = 100  # a run
 OPTIONS = 5000
@@ -33,7 +33,7 @@ class Programs:
         self._cgroup = world.cgroup.directory
         self.daemon: Daemon = world.daemon(config)
         self.daemon.start(None, "--persist")
-        folder = layout(self.daemon)
+        folder = self.daemon.layout
         self.rules = bpf.get(os.path.join(folder, "hf_rules"))
         self.tries = [kernel.inner_map(self.rules)]
         for other in others:

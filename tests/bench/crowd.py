@@ -12,7 +12,7 @@ from harness.netns import Netns
 
 from figure import Figure
 from sample import Sample, alternate
-from world import OTHER, RULE, TARGET, World, layout, prefixes, timed
+from world import OTHER, RULE, TARGET, World, prefixes, timed
 
 CROWD = 100_000
 FEW = 10
@@ -63,7 +63,7 @@ def hidden_namespaces(folder: str) -> bool:
 
 def floor_of_pass(world: World, netns: Netns, daemon: Daemon) -> float:
     """CPU time that the kernel takes for the reading that a pass can't do without."""
-    folder = layout(daemon)
+    folder = daemon.layout
     names = ["hf_tasks", "hf_sweep"] + ["hf_strays"] * hidden_namespaces(folder)
     return sum(world.floor(netns, *(os.path.join(folder, name) for name in names)).values())
 

@@ -9,7 +9,7 @@ from harness.netns import Netns
 
 import kernel
 from connect import Programs
-from world import OTHER, RULE, TARGET, World, layout
+from world import OTHER, RULE, TARGET, World
 
 HELD = 10_000
 CONNECTIONS = 2000
@@ -55,7 +55,7 @@ def _connections(world: World, netns: Netns) -> list[Row]:
 
 def _iterators(world: World, netns: Netns, daemon: Daemon, path: str) -> list[Row]:
     rows = []
-    folder = layout(daemon)
+    folder = daemon.layout
     for name in ("hf_sweep", "hf_matched", "hf_settled", "hf_held", "hf_owners", "hf_holders",
                  "hf_strays"):
         pin = os.path.join(folder, name)

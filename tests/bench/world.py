@@ -109,12 +109,6 @@ class World:
         shutil.rmtree(self.directory)
 
 
-def layout(daemon: Daemon) -> str:
-    """The folder of its pins."""
-    return os.path.join(daemon.pin_dir, next(
-        name for name in os.listdir(daemon.pin_dir) if name.startswith("layout-")))
-
-
 def timed(netns: Netns | None, *argv: str, statuses: tuple[int, ...] = (0,)) -> Callable[[], float]:
     """Something that runs a program, its output thrown away, and says how many seconds it took."""
     def run() -> float:

@@ -24,7 +24,7 @@ KILLS = int(os.environ.get("HF_KILLS") or 20)
 
 def sockops_link(daemon: Daemon) -> bpf.Link:
     """The link to the control group, by its pin."""
-    return bpf.pinned_link(os.path.join(daemon.pin_dir, "layout-1", "hf_sockops"))
+    return bpf.pinned_link(os.path.join(daemon.layout, "hf_sockops"))
 
 
 def start(daemon: Daemon, config: str) -> float:

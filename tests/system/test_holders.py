@@ -40,15 +40,9 @@ def holders(status: dict) -> set[Holder]:
     return set(found)
 
 
-def layout(daemon: Daemon) -> str:
-    """The folder of the pins."""
-    return os.path.join(daemon.pin_dir, next(
-        name for name in os.listdir(daemon.pin_dir) if name.startswith("layout-")))
-
-
 def registered(daemon: Daemon) -> list[bytes]:
     """The processes that have a set of wanted files in the kernel just now."""
-    fd = bpf.get(os.path.join(layout(daemon), "hf_wanted"))
+    fd = bpf.get(os.path.join(daemon.layout, "hf_wanted"))
     try:
         return bpf.keys(fd, 4)
     finally:
@@ -64,8 +58,8 @@ def way(request: pytest.FixtureRequest) -> str:
 def start(daemon: Daemon, way: str) -> None:
     """A daemon; only one of its two iterators is there."""
     daemon.start(rule("all"))
-    assert os.path.exists(os.path.join(layout(daemon), "hf_holders"))
-    os.unlink(os.path.join(layout(daemon), "hf_owners" if way == "short way" else "hf_holders"))
+    assert os.path.exists(os.path.join(daemon.layout, "hf_holders"))
+    os.unlink(os.path.join(daemon.layout, "hf_owners" if way == "short way" else "hf_holders"))
 
 
 def test_all_kinds_of_holders(daemon: Daemon, agent: Agent, make_agent: Callable[..., Agent],

@@ -249,9 +249,9 @@ def test_pins_without_the_daemons_numbers(daemon: Daemon, holdfast: Command,
     daemon.start(RULE)
     daemon.reload()
     daemon.kill()
-    pin = os.path.join(daemon.pin_dir, "layout-1", "hf_daemon")
+    pin = os.path.join(daemon.layout, "hf_daemon")
     if foreign:
-        os.rename(os.path.join(daemon.pin_dir, "layout-1", "hf_reload"), pin)
+        os.rename(os.path.join(daemon.layout, "hf_reload"), pin)
     else:
         os.unlink(pin)
     metrics = read(holdfast)

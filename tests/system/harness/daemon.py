@@ -39,6 +39,12 @@ class Daemon:
         self.process: subprocess.Popen | None = None
 
     @property
+    def layout(self) -> str:
+        """The folder of its pins."""
+        return os.path.join(self.pin_dir, next(
+            name for name in os.listdir(self.pin_dir) if name.startswith("layout-")))
+
+    @property
     def pid(self) -> int:
         """Of the running daemon."""
         assert self.process
