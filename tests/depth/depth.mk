@@ -3,6 +3,8 @@
 #
 #   make chaos          everything at once for CHAOS_SECONDS, and CHURN connections
 #   make faults         every call that can fail is made to, one at a time; SIGKILL before each
+#   make privileges     the system tests under the unit's capabilities; what is used is recorded,
+#                       and compared with the unit
 #   make coverage       lines and branches that the unit and system tests reach
 #   make valgrind       unit tests, daemon and command under valgrind
 
@@ -10,7 +12,7 @@ CHAOS_SECONDS ?= 3600
 CHURN         ?= 1000000
 PYTEST = $(PYTHON) -B -m pytest -q -p no:cacheprovider
 
-.PHONY: deps-depth chaos faults coverage valgrind
+.PHONY: deps-depth chaos faults privileges coverage valgrind
 
 deps-depth: deps-test
 	@$(call install_missing,$(shell sed -e 's/\#.*//' tests/depth/packages))
@@ -22,6 +24,10 @@ chaos: deps-test
 faults: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@HF_BUILD=$(abspath $(BUILD)) HF_EXHAUSTIVE=1 $(PYTEST) tests/system/test_fault.py tests/system/test_fault_running.py tests/system/test_fault_killed.py
+
+privileges: deps-test
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@HF_BUILD=$(abspath $(BUILD)) HF_RECORD=1 $(PYTEST) -rs tests/system
 
 # COVERAGE_TESTS= for some of the system tests only. Those that fail show, and don't stop it.
 COVERAGE_TESTS ?= tests/system

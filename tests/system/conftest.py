@@ -16,7 +16,7 @@ import pytest
 
 sys.dont_write_bytecode = True
 
-from harness import build, mariadb, mounts  # pylint: disable=wrong-import-position
+from harness import build, mariadb, mounts, recorder  # pylint: disable=wrong-import-position
 from harness.cgroup import Cgroup  # pylint: disable=wrong-import-position
 from harness.config import PORT  # pylint: disable=wrong-import-position
 from harness.command import Command  # pylint: disable=wrong-import-position
@@ -36,6 +36,11 @@ def pytest_sessionstart() -> None:
             pytest.exit(f"{program} is missing: make first, or set HF_BUILD", returncode=2)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What has been recorded over all tests is looked at after all tests."""
+    items.sort(key=lambda item: "test_recorded.py" in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def session_dir() -> Iterator[str]:
     """A folder for all of this run, on mounts that the host doesn't see."""
@@ -43,6 +48,19 @@ def session_dir() -> Iterator[str]:
     directory = tempfile.mkdtemp(prefix="holdfast-test-")
     yield directory
     shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def recording(session_dir: str) -> Iterator[recorder.Recorder | OSError | None]:
+    """Where it was asked for: what all daemons do, or why that can't be recorded."""
+    try:
+        made = recorder.Recorder(os.path.join(session_dir, "trace")) if recorder.ASKED else None
+    except OSError as error:
+        yield error
+        return
+    yield made
+    if made:
+        made.stop()
 
 
 @pytest.fixture(scope="session")
