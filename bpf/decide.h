@@ -51,9 +51,10 @@ HF_INLINE bool hf_keepalive_equal(const struct hf_keepalive *a, const struct hf_
 	return !differ;
 }
 
-/* What is to be unset and can't be, gets the sysctl's value, as far as it may be set. */
+/* What is to be unset and can't be, gets the sysctl's value, as far as it may be set: not 0. */
 HF_INLINE __u32 hf_or_sysctl(__u32 value, __u32 sysctl, __u32 most)
 {
+	sysctl = hf_select(hf_if(sysctl), sysctl, 1);
 	return hf_select(hf_if(value), value, hf_select(hf_if_less(sysctl, most), sysctl, most));
 }
 

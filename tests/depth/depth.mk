@@ -37,10 +37,10 @@ coverage: deps-depth
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(COVERED) CC=gcc CFLAGS='-O1 -g --coverage' LDFLAGS=--coverage all unit-programs
 	@find $(COVERED) -name '*.gcda' -delete
 	-@$(MAKE) --no-print-directory BUILD=$(COVERED) CC=gcc CFLAGS='-O1 -g --coverage' LDFLAGS=--coverage test-unit
-	-@HF_BUILD=$(COVERED) $(PYTEST) $(COVERAGE_TESTS)
+	-@HF_BUILD=$(COVERED) HF_COVERAGE=$(COVERED) $(PYTEST) $(COVERAGE_TESTS)
 	@for options in '' --branches; do \
 		gcovr --root . --filter daemon/ --object-directory $(COVERED) $$options \
-			--exclude-throw-branches $(COVERED)/daemon > $(COVERED)/report$$options.txt && \
+			--exclude-throw-branches $(COVERED)/daemon $$(ls -d $(COVERED)/layout/daemon 2>/dev/null) > $(COVERED)/report$$options.txt && \
 		tail -n +4 $(COVERED)/report$$options.txt; \
 	done
 

@@ -165,3 +165,24 @@ def test_daemon_in_a_namespace_of_its_own(make_daemon: Callable[..., Daemon],
     daemon.start(rule("all", **KEYS))
     assert sock.settings == RULE
     assert os.stat(f"/proc/{daemon.pid}/ns/net").st_ino == home.inode
+
+
+@pytest.mark.parametrize("name, value", [("time", 0), ("time", -1), ("time", 100_000),
+                                         ("intvl", 0), ("intvl", 100_000),
+                                         ("probes", 0), ("probes", 255)])
+def test_odd_sysctl(daemon: Daemon, agent: Agent, listener: Listener, netns: Netns, name: str,
+                    value: int) -> None:
+    """What a namespace may have for all its sockets, and none of them may be given by itself."""
+    netns.sysctl(f"ipv4/tcp_keepalive_{name}", value)
+    old = agent.connect("127.0.0.1", listener.port)
+    daemon.start(rule("all", **KEYS))
+    new = agent.connect("127.0.0.1", listener.port)
+    assert old.settings == new.settings == RULE
+    daemon.reload(rule("other", "192.0.2.1"))
+    field = {"time": "time", "intvl": "interval", "probes": "probes"}[name]
+    for sock in (old, new):
+        settings = sock.settings
+        most = 127 if name == "probes" else 32767
+        assert getattr(settings, field) == (most if not 0 <= value <= most else max(value, 1))
+        assert settings._replace(**{field: getattr(UNTOUCHED, field)}) == UNTOUCHED
+    assert "could not be reached" not in daemon.log

@@ -6,12 +6,12 @@ before 5.11. The whole suite runs on such kernels in the virtual machines; here 
 
 import os
 import shutil
-import subprocess
 
 import pytest
 
 from harness import build, sockdiag
 from harness.command import Command
+from harness.compiler import FLAGS, make
 from harness.config import daemon as daemon_section, rule
 from harness.counters import read as counters
 from harness.daemon import Daemon
@@ -21,7 +21,6 @@ from harness.options import UNTOUCHED, held
 from harness.sockets import Agent, Listener
 from harness.wait import wait_for
 
-TREE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 VALUES = held(120, 30, 4)
 RULE = rule("all", time="120s", interval="30s", probes=4)
 FASTER = daemon_section(reconcile="1s") + RULE
@@ -40,12 +39,8 @@ def level(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     shutil.copytree(build.DIRECTORY, directory, ignore=shutil.ignore_patterns(
         "tests", "vm", "deb", "rpm", "clang", "sanitized", "holdfastd", "loader.o",
         "libholdfast.a"))
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
-    made = subprocess.run(
-        ["make", "-C", TREE, f"BUILD={directory}", f"BPF_CPPFLAGS=-DHF_LEVEL={request.param}",
-         f"SANITIZE={int(build.SANITIZED)}", f"{directory}/holdfastd"],
-        capture_output=True, text=True, env=environment, check=False)
-    assert made.returncode == 0, made.stderr
+    make(f"BUILD={directory}", f"BPF_CPPFLAGS=-DHF_LEVEL={request.param}",
+         f"SANITIZE={int(build.SANITIZED)}", *FLAGS, f"{directory}/holdfastd")
     before, build.HOLDFASTD = build.HOLDFASTD, os.path.join(directory, "holdfastd")
     request.addfinalizer(lambda: setattr(build, "HOLDFASTD", before))
     return int(request.param)
