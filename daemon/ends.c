@@ -23,6 +23,10 @@
  * away closes all it has, however long each was quiet. */
 #define ONE_MOMENT_MS 200
 
+/* So many lines at once, and so many a second in the long run: the log is for others, too. */
+#define LINES_AT_ONCE  2000
+#define LINES_A_SECOND 100
+
 /* Of one rule: how long connections were quiet when the server closed them. */
 struct server_closes {
 	uint64_t rule_key;
@@ -39,6 +43,9 @@ struct ends {
 	size_t n, room;
 	struct server_closes *closes; /* owned */
 	size_t n_closes;
+	unsigned lines;	   /* that may be written at the moment */
+	uint64_t lines_ms; /* CLOCK_MONOTONIC of the last that was added to them */
+	size_t untold;	   /* since the last line */
 };
 
 int ends_take(struct ends *ends, const void *record, size_t size)
@@ -60,8 +67,10 @@ struct ends *ends_new(const struct log *log)
 {
 	struct ends *ends = calloc(1, sizeof(*ends));
 
-	if (ends)
+	if (ends) {
 		ends->log = log;
+		ends->lines = LINES_AT_ONCE;
+	}
 	return ends;
 }
 
@@ -241,12 +250,35 @@ static void tell(struct ends *ends, const struct hf_ended *ended, const struct c
 		hint(ends, ended, rule);
 }
 
+/* Adds the lines that the time since the last look has brought. */
+static void add_lines(struct ends *ends)
+{
+	uint64_t now_ms = monotonic_ms();
+	uint64_t more = (now_ms - ends->lines_ms) * LINES_A_SECOND / 1000;
+
+	if (!more)
+		return;
+	ends->lines_ms = now_ms;
+	ends->lines =
+		more < LINES_AT_ONCE - ends->lines ? ends->lines + (unsigned)more : LINES_AT_ONCE;
+}
+
 void ends_tell(struct ends *ends, const struct config *config, const struct owners *owners)
 {
 	size_t i;
 
-	for (i = 0; i < ends->n; i++)
+	add_lines(ends);
+	for (i = 0; i < ends->n && ends->lines; i++, ends->lines--) {
+		if (ends->untold)
+			log_notice(ends->log, "%zu more connections have ended meanwhile",
+				   ends->untold);
+		ends->untold = 0;
 		tell(ends, &ends->list[i], config, owners);
+	}
+	if (i < ends->n && !ends->untold)
+		log_notice(ends->log, "connections end faster than a log should be written: some "
+				      "are only counted now (holdfast metrics)");
+	ends->untold += ends->n - i;
 	ends->n = 0;
 }
 

@@ -26,7 +26,7 @@ int ends_fd(const struct ends *ends);
 /* Takes one record in, to be told. -ENOMEM. */
 int ends_take(struct ends *ends, const void *record, size_t size);
 
-/* Tells of what has been taken in. */
+/* Tells of what has been taken in: a line each, but for floods, of which it tells the number. */
 void ends_tell(struct ends *ends, const struct config *config, const struct owners *owners);
 
 /* Tells of what has ended since; config gives the rules their names. */

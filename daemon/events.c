@@ -21,6 +21,12 @@
 #define SETTLE_US      (100u * 1000u)
 #define SETTLE_MOST_US (1000u * 1000u)
 
+/*
+ * Telling of ends takes a look at every open file of the host. Afterwards it rests for so many
+ * times as long, so that no application whose connections end without end keeps the CPU busy.
+ */
+#define ENDS_REST 4u
+
 /* After this long a probe has been sent on every socket that was to be probed. */
 #define PROBED_US (1500u * 1000u)
 
@@ -186,15 +192,27 @@ static int on_rtnl(sd_event_source *source, int fd, uint32_t revents, void *arg)
 static int on_ends(sd_event_source *source, int fd, uint32_t revents, void *arg)
 {
 	struct daemon *daemon = arg;
+	uint64_t start_us = daemon_now_us();
 	struct error e = {0};
 
-	(void)source;
 	(void)fd;
 	(void)revents;
 	if (ends_read(daemon->ends, &daemon->config, &e))
 		log_warning(&daemon->log, "%s", e.text);
 	exporter_due(daemon->exporter);
+	sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	sd_event_source_set_time_relative(daemon->rest, (daemon_now_us() - start_us) * ENDS_REST);
+	sd_event_source_set_enabled(daemon->rest, SD_EVENT_ONESHOT);
 	return 0;
+}
+
+static int on_rested(sd_event_source *source, uint64_t us, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	(void)source;
+	(void)us;
+	return sd_event_source_set_enabled(daemon->ending, SD_EVENT_ON);
 }
 
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
@@ -230,8 +248,13 @@ int daemon_add_sources(struct daemon *daemon)
 		err = sd_event_add_io(daemon->event, NULL, rtnl_fd(daemon->rtnl), EPOLLIN, on_rtnl,
 				      daemon);
 	if (err >= 0)
-		err = sd_event_add_io(daemon->event, NULL, ends_fd(daemon->ends), EPOLLIN, on_ends,
-				      daemon);
+		err = sd_event_add_io(daemon->event, &daemon->ending, ends_fd(daemon->ends),
+				      EPOLLIN, on_ends, daemon);
+	if (err >= 0)
+		err = sd_event_add_time_relative(daemon->event, &daemon->rest, CLOCK_MONOTONIC, 0,
+						 1000, on_rested, daemon);
+	if (err >= 0)
+		err = sd_event_source_set_enabled(daemon->rest, SD_EVENT_OFF);
 	if (err >= 0)
 		err = sd_event_add_time_relative(daemon->event, &daemon->timer, CLOCK_MONOTONIC, 0,
 						 0, on_timer, daemon);

@@ -196,6 +196,8 @@ static void free_daemon(struct daemon *daemon)
 	sd_event_source_unref(daemon->timer);
 	sd_event_source_unref(daemon->settle);
 	sd_event_source_unref(daemon->probed);
+	sd_event_source_unref(daemon->ending);
+	sd_event_source_unref(daemon->rest);
 	free(daemon->probing);
 	sd_event_unref(daemon->event);
 	rtnl_close(daemon->rtnl);
