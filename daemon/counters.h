@@ -11,6 +11,12 @@ struct counters {
 	struct hf_counters *each; /* by CPU; owned */
 };
 
+/*
+ * Makes the counters of rules that have none yet; the others go on counting. Those of rules that
+ * are gone stay for when they come back, until their room is needed.
+ */
+int counters_make(const struct plane *plane, const struct config *config, struct error *e);
+
 /* Opens the pinned map. counters_close() frees what it holds, also after a failure. */
 int counters_open(struct counters *counters, const struct plane *plane, struct error *e);
 void counters_close(struct counters *counters);

@@ -6,7 +6,6 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 /* hf_match() asks the kernel's own trie, one system call a look-up. */
 struct kernel_trie {
@@ -26,7 +25,9 @@ static const union hf_value *kernel_lookup(struct kernel_trie *trie, const struc
 #include "../bpf/match.h"
 
 #include "conf.h"
+#include "counters.h"
 #include "gate.h"
+#include "map_insert.h"
 #include "plane.h"
 
 int plane_open_maps(struct plane *plane, struct error *e)
@@ -95,26 +96,6 @@ int plane_set_info(const struct plane *plane, const struct hf_info *info, struct
 	return 0;
 }
 
-/*
- * Inserts into a map whose entries the kernel makes as they come. From 6.1 on it
- * has the memory for them set aside in the background, and refuses (ENOMEM) while
- * that hasn't caught up: so it goes with hundreds of rules on a machine with one CPU.
- */
-static int insert(int map, const void *key, const void *value, uint64_t flags)
-{
-	const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
-	int tries;
-
-	for (tries = 0; tries < 500; tries++) {
-		if (!bpf_map_update_elem(map, key, value, flags))
-			return 0;
-		if (errno != ENOMEM)
-			return -errno;
-		nanosleep(&pause, NULL);
-	}
-	return -ENOMEM;
-}
-
 /* A trie with these rules, in nobody's way yet; their ports. A descriptor, or negative errno. */
 static int make_trie(const struct config *config, uint32_t generation, struct hf_gate *gate,
 		     struct error *e)
@@ -133,7 +114,7 @@ static int make_trie(const struct config *config, uint32_t generation, struct hf
 	if (trie < 0)
 		return error_set(e, errno, "can't make a map for the rules: %s", strerror(errno));
 	for (i = 0; i < n; i++) {
-		err = insert(trie, &entries[i].key, &entries[i].value, BPF_ANY);
+		err = map_insert(trie, &entries[i].key, &entries[i].value, BPF_ANY);
 		if (err)
 			return error_set(e, -err, "filling the map of the rules: %s",
 					 strerror(-err));
@@ -235,31 +216,6 @@ static int current_trie(const struct plane *plane)
 	return bpf_map_get_fd_by_id(id);
 }
 
-/* Makes the counters of rules that have none yet; the others go on counting. */
-static int make_counters(const struct plane *plane, const struct config *config, struct error *e)
-{
-	_cleanup_close_ int map = pins_get(&plane->pins, PIN_COUNTERS, e);
-	int cpus = libbpf_num_possible_cpus();
-	_cleanup_free_ struct hf_counters *zero = NULL;
-	uint64_t key;
-	size_t i;
-	int err;
-
-	if (map < 0)
-		return map;
-	zero = cpus > 0 ? calloc((size_t)cpus, sizeof(*zero)) : NULL;
-	if (!zero)
-		return error_set(e, ENOMEM, "out of memory");
-	for (i = 0; i < config->n_rules; i++) {
-		key = rule_key(config->rules[i].name);
-		err = insert(map, &key, zero, BPF_NOEXIST);
-		if (err && err != -EEXIST)
-			return error_set(e, -err, "can't make the counters of rule %s: %s",
-					 config->rules[i].name, strerror(-err));
-	}
-	return 0;
-}
-
 /* The trie that was in force before, or none; and what info said. */
 static void put_back(const struct plane *plane, int trie, const struct hf_info *info)
 {
@@ -324,7 +280,7 @@ int plane_put_rules(struct plane *plane, const struct config *config, uint32_t g
 	free(words.text);
 	if (text < 0)
 		return text;
-	err = make_counters(plane, config, e);
+	err = counters_make(plane, config, e);
 	return err ? err : swap(plane, trie, &gate, text, generation, e);
 }
 

@@ -7,7 +7,7 @@ from typing import Iterator
 
 import pytest
 
-from harness import bpf, build
+from harness import bpf, build, counters
 from harness.cgroup import Cgroup, find_root
 from harness.command import Command, run
 from harness.config import rule
@@ -185,16 +185,29 @@ def test_capability(daemon: Daemon, cgroup: Cgroup, agent: Agent, listener: List
     assert holdfast("status").status == 3
 
 
+def rules(begin: int, end: int) -> str:
+    """Rules of these numbers, for nobody."""
+    return "".join(rule(f"r{number}", f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+                   for number in range(begin, end))
+
+
 def test_full_map(daemon: Daemon, agent: Agent, listener: Listener) -> None:
     """More rules than the map of their counters has room for: refused as a whole."""
     daemon.start(RULE)
     sock = agent.connect("127.0.0.1", listener.port)
-    many = "".join(rule(f"r{number}", f"10.{number >> 8}.{number & 255}.1")
-                   for number in range(5000))
-    daemon.reload(many + RULE.replace("120s", "60s"))
-    if "not reloaded" in daemon.log:
-        said = [line for line in daemon.log.splitlines() if "not reloaded" in line]
-        assert len(said) == 1 and "rule" in said[0], said
-        assert sock.settings == VALUES
-    else:
-        assert sock.settings == held(60, 30, 4)
+    daemon.reload(rules(0, 66_000) + RULE.replace("120s", "60s"))
+    said = [line for line in daemon.log.splitlines() if "not reloaded" in line]
+    assert len(said) == 1 and "too many rules" in said[0] and "of 66001" in said[0], said
+    assert sock.settings == agent.connect("127.0.0.1", listener.port).settings == VALUES
+    daemon.reload(RULE.replace("120s", "60s"))
+    assert sock.settings == held(60, 30, 4)
+
+
+def test_rules_come_and_go(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """Over all its life a daemon may meet more rules than the map has room for."""
+    daemon.start(RULE)
+    for begin in range(0, 80_000, 20_000):
+        daemon.reload(rules(begin, begin + 20_000) + RULE)
+        assert "not reloaded" not in daemon.log
+        agent.connect("127.0.0.1", listener.port)
+    assert counters.read(daemon.pin_dir, "all").connected == 4
