@@ -151,12 +151,15 @@ static int make_dir(struct pins *pins, struct error *e)
 static int busy(const struct pins *pins, pid_t holder, struct error *e)
 {
 	char path[64], name[32] = "another process", escaped[TEXT_ESCAPED_MAX(sizeof(name))];
-	_cleanup_fclose_ FILE *comm = NULL;
+	FILE *comm;
 
 	snprintf(path, sizeof(path), "/proc/%d/comm", (int)holder);
 	comm = fopen(path, "re");
-	if (comm && fscanf(comm, "%31[^\n]", name) != 1)
-		strcpy(name, "a process");
+	if (comm) {
+		if (fscanf(comm, "%31[^\n]", name) != 1)
+			strcpy(name, "a process");
+		fclose(comm);
+	}
 	return error_set(e, EBUSY, "%s is in use by %s, process %d", pins->dir,
 			 text_escape(escaped, sizeof(escaped), name, strlen(name)), (int)holder);
 }
