@@ -6,7 +6,30 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
+
+/* Removes the sets of readers that were killed before they could. */
+static void forget_dead(int sets)
+{
+	uint32_t reader, next;
+	bool more = bpf_map_get_next_key(sets, NULL, &next) == 0;
+
+	while (more) {
+		reader = next;
+		more = bpf_map_get_next_key(sets, &reader, &next) == 0;
+		if (kill((pid_t)reader, 0) < 0 && errno == ESRCH)
+			bpf_map_delete_elem(sets, &reader);
+	}
+}
+
+static int put(int sets, uint32_t reader, int set)
+{
+	if (bpf_map_update_elem(sets, &reader, &set, BPF_ANY) == 0)
+		return 0;
+	forget_dead(sets);
+	return bpf_map_update_elem(sets, &reader, &set, BPF_ANY);
+}
 
 void holders_begin(struct holders *holders, const struct pins *pins)
 {
@@ -20,7 +43,7 @@ void holders_begin(struct holders *holders, const struct pins *pins)
 	set = sets < 0 ? -1
 		       : bpf_map_create(BPF_MAP_TYPE_HASH, "hf_wanted_set", sizeof(uint64_t),
 					sizeof(uint64_t), HF_WANTED_MAX, NULL);
-	if (set < 0 || bpf_map_update_elem(sets, &holders->reader, &set, BPF_ANY) < 0)
+	if (set < 0 || put(sets, holders->reader, set) < 0)
 		return;
 	holders->sets = take_fd(&sets);
 	holders->set = take_fd(&set);

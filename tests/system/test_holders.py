@@ -9,11 +9,12 @@ from typing import Callable, NamedTuple
 
 import pytest
 
-from harness import bpf
+from harness import bpf, build
 from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import rule
 from harness.daemon import Daemon
+from harness.fault import KERNEL, KILL, Fault
 from harness.kernel import needs
 from harness.netns import Netns
 from harness.sockets import Agent, Listener
@@ -127,3 +128,29 @@ def test_many_holders(daemon: Daemon, agent: Agent, listener: Listener,
     for number in range(2000, 3000):
         agent.call("duplicate", sock=sock.number, number=number)
     assert len(holders(holdfast.status())) == 1001
+
+
+# HF_WANTERS_MAX of types.h.
+READERS = 64
+
+
+@pytest.mark.skipif(build.SANITIZED, reason="a sanitizer wants to be preloaded first")
+def test_killed_readers(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
+                        workdir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they leave takes nobody's place for ever."""
+    start(daemon, "short way")
+    sock = agent.connect("127.0.0.1", listener.port)
+    fault = Fault(workdir, daemon.pin_dir)
+    with monkeypatch.context() as patch:
+        fault.set_in(patch)
+        fault.order(0)
+        assert holdfast("status").status == 0
+        calls = fault.count
+        # The last but one: it still has its set, and what it wanted.
+        while len(registered(daemon)) < READERS:
+            fault.order(calls - 1, KERNEL | KILL)
+            before = len(registered(daemon))
+            assert holdfast("status").status == -9
+            assert len(registered(daemon)) == before + 1
+    assert holders(holdfast.status()) == {Holder(sock.info["cookie"], agent.pid, sock.info["fd"])}
+    assert not registered(daemon)
