@@ -100,7 +100,7 @@ static int reload(struct daemon *daemon, struct error *e)
 }
 
 /* Some names have other addresses: the same rules, compiled anew. */
-static void on_names(void *arg)
+static int on_names(void *arg)
 {
 	struct daemon *daemon = arg;
 	struct error e = {0};
@@ -110,9 +110,12 @@ static void on_names(void *arg)
 	if (!err)
 		err = put_rules(daemon, &daemon->config, &e);
 	if (err)
-		log_error(&daemon->log, "new addresses of host names are not in force: %s", e.text);
+		log_error(&daemon->log,
+			  "new addresses of host names are not in force: %s (it is tried again)",
+			  e.text);
 	else
 		daemon_reconcile(daemon, true);
+	return err;
 }
 
 /*

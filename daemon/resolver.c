@@ -15,6 +15,9 @@
 /* Names that change together are reported together, this long after the first. */
 #define REPORT_US (SECOND_US / 10)
 
+/* And again, where putting them in force has failed. */
+#define REPORT_AGAIN_US (5 * (uint64_t)SECOND_US)
+
 /* So often the files are looked at, where no look-up does it sooner. */
 #define FILES_US (60 * (uint64_t)SECOND_US)
 
@@ -181,7 +184,8 @@ static void dispatch(struct resolver *resolver)
 	work(resolver);
 	if (resolver->report_us && now_us() >= resolver->report_us) {
 		resolver->report_us = 0;
-		resolver->changed(resolver->arg);
+		if (resolver->changed(resolver->arg) && !resolver->report_us)
+			resolver->report_us = now_us() + REPORT_AGAIN_US;
 	}
 	arm(resolver);
 }

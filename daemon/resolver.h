@@ -20,9 +20,9 @@ struct resolver; /* opaque */
 /*
  * The addresses of some names are others now: resolver_fill() the configuration,
  * and put its rules in force. Called from the event loop, once for all names
- * that change within a tenth of a second.
+ * that change within a tenth of a second; again a while later where it fails.
  */
-typedef void (*resolver_changed_fn)(void *arg);
+typedef int (*resolver_changed_fn)(void *arg);
 
 /* event (a reference is kept) and log must outlive it. -ENOMEM, -EMFILE... */
 int resolver_new(struct resolver **resolver, sd_event *event, const struct log *log,

@@ -7,10 +7,12 @@ from typing import Callable, Iterator
 
 import pytest
 
+from harness import build
 from harness.command import Command
 from harness.config import PORT, rule
 from harness.daemon import Daemon
 from harness.dns import ZONE, Files, Server
+from harness.fault import Fault
 from harness.kernel import needs_ipv6
 from harness.netns import Netns
 from harness.options import UNTOUCHED, held
@@ -312,3 +314,27 @@ def test_killed_while_the_server_is_down(daemon: Daemon, server: Server, agent: 
     settles(agent.connect(B, listener.port), HELD)
     for sock in socks:
         settles(sock, UNTOUCHED)
+
+
+@pytest.mark.skipif(build.SANITIZED, reason="a sanitizer wants to be preloaded first")
+def test_change_that_fails(daemon: Daemon, server: Server, agent: Agent, listener: Listener,
+                           workdir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New addresses that can't be put in force are tried again, though nobody asks for it."""
+    failed = "new addresses of host names are not in force"
+    fault = Fault(workdir, daemon.pin_dir)
+    fault.set_in(monkeypatch)
+    server.answer(db=[A])
+    daemon.start(RULE)
+    socks = {address: agent.connect(address, listener.port) for address in (A, B)}
+    for nth in range(1, 60):
+        address = B if nth % 2 else A
+        fault.order(nth)
+        server.answer(db=[address])
+        wait_for(lambda: socks[address].settings == HELD or failed in daemon.log,  # pylint: disable=cell-var-from-loop
+                 "the change has been seen", 15)
+        if failed in daemon.log:
+            break
+    fault.order(-1)
+    assert daemon.log.count(failed) == 1, daemon.log
+    settles(socks[address], HELD)
+    assert agent.connect(address, listener.port).settings == HELD

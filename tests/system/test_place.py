@@ -74,6 +74,18 @@ def test_cgroup_namespace(cgroup: Cgroup, workdir: str, pin_dir: str, script: st
     assert not bpf.attached(cgroup.directory, bpf.SOCK_OPS)
 
 
+def test_no_cgroup_v2(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
+    """None is mounted, and there is no place to mount one."""
+    before = attached()
+    script = HIDE_CGROUPS + "mount -o remount,ro /run\n"
+    status, log = run(cgroup, workdir, pin_dir, [], script)
+    assert status == 1, log
+    assert len(log.splitlines()) == 1
+    assert "can't start: no cgroup v2 is mounted, and it can't be mounted at /run/" in log, log
+    assert not os.path.exists(pin_dir)
+    assert attached() == before
+
+
 def test_pid_namespace(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
     """Processes that it can't see have sockets that it can't hold."""
     status, log = run(cgroup, workdir, pin_dir, ["--pid", "--fork", "--mount-proc", "--kill-child"],
