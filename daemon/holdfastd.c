@@ -267,6 +267,7 @@ static void block_signals(void)
 	sigaddset(&mask, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	signal(SIGPIPE, SIG_IGN); /* who reads our log may go before us */
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow isn't written: no more than that */
 }
 
 /*

@@ -50,6 +50,22 @@ def test_nobody_reads(daemon: Daemon, agent: Agent, listener: Listener, workdir:
     assert agent.connect("127.0.0.1", listener.port).settings == OTHER_VALUES
 
 
+def test_files_may_not_grow(daemon: Daemon, agent: Agent, listener: Listener,
+                            workdir: str) -> None:
+    """Under a limit of file sizes, log and metrics end; the daemon doesn't."""
+    textfile = os.path.join(workdir, "h.prom")
+    config = RULE + f"[daemon]\nmetrics-textfile = {textfile}\n"
+    daemon.configure(config)
+    daemon.launch(through=["prlimit", "--fsize=100", "--"])
+    daemon.wait_ready()
+    assert agent.connect("127.0.0.1", listener.port).settings == VALUES
+    daemon.reload(config.replace("120s", "60s"))
+    assert agent.connect("127.0.0.1", listener.port).settings == OTHER_VALUES
+    assert not os.path.exists(textfile), "half of it is none"
+    assert "can't be written" in daemon.log
+    daemon.stop()
+
+
 @pytest.mark.parametrize("arguments", [("status",), ("status", "-J"), ("explain", "192.0.2.1"),
                                        ("explain", "-J", "192.0.2.1"), ("metrics",), ("probe",),
                                        ("probe", "-J"), ("reload",), ("--version",),

@@ -57,7 +57,10 @@ class Recorder:
         self._dropped: set[int] = set()  # processes
         self._directory = directory
         self._seen_calls: set[int] = set()
-        mounts.mount("tracefs", directory)
+        try:
+            mounts.mount("tracefs", directory)
+        except subprocess.CalledProcessError as error:
+            raise OSError(f"tracefs can't be mounted: {error}") from None
         self._forget_others(os.path.join(directory, "instances"))
         self._place = os.path.join(directory, "instances", f"{COMMAND}-{os.getpid()}")
         os.mkdir(self._place)
