@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The command: picks the verb. Each verb has a file of its own. */
 #include "command.h"
+#include "limits.h"
 #include "streams.h"
 #include "util.h"
 
@@ -86,6 +87,7 @@ int main(int argc, char **argv)
 	int status;
 
 	streams_begin();
+	limits_raise_files();
 	status = run(argc, argv);
 	if (status == STATUS_BROKEN || streams_written())
 		return status;

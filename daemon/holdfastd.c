@@ -3,6 +3,7 @@
 #include "daemon.h"
 
 #include "conf.h"
+#include "limits.h"
 #include "loader.h"
 #include "place.h"
 #include "privileges.h"
@@ -281,17 +282,6 @@ static void keep_little_memory(void)
 	mallopt(M_TRIM_THRESHOLD, 128 * 1024);
 }
 
-/* A pass holds a descriptor for each namespace: as many as we may have. */
-static void raise_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 int main(int argc, char **argv)
 {
 	struct daemon daemon = {.plane = PLANE_INIT, .stats = STATS_MAP_INIT};
@@ -302,7 +292,7 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	block_signals();
-	raise_limit();
+	limits_raise_files();
 	keep_little_memory();
 	setvbuf(stderr, NULL, _IOLBF, 0);
 	log_init(&daemon.log, daemon.options.verbose);

@@ -4,11 +4,14 @@ from typing import Callable
 
 import pytest
 
+from harness import build
 from harness.cgroup import Cgroup
+from harness.command import run
 from harness.config import PORT, daemon as daemon_section, rule
 from harness.daemon import Daemon
 from harness.netns import Netns, connect_namespaces
 from harness.options import held
+from harness.process import spawn, stop
 from harness.sockets import Agent, Listener
 from harness.wait import wait_for
 
@@ -72,3 +75,23 @@ def test_container_with_an_old_connection(make_daemon: Callable[..., Daemon],
     if event:
         connect_namespaces(home, "cable", container, "eth0")
     wait_for(lambda: sock.settings == RULE, "the connection is held", timeout=5)
+
+
+def test_more_namespaces_than_descriptors(daemon: Daemon, make_netns: Callable[[], Netns],
+                                          agent: Agent, listener: Listener) -> None:
+    """The soft limit of descriptors is nobody's wish: it is 1024 wherever nobody has asked."""
+    living = [spawn(["sleep", "600"], make_netns()) for _ in range(80)]
+    low = ["prlimit", "--nofile=64:4096", "--"]
+    try:
+        daemon.configure(RULES)
+        daemon.launch(through=low)
+        daemon.wait_ready()
+        sock = agent.connect("127.0.0.1", listener.port)
+        for arguments in (("status", "-J"), ("probe", "-J"), ("metrics",)):
+            result = run(*low, build.HOLDFAST, "--pin-dir", daemon.pin_dir, *arguments)
+            assert result.status == 0, result
+        assert sock.settings == RULE
+        assert "incomplete" not in daemon.log
+    finally:
+        for process in living:
+            stop(process)
