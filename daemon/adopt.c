@@ -85,14 +85,8 @@ static int make_records(struct adoption *adoption, struct error *e)
 		    !scope_has(&adoption->existing->scope, diag[i].cgroup_id))
 			continue;
 		fd = adoption_grab(adoption, diag[i].cookie, diag[i].inode);
-		if (fd == -EPERM || fd == -ENOSYS)
-			return error_set(e, -fd,
-					 "sockets of other processes can't be had (pidfd_getfd: "
-					 "%s)%s",
-					 strerror(-fd),
-					 fd == -EPERM ? "; is kernel.yama.ptrace_scope 3?" : "");
 		if (fd < 0)
-			continue; /* nobody has it any more */
+			continue;
 		if (bpf_map_update_elem(adoption->sockets_fd, &fd, &record, BPF_NOEXIST) == 0)
 			made++;
 		else if (errno != EEXIST)
@@ -134,6 +128,25 @@ static void count_held(const struct adoption *adoption, uint64_t rule_key)
 }
 
 /*
+ * Writes the record of a socket that has one. It mustn't fail half way for want of
+ * memory: that comes back, the kernel only doesn't wait for it. Negative errno.
+ */
+static int write_record(const struct adoption *adoption, int fd, const struct hf_record *record)
+{
+	const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
+	int tries;
+
+	for (tries = 0; tries < 100; tries++) {
+		if (!bpf_map_update_elem(adoption->sockets_fd, &fd, record, BPF_EXIST))
+			return 0;
+		if (errno != ENOMEM)
+			return -errno;
+		nanosleep(&pause, NULL);
+	}
+	return -ENOMEM;
+}
+
+/*
  * The guard meets what we set like what the application sets. Until the record is
  * written anew it lets everything pass; killed before that, the next pass decides.
  */
@@ -143,7 +156,7 @@ static int hush_guard(const struct adoption *adoption, int fd, const struct hf_r
 
 	hushed.rule_override = HF_OVERRIDE_NEVER;
 	hushed.generation = 0;
-	return bpf_map_update_elem(adoption->sockets_fd, &fd, &hushed, BPF_EXIST) < 0 ? -errno : 0;
+	return write_record(adoption, fd, &hushed);
 }
 
 static uint64_t now_ns(void)
@@ -183,7 +196,7 @@ static int hold(const struct adoption *adoption, const struct hf_look *look,
 	}
 	record->set = plan.want;
 	hf_plan_record(&plan, record, rule);
-	if (bpf_map_update_elem(adoption->sockets_fd, &fd, record, BPF_EXIST) < 0)
+	if (write_record(adoption, fd, record))
 		return 0; /* closed meanwhile, for good */
 	if (first)
 		count_held(adoption, rule->key);
@@ -214,7 +227,7 @@ static int restore(const struct adoption *adoption, const struct hf_look *look,
 	return ret;
 }
 
-static int visit(const struct adoption *adoption, const struct hf_look *look)
+static int visit(struct adoption *adoption, const struct hf_look *look)
 {
 	const struct diag_socket *diag = adoption_diag(adoption, look->view.cookie);
 	_cleanup_close_ int fd = -1;
@@ -233,9 +246,11 @@ static int visit(const struct adoption *adoption, const struct hf_look *look)
 		return 0;
 	fd = adoption_grab(adoption, look->view.cookie, look->inode);
 	if (fd < 0)
-		return 0; /* on its way out, with nobody to give it back to */
-	if (bpf_map_lookup_elem(adoption->sockets_fd, &fd, &record) < 0)
 		return 0;
+	if (bpf_map_lookup_elem(adoption->sockets_fd, &fd, &record) < 0) {
+		adoption_skip(adoption, -errno, "reading what is known of a socket");
+		return 0;
+	}
 	return matches ? hold(adoption, look, &rule, &record, fd)
 		       : restore(adoption, look, &record, fd);
 }
@@ -259,12 +274,18 @@ int adopt_sweep(struct existing *existing, const struct netns *ns, iter_fn fn, v
 		if (adoption.looks.list[i].view.netns == ns->inode)
 			err = visit(&adoption, &adoption.looks.list[i]);
 	}
+	/* What one process refuses is no reason to leave the others alone. */
+	if (!err && adoption.failed)
+		err = error_set(e, -adoption.failed, "%s: %s%s", adoption.failed_at,
+				strerror(-adoption.failed),
+				adoption.failed == -EPERM ? "; is kernel.yama.ptrace_scope 3?"
+							  : "");
 	adoption_end(&adoption);
 	return err;
 }
 
 /* As hf_probe. */
-static void probe(const struct adoption *adoption, const struct hf_look *look)
+static void probe(struct adoption *adoption, const struct hf_look *look)
 {
 	_cleanup_close_ int fd = adoption_grab(adoption, look->view.cookie, look->inode);
 	struct hf_record record;
@@ -275,7 +296,7 @@ static void probe(const struct adoption *adoption, const struct hf_look *look)
 	record.probing = 1;
 	if (hush_guard(adoption, fd, &record) == 0)
 		set_option(&fd, SOL_TCP, TCP_KEEPIDLE, HF_PROBE_TIME_S);
-	bpf_map_update_elem(adoption->sockets_fd, &fd, &record, BPF_EXIST);
+	write_record(adoption, fd, &record);
 }
 
 int adopt_probe(struct existing *existing, const struct netns *ns, struct error *e)
@@ -301,7 +322,7 @@ int adopt_probe(struct existing *existing, const struct netns *ns, struct error 
 }
 
 /* As hf_matched, of one socket. */
-static int view(const struct adoption *adoption, const struct diag_socket *diag)
+static int view(struct adoption *adoption, const struct diag_socket *diag)
 {
 	struct hf_view view = {.cookie = diag->cookie, .netns = adoption->ns->inode};
 	_cleanup_close_ int fd = -1;

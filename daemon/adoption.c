@@ -133,11 +133,25 @@ void adoption_end(struct adoption *adoption)
 	free(adoption->diags.list);
 }
 
-int adoption_grab(const struct adoption *adoption, uint64_t cookie, uint32_t inode)
+int adoption_skip(struct adoption *adoption, int err, const char *what)
+{
+	if (err != -ENOENT && !adoption->failed) {
+		adoption->failed = err;
+		adoption->failed_at = what;
+	}
+	return err;
+}
+
+int adoption_grab(struct adoption *adoption, uint64_t cookie, uint32_t inode)
 {
 	const struct owner *owners;
 	size_t n = 0;
+	int fd;
 
 	owners = inode ? owners_of(&adoption->existing->owners, cookie, inode, &n) : NULL;
-	return grab_socket(owners, n, cookie);
+	fd = grab_socket(owners, n, cookie);
+	if (fd < 0)
+		adoption_skip(adoption, fd,
+			      "sockets of other processes can't be had (pidfd_getfd)");
+	return fd;
 }

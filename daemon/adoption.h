@@ -26,6 +26,8 @@ struct adoption {
 	iter_fn fn;
 	void *arg;
 	int sockets_fd; /* hf_sockets; owned */
+	int failed;	/* the first failure that one socket had to be left alone for, or 0 */
+	const char *failed_at; /* what it was */
 	struct looks looks;
 	struct diags diags;
 };
@@ -43,7 +45,13 @@ int adoption_read_diags(struct adoption *adoption, struct error *e);
 const struct hf_look *adoption_look(const struct adoption *adoption, uint64_t cookie);
 const struct diag_socket *adoption_diag(const struct adoption *adoption, uint64_t cookie);
 
-/* The socket itself: a descriptor, the caller's, or negative errno as grab_socket() has it. */
-int adoption_grab(const struct adoption *adoption, uint64_t cookie, uint32_t inode);
+/* Remembers that a socket had to be left alone, but for -ENOENT: it is gone. Returns `err`. */
+int adoption_skip(struct adoption *adoption, int err, const char *what);
+
+/*
+ * The socket itself: a descriptor, the caller's, or negative errno as grab_socket()
+ * has it, remembered already.
+ */
+int adoption_grab(struct adoption *adoption, uint64_t cookie, uint32_t inode);
 
 #endif

@@ -35,10 +35,11 @@ int grab_socket(const struct owner *owners, size_t n, uint64_t cookie)
 	for (i = 0; i < n; i++) {
 		_cleanup_close_ int fd = grab(&owners[i]);
 
-		if (fd == -EPERM || fd == -ENOSYS || fd == -EMFILE || fd == -ENFILE)
-			err = fd;
-		if (fd < 0)
+		if (fd < 0) {
+			if (fd != -ESRCH && fd != -EBADF)
+				err = fd;
 			continue;
+		}
 		size = sizeof(found);
 		/* Since the look at /proc the number may have come to mean something else. */
 		if (!cookie ||

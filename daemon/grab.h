@@ -11,9 +11,9 @@
 /*
  * A descriptor for the socket with that cookie (0: whatever socket it is) from
  * one of its owners, the caller's to close soon: while it is open the socket
- * lives on. -ENOENT: none of them has it any more, or there are none. -EPERM:
- * we may not (CAP_SYS_PTRACE; kernel.yama.ptrace_scope=3). -ENOSYS: the kernel
- * is older than 5.6.
+ * lives on. -ENOENT: none of them has it any more, or there are none. All else
+ * is what keeps us from it; -EPERM: we may not (CAP_SYS_PTRACE;
+ * kernel.yama.ptrace_scope=3), -ENOSYS: the kernel is older than 5.6.
  */
 int grab_socket(const struct owner *owners, size_t n, uint64_t cookie);
 

@@ -108,6 +108,9 @@ static int add_sockets(struct netns_list *list, struct error *e)
 		socket = grab_socket(&owners.list[i], 1, 0);
 		if (socket >= 0)
 			err = list_add(list, ioctl(socket, SIOCGSKNS));
+		else if (socket != -ENOENT && socket != -EPERM)
+			err = error_set(e, -socket, "looking for network namespaces: %s",
+					strerror(-socket));
 	}
 	owners_free(&owners);
 	return err;

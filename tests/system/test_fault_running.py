@@ -9,7 +9,7 @@ import os
 import time
 import pytest
 
-from harness import bpf, build
+from harness import bpf, build, kernel
 from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import PORT, rule
@@ -211,7 +211,7 @@ def test_command(fault: Fault, daemon: Daemon, agent: Agent, listener: Listener,
                 json.loads(result.out)
             continue
         failed += 1
-        lines = result.err.splitlines()
+        lines = kernel.without_limits(result.err)
         wrong.check(call, f"{result.status} {result.err} {result.out[:200]}",
                     (result.status in (1, 4) if verb[0] == "probe" else result.status == 4,
                      f"status {result.status}"),
