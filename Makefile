@@ -194,9 +194,10 @@ test-system: all
 		--junitxml=$(BUILD)/tests/system.xml tests/system
 
 # Real kernels, real hours, in virtual time. What they are made of is cached in HF_VM_CACHE.
+# KERNELS=6.12-rt runs that one (or several) of tests/vm/kernels.
 test-vm test-vm-all: deps-vm
 	@$(MAKE) --no-print-directory -j$$(nproc) all
-	@$(PYTHON) -B tests/vm/run --build $(abspath $(BUILD)) $(if $(filter %-all,$@),--all --suite night --suite system --suite races --suite lockdown)
+	@$(PYTHON) -B tests/vm/run --build $(abspath $(BUILD)) $(if $(filter %-all,$@),--all --suite night --suite system --suite races --suite lockdown) $(KERNELS)
 
 install: all $(if $(UNITDIR),unit)
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))

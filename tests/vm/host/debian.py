@@ -77,6 +77,11 @@ class Archive:
             raise SystemExit(f"no package in the archive matches {pattern}")
         return max(names, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])
 
+    def parts(self, package: str) -> list[str]:
+        """A kernel's package, and those that it is split into, if it is."""
+        listing = run(["apt-cache", *self._options, "depends", package], "apt-cache")
+        return [package, *re.findall(r"^ *Depends: (linux-(?:binary|modules)-\S+)", listing, re.M)]
+
     def unpack(self, packages: list[str], directory: str) -> None:
         """Fetches packages and unpacks them into a folder."""
         run(["apt-get", *self._options, "-q", "download", *packages], "fetching packages",

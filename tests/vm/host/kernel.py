@@ -45,7 +45,7 @@ def _content(path: str) -> bytes:
 def _build(directory: str, kernel: lists.Kernel) -> None:
     work = os.path.join(directory, "work")
     archive = debian.Archive(os.path.join(work, "apt"), kernel.suites)
-    packages = [archive.newest(pattern) for pattern in kernel.patterns]
+    packages = archive.parts(archive.newest(kernel.pattern))
     tree = os.path.join(work, "tree")
     archive.unpack(packages, tree)
 
