@@ -5,13 +5,11 @@ before 5.11. The whole suite runs on such kernels in the virtual machines; here 
 """
 
 import os
-import shutil
 
 import pytest
 
-from harness import build, sockdiag
+from harness import build, compiler, sockdiag
 from harness.command import Command
-from harness.compiler import FLAGS, make
 from harness.config import daemon as daemon_section, rule
 from harness.counters import read as counters
 from harness.daemon import Daemon
@@ -25,23 +23,15 @@ VALUES = held(120, 30, 4)
 RULE = rule("all", time="120s", interval="30s", probes=4)
 FASTER = daemon_section(reconcile="1s") + RULE
 
-pytestmark = [
-    needs("5.15", "to choose between what older kernels can do"),
-    pytest.mark.skipif(not os.path.exists(os.path.join(build.DIRECTORY, "libholdfast.a")),
-                       reason="builds a daemon: needs the build folder, not the programs alone"),
-]
+pytestmark = needs("5.15", "to choose between what older kernels can do")
 
 
 @pytest.fixture(scope="module", params=[1, 2], autouse=True)
 def level(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> int:
     """Has the tests of this file use a holdfastd of each level."""
-    directory = str(tmp_path_factory.mktemp("level") / "build")
-    shutil.copytree(build.DIRECTORY, directory, ignore=shutil.ignore_patterns(
-        "tests", "vm", "deb", "rpm", "clang", "sanitized", "holdfastd", "loader.o",
-        "libholdfast.a"))
-    make(f"BUILD={directory}", f"BPF_CPPFLAGS=-DHF_LEVEL={request.param}",
-         f"SANITIZE={int(build.SANITIZED)}", *FLAGS, f"{directory}/holdfastd")
-    before, build.HOLDFASTD = build.HOLDFASTD, os.path.join(directory, "holdfastd")
+    made = compiler.build_of_level(request.param, build.DIRECTORY,
+                                   str(tmp_path_factory.mktemp("level")))
+    before, build.HOLDFASTD = build.HOLDFASTD, os.path.join(made, "holdfastd")
     request.addfinalizer(lambda: setattr(build, "HOLDFASTD", before))
     return int(request.param)
 

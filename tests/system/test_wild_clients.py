@@ -7,10 +7,9 @@ from typing import Iterator
 
 import pytest
 
-from harness import foreign, mariadb
+from harness import compiler, foreign, mariadb
 from harness.cgroup import Cgroup
 from harness.command import Command
-from harness.compiler import prebuilt
 from harness.config import PORT, rule
 from harness.daemon import Daemon
 from harness.netns import Netns
@@ -73,16 +72,8 @@ def test_command_line_client(daemon: Daemon, netns: Netns, cgroup: Cgroup, holdf
 
 @pytest.fixture(scope="module")
 def go_program(session_dir: str) -> str:
-    """A static program: no libc, so nothing could be preloaded into it."""
-    target = prebuilt("wild_client")
-    if target:
-        return target
-    target = os.path.join(session_dir, "wild_client")
-    subprocess.run([need("go", "golang-go"), "build", "-o", target,
-                    os.path.join(TESTS_DIR, "wild_client.go")], check=True, env={
-                        **os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off",
-                        "GOCACHE": os.path.join(session_dir, "go"), "GOFLAGS": "-ldflags=-s"})
-    return target
+    """A client in Go."""
+    return compiler.go_program("wild_client", session_dir)
 
 
 @pytest.mark.parametrize("override, time, wanted, verdict", [

@@ -7,11 +7,14 @@ import os
 import shutil
 import subprocess
 
+from . import build
 from .remote import TESTS_DIR
 
 PROGRAMS = {"storm": ["-pthread"], "flood": ["-pthread"], "fault": ["-shared", "-fPIC", "-ldl"]}
 # The same source, but for the layout of what is pinned; and but for its version.
 BUILDS = {"layout": ["BPF_CPPFLAGS=-DHF_LAYOUT=999"], "version": ["VERSION=99.0.0"]}
+# What the loader tries first: 0 is what the newest kernels take.
+LEVELS = (1, 2)
 
 _PREBUILT = os.environ.get("HF_PREBUILT")
 _FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror"]
@@ -52,6 +55,39 @@ def other_build(name: str, directory: str) -> str:
         directory = os.path.join(_COVERAGE, name)
     make(f"BUILD={directory}", *BUILDS[name], "SANITIZE=0", *FLAGS, "all")
     return directory
+
+
+def build_of_level(level: int, source: str, directory: str) -> str:
+    """One of LEVELS, made in a folder from the objects of another build: returns where holdfastd
+    is."""
+    found = prebuilt(f"level{level}")
+    if found:
+        return found
+    shutil.copytree(source, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns(
+        "tests", "vm", "deb", "rpm", "clang", "sanitized", "holdfastd", "loader.o",
+        "libholdfast.a"))
+    make(f"BUILD={directory}", f"BPF_CPPFLAGS=-DHF_LEVEL={level}",
+         f"SANITIZE={int(build.SANITIZED)}", *FLAGS, f"{directory}/holdfastd")
+    return directory
+
+
+def go_program(name: str, directory: str) -> str:
+    """A static Go program of the tests, compiled into a folder: no libc, so nothing could be
+    preloaded into it. The test is skipped without Go."""
+    found = prebuilt(name)
+    if found:
+        return found
+    compiler = shutil.which("go")
+    if not compiler:
+        import pytest
+
+        pytest.skip("go is not installed (package golang-go)")
+    target = os.path.join(directory, name)
+    subprocess.run([compiler, "build", "-o", target, os.path.join(TESTS_DIR, f"{name}.go")],
+                   check=True, env={**os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off",
+                                    "GOCACHE": os.path.join(directory, "go"),
+                                    "GOFLAGS": "-ldflags=-s"})
+    return target
 
 
 def make(*arguments: str) -> None:

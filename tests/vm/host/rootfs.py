@@ -44,7 +44,8 @@ def _build(directory: str, suite: str, packages: list[str]) -> None:
                "mmdebstrap")
     debian.run(["chroot", root, "mariadb-install-db", "--no-defaults", f"--datadir={DATABASE}",
                 "--user=root", "--force", "--auth-root-authentication-method=normal",
-                "--skip-test-db", "--skip-innodb", "--default-storage-engine=Aria"], "mariadb-install-db")
+                "--skip-test-db", "--skip-innodb", "--default-storage-engine=Aria"],
+               "mariadb-install-db")
     for name in _FOLDERS:
         os.makedirs(os.path.join(root, name), exist_ok=True)
     debian.run(["cp", os.path.join(root, "bin", "busybox"), directory], "copying busybox")
