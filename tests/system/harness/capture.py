@@ -10,7 +10,7 @@ from .netns import Netns
 
 ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 = 0x0003, 0x0800, 0x86dd
 PACKET_OUTGOING = 4
-SO_TIMESTAMPNS = 35
+SO_TIMESTAMPNS, SO_RCVBUFFORCE = 35, 33
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 
 
@@ -49,7 +49,7 @@ class Capture:
         with netns.entered():
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
             self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
             self._socket.bind((device, ETH_P_ALL))
         self._outgoing_only = device == "lo"
         self._seen: list[Packet] = []

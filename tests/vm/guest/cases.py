@@ -4,23 +4,31 @@ import errno
 from itertools import product
 from typing import Callable, Iterator
 
-from harness.options import Settings, held
+from harness.options import UNTOUCHED, Settings, held
 
 from features import ENDS, MISSING, UPGRADE, Features, yes
 from story import Case, Observed, Story
 
 SERVER_LOST, SERVER_GONE = 2013, 2006
-SHORT_NIGHT, NIGHT = 4000, 28000
+SHORT_NIGHT, NIGHT, WINDOW = 4000, 28000, 350
 HANG = (900, 1000)  # tcp_retries2 = 15: how long a query waits for an answer that can't come
 UNHELD = Settings(1, 7200, 75, 9)  # these libraries switch keepalive on, and leave it at that
-HELD, HELD_SHORT = held(600, 60, 5), held(87, 8, 5)
+HELD = held(600, 60, 5)
 IMPATIENT, PROMPT = held(60, 10, 5, 120_000), held(15, 1, 5)
 
 
-class Cases:
-    """All of them, for a night of so many seconds."""
+def defaults(window: int) -> Settings:
+    """What a rule holds with that says nothing but its window, in seconds."""
+    time = min(window // 4, 600)
+    return held(time, min(max(time // 10, 1), 75), 5)
 
-    def __init__(self, night: float = NIGHT) -> None:
+
+class Cases:
+    """All of them, for a night and a window of so many seconds."""
+
+    def __init__(self, night: float = NIGHT, window: int = WINDOW) -> None:
+        self.held_short = defaults(window)
+        behind = f"behind {window} s"
         everything = list(product(("inet", "inet6"), ("connection", "pool"),
                                   (SHORT_NIGHT, night)))
         self.controls = [
@@ -29,7 +37,9 @@ class Cases:
             *(Case("on a host with sysctls set", "advised", "inet", kind, True, idle)
               for kind, idle in product(("connection", "pool"), (SHORT_NIGHT, night))),
             Case("as it comes", "control", "inet", "Connector/C", True, SHORT_NIGHT),
-            *(Case("behind 350 s", "short-control", "short", kind, True, 400)
+            *(Case("as it comes", "control", "inet", "plain socket", True, idle)
+              for idle in (SHORT_NIGHT, night)),
+            *(Case(behind, "short-control", "short", kind, True, window + 50)
               for kind in ("connection", "pool")),
         ]
         self.survivors = [
@@ -37,7 +47,9 @@ class Cases:
               for before in (False, True) for server, kind, idle in everything),
             *(Case("existing" if before else "new", "held", "inet", "Connector/C", before,
                    SHORT_NIGHT) for before in (False, True)),
-            *(Case("behind 350 s", "short-held", "short", kind, False, SHORT_NIGHT)
+            Case("new", "held", "inet", "plain socket", False, SHORT_NIGHT),
+            Case("existing", "held", "inet", "plain socket", True, night),
+            *(Case(behind, "short-held", "short", kind, False, SHORT_NIGHT)
               for kind in ("connection", "pool")),
             *(Case("made after the daemon was killed", "lone", "inet", kind, False, SHORT_NIGHT)
               for kind in ("connection", "pool")),
@@ -79,6 +91,11 @@ def title(case: Case) -> str:
     return f"{case.name}: {case.kind}{family}, {case.idle:g} s"
 
 
+def unheld(case: Case) -> Settings:
+    """Its settings as its library leaves them."""
+    return UNTOUCHED if case.kind == "plain socket" else UNHELD
+
+
 class Checks:
     """What has to be true of a night."""
 
@@ -92,13 +109,16 @@ class Checks:
         return what in self.story.features[MISSING]
 
     def lost(self, case: Case, seen: Observed) -> None:
-        """The control: nothing kept it alive, so it is lost; and it hangs first, unless the
-        kernel's own keepalive at 7200 s has found that out before."""
-        expect(seen.settings == UNHELD, seen.settings)
+        """The control: nothing kept it alive, so it is lost; and it hangs first, unless it has
+        the kernel's keepalive, which has found that out at 7200 s."""
+        own = unheld(case)
+        expect(seen.settings == own, seen.settings)
         if case.idle < UNHELD.time:
             expect(seen.counted == (0, 0) and not seen.packets, "something went over the wire:",
                    seen.counted, seen.packets)
-            expect(seen.outcome.error == SERVER_LOST, seen.outcome)
+        if case.idle < own.time or not own.keepalive:
+            expect(seen.outcome.error == (SERVER_LOST if own.keepalive else errno.ETIMEDOUT),
+                   seen.outcome)
             within(seen.outcome.seconds, *HANG, "the query hung for")
         else:
             expect(seen.outcome.error == SERVER_GONE, seen.outcome)
@@ -106,7 +126,7 @@ class Checks:
 
     def survived(self, case: Case, seen: Observed) -> None:
         """Answered at once, on the same connection; and given back in the end."""
-        wanted = HELD_SHORT if case.server == "short" else HELD
+        wanted = self.cases.held_short if case.server == "short" else HELD
         expect(seen.settings == wanted, seen.settings)
         within(seen.asked - seen.opened, case.idle - 60, case.idle + 5, "it idled for")
         expect(seen.outcome.error is None, seen.outcome)
@@ -114,12 +134,12 @@ class Checks:
         within(seen.outcome.seconds, 0, 1, "the query took")
         # What another layout held is given back by that one's iterators, if it has them.
         lasting = case.place == "upgraded" and self.limited("BPF iterators")
-        expect(seen.given_back == (HELD if lasting else UNHELD), "after the daemon's end:",
+        expect(seen.given_back == (HELD if lasting else unheld(case)), "after the daemon's end:",
                seen.given_back)
 
     def probed(self, case: Case, seen: Observed) -> None:
         """The first probe in time, then one each time; nothing else but their answers."""
-        time = HELD_SHORT.time if case.server == "short" else HELD.time
+        time = (self.cases.held_short if case.server == "short" else HELD).time
         spacing = time - 0.1, self.late(time)
         expect(seen.probes, "no probe")
         if case.before:
@@ -134,8 +154,8 @@ class Checks:
             within(after - before, *spacing, "between probes")
         within(seen.asked - seen.probes[-1], 0, self.late(time), "from the last probe to the query")
         # The client's probes don't count as a sign of life with the server's own keepalive.
-        expect(seen.server_probes == case.idle // self.late(UNHELD.time), seen.server_probes,
-               "server's probes")
+        within(seen.server_probes, case.idle // self.late(UNHELD.time),
+               case.idle // UNHELD.time, "server's probes")
         number = len(seen.probes) + seen.server_probes
         expect(seen.counted == (number, number), "the firewall has counted", seen.counted,
                f"packets, for {len(seen.probes)} + {seen.server_probes} probes and their answers")

@@ -19,6 +19,8 @@ from harness.mariadb import PASSWORD, USER
 from harness.mysql import MysqlClient
 from harness.netns import Netns
 
+import plain
+
 
 def _sockets() -> set[int]:
     """The descriptors of this process that are sockets."""
@@ -30,8 +32,27 @@ def _sockets() -> set[int]:
     return found
 
 
-class Connector(mysql_agent.Application):
-    """Another library: mysqlclient, on MariaDB Connector/C."""
+class Other(mysql_agent.Application):
+    """An application with another library, whose faults are `errors`."""
+
+    errors: type[Exception]
+
+    def query(self) -> dict[str, Any]:
+        """The same query; how it went, and how long it took."""
+        start = time.monotonic()
+        outcome: dict[str, Any] = {"id": None, "error": None, "message": None}
+        try:
+            outcome["id"] = self.connection_id()
+        except self.errors as error:
+            outcome |= {"error": error.args[0], "message": str(error)}
+        outcome["seconds"] = time.monotonic() - start
+        return outcome
+
+
+class Connector(Other):
+    """mysqlclient, on MariaDB Connector/C."""
+
+    errors = MySQLdb.Error
 
     def open(self, host: str, port: int) -> int:
         """A connection; returns the server's id of it."""
@@ -48,20 +69,24 @@ class Connector(mysql_agent.Application):
         cursor.execute("SELECT CONNECTION_ID()")
         return cursor.fetchone()[0]
 
-    def query(self) -> dict[str, Any]:
-        """The same query; how it went, and how long it took."""
-        start = time.monotonic()
-        outcome: dict[str, Any] = {"id": None, "error": None, "message": None}
-        try:
-            outcome["id"] = self.connection_id()
-        except MySQLdb.Error as error:
-            outcome |= {"error": error.args[0], "message": str(error)}
-        outcome["seconds"] = time.monotonic() - start
-        return outcome
+
+class Plain(Other):
+    """No library at all: a socket, to the other server."""
+
+    errors = OSError
+
+    def open(self, host: str, port: int) -> int:
+        """A connection to that server's port; returns its number."""
+        self.sock = plain.connect(host)
+        return self.connection_id()
+
+    def connection_id(self) -> int:
+        """Asks for that number."""
+        return plain.ask(self.sock)
 
 
 APPLICATIONS = {"connection": mysql_agent.Application, "pool": mysql_agent.Application,
-                "Connector/C": Connector}
+                "Connector/C": Connector, "plain socket": Plain}
 
 
 class Client(MysqlClient):

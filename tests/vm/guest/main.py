@@ -10,7 +10,7 @@ import tell
 
 # pylint: disable=wrong-import-position
 import cases
-from story import Story
+from story import RESTART, START, Story
 
 
 def check(name: str, holds: cases.Callable[[], None]) -> bool:
@@ -28,9 +28,14 @@ def check(name: str, holds: cases.Callable[[], None]) -> bool:
 def main() -> int:
     """0 where all is well."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--night", type=float, default=cases.NIGHT, help="in seconds")
-    night = cases.Cases(parser.parse_args(tell.arguments()).night)
-    story = Story(night.all)
+    parser.add_argument("--night", type=float, default=cases.NIGHT, help="its length, in seconds")
+    parser.add_argument("--window", type=int, default=cases.WINDOW,
+                        help="of the firewall that forgets sooner than after an hour, in seconds")
+    options = parser.parse_args(tell.arguments())
+    if options.night <= RESTART or not 60 <= options.window <= START - 100:
+        parser.error(f"--night is above {RESTART}, and --window 60 to {START - 100}")
+    night = cases.Cases(options.night, options.window)
+    story = Story(night.all, options.window)
     try:
         story.run()
     finally:

@@ -26,6 +26,7 @@ from harness.mysql import Outcome
 from harness.options import Settings, held
 from harness.wait import sleep_until
 
+import plain
 from features import Features, look
 from clients import Client
 from count import Count
@@ -35,8 +36,7 @@ from world import PORT, SERVER, World
 START, CUT, UPGRADE, RELAYOUT, RESTART = 3000, 3100, 12000, 16000, 20000
 DATABASE = "/var/lib/holdfast-mariadb"
 WAIT_TIMEOUT = 28800  # MariaDB's own: what idles longer is closed by the server
-RULES = (rule("everywhere", port=PORT)
-         + rule("short", "10.78.0.0/16", PORT, window="350s")
+RULES = (rule("everywhere", port=f"{PORT}, {plain.PORT}")
          + rule("impatient", SERVER["impatient"], PORT, time="60s", interval="10s", probes=5,
                 user_timeout="120s")
          + rule("prompt", SERVER["prompt"], PORT, time="15s", interval="1s", probes=5)
@@ -91,6 +91,7 @@ class Story:
     """Runs all cases side by side, and keeps what was observed of them."""
 
     cases: list[Case]
+    window: int  # of the firewall that forgets sooner
     seen: dict[Case, Observed] = field(init=False)
     began: float = 0
     starting: float = 0  # the daemons
@@ -102,11 +103,13 @@ class Story:
     def __post_init__(self) -> None:
         self.wheel = Wheel()
         self.seen = {case: Observed() for case in self.cases}
-        self.world = World()
+        self.world = World(self.window)
+        self.rules = RULES + rule("short", "10.78.0.0/16", PORT, window=f"{self.window}s")
         os.makedirs("/tmp/story")
         longest = max(case.idle or 0 for case in self.cases)
         patience = [f"--wait-timeout={int(longest) + 1000}"] if longest >= WAIT_TIMEOUT else []
         self.server = mariadb.Server(self.world.server, DATABASE, "/tmp/story", PORT, patience)
+        self.other_server = plain.start(self.world.server)
         self.groups = {place: Cgroup(place) for place in ("held", "lone", "upgraded")}
         self.daemons: dict[str, Daemon] = {}
         for name, group in self.groups.items():
@@ -134,8 +137,8 @@ class Story:
     def _start(self) -> None:
         self.starting = time.monotonic()
         for name in ("held", "upgraded"):
-            self.started[name] = self.daemons[name].start(SELDOM + RULES)
-        self.started["lone"] = self.daemons["lone"].start(RULES)
+            self.started[name] = self.daemons[name].start(SELDOM + self.rules)
+        self.started["lone"] = self.daemons["lone"].start(self.rules)
         self.daemons["lone"].kill()
         self.open([case for case in self.cases if not case.before])
         for case in self.cases:

@@ -3,7 +3,7 @@
     control, advised,           ┐
     held, lone, upgraded        ┴─ firewall (forgets after 3600 s) ──┐
                                                                      ├── server
-    short-control, short-held   ── firewall (forgets after 350 s) ───┘
+    short-control, short-held   ── firewall (forgets sooner) ────────┘
 """
 
 from harness.capture import Capture
@@ -12,7 +12,7 @@ from harness.netns import Netns, connect_namespaces
 import count
 
 PORT = 3306
-HOUR, SHORT = 3600, 350  # what the firewalls remember an idle connection for, in seconds
+HOUR = 3600  # what the first firewall remembers an idle connection for, in seconds
 SERVER = {"inet": "10.77.0.2", "inet6": "fd77::2", "impatient": "10.77.0.4", "short": "10.78.0.2",
           "prompt": "10.77.0.5"}
 
@@ -75,10 +75,10 @@ class Firewall(Netns):
 class World:
     """All of it. Host is the namespace whose sysctls an administrator has set."""
 
-    def __init__(self) -> None:
+    def __init__(self, short: int) -> None:
         self.server = Netns()
         self.hour = Firewall(0, HOUR, self.server)
-        self.short = Firewall(1, SHORT, self.server)
+        self.short = Firewall(1, short, self.server)
         for name in ("impatient", "prompt"):
             self.server.add_address(f"{SERVER[name]}/32", device="server0")
         host = Netns()

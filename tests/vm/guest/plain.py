@@ -1,0 +1,54 @@
+"""Another server than a database, and its client: a number for each line, over a socket whose
+application has never heard of keepalive."""
+
+import socket
+import socketserver
+from itertools import count
+
+from harness.fork import Forked, fork
+from harness.netns import Netns
+
+PORT = 5432
+_numbers = count(1)
+
+
+class _Answers(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        # As database servers do.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        number = next(_numbers)
+        for _ in self.rfile:
+            self.wfile.write(b"%d\n" % number)
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = daemon_threads = True
+
+
+def _serve() -> None:
+    with _Server(("0.0.0.0", PORT), _Answers) as server:
+        print("ready", flush=True)
+        server.serve_forever(poll_interval=1e6)  # it is never told to end
+
+
+def start(netns: Netns) -> Forked:
+    """The server in a process of its own, listening."""
+    process = fork(_serve, netns, None)
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def connect(host: str) -> socket.socket:
+    """A client's connection, its options untouched."""
+    sock = socket.create_connection((host, PORT), 5)
+    sock.settimeout(None)
+    return sock
+
+
+def ask(sock: socket.socket) -> int:
+    """The server's number of the connection."""
+    sock.sendall(b"?\n")
+    answer = sock.recv(64)
+    if not answer:
+        raise ConnectionError("closed by the server")
+    return int(answer)
