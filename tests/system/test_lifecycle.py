@@ -3,12 +3,15 @@
 import os
 import signal
 import time
+from typing import Callable
 
 import pytest
 
+from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import PORT, rule
 from harness.daemon import Daemon
+from harness.netns import Netns
 from harness.options import UNTOUCHED, held
 from harness.sockets import Agent, Listener
 
@@ -93,6 +96,23 @@ def test_release_after_a_kill(daemon: Daemon, agent: Agent, listener: Listener,
     assert [s.settings for s in (before, after)] == [UNTOUCHED._replace(**application)] * 2
     assert not os.path.exists(daemon.pin_dir)
     assert agent.connect("127.0.0.1", listener.port).settings == UNTOUCHED
+
+
+def test_release_of_what_is_hidden(daemon: Daemon, make_netns: Callable[[], Netns],
+                                   make_agent: Callable[..., Agent], cgroup: Cgroup,
+                                   holdfast: Command) -> None:
+    """A connection that lies in a queue, and its namespace too: it is told that it stays held."""
+    agent = make_agent(make_netns(), cgroup)
+    listener = agent.listen(PORT)
+    daemon.start(OLD)
+    sock = agent.connect("127.0.0.1", listener.port)
+    agent.park(sock, listener)
+    daemon.kill()
+    result = holdfast("release")
+    assert result.status == 1 and "1 connection could not be reached" in result.err, result
+    assert not os.path.exists(daemon.pin_dir)
+    sock, _ = agent.unpark()
+    assert sock.settings == OLD_VALUES
 
 
 def test_release_with_nothing_to_release(daemon: Daemon, holdfast: Command) -> None:

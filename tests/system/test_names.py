@@ -338,3 +338,17 @@ def test_change_that_fails(daemon: Daemon, server: Server, agent: Agent, listene
     assert daemon.log.count(failed) == 1, daemon.log
     settles(socks[address], HELD)
     assert agent.connect(address, listener.port).settings == HELD
+
+
+def test_explain(daemon: Daemon, server: Server, holdfast: Command) -> None:
+    """A name gives way to a rule that has the address itself, and to an earlier one's name."""
+    server.answer(db=[A], other=[A])
+    daemon.start(rule("written", A) + RULE + rule("later", f"other.{ZONE}"))
+    result = holdfast("explain", f"{A}:{PORT}")
+    assert result.status == 0 and "by host name, and written has the address itself" in result.out
+    found = holdfast("explain", "-J", f"{A}:{PORT}").json
+    assert found["rule"]["name"] == "written" and found["match"]["reason"] == "wins"
+    assert [(other["rule"], other["reason"]) for other in found["also"]] == [
+        ("db", "by-name"), ("later", "by-name")]
+    daemon.reload(RULE + rule("later", f"other.{ZONE}"))
+    assert "by host name too, and db comes first" in holdfast("explain", f"{A}:{PORT}").out

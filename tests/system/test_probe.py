@@ -1,5 +1,6 @@
 """`holdfast probe`: every held connection is probed now, and all is as before afterwards."""
 
+import json
 import os
 import signal
 import subprocess
@@ -211,3 +212,17 @@ def test_among_many_namespaces(daemon: Daemon, agent: Agent, listener: Listener,
     outcomes = [s["outcome"] for s in result.json["sockets"]]
     assert outcomes == ["answered"] * len(socks)
     assert result.status == WELL
+
+
+def test_closed_meanwhile(daemon: Daemon, agent: Agent, listener: Listener, netns: Netns) -> None:
+    """What the application closes while its answer is waited for is told apart."""
+    daemon.start(RULE)
+    socks = [agent.connect("127.0.0.1", listener.port) for _ in range(2)]
+    netns.nft(DROP)
+    process = spawn([build.HOLDFAST, "--pin-dir", daemon.pin_dir, "probe", "-J", "-w", "3"],
+                    stdout=subprocess.PIPE)
+    wait_for(lambda: socks[0].settings.time == 1, "it is under way", step=0.001)
+    socks[1].close()
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == NOT_WELL
+    assert sorted(s["outcome"] for s in json.loads(out)["sockets"]) == ["gone", "silent"]
