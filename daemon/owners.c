@@ -62,11 +62,13 @@ static int add_process(struct finding *finding, int proc, const char *name)
 	int fd, err = 0;
 
 	fd = process < 0 ? -1 : openat(process, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	files = fd < 0 ? NULL : fdopendir(fd);
+	if (fd < 0) /* gone, or not ours to look into */
+		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
+	files = fdopendir(fd);
 	if (!files) {
-		if (fd >= 0)
-			close(fd);
-		return 0; /* gone, or not ours to look into */
+		err = -errno;
+		close(fd);
+		return err;
 	}
 	comm_size = read_comm(process, comm, sizeof(comm));
 	while (!err && (file = readdir(files))) {
