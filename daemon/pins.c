@@ -301,8 +301,16 @@ void pins_unstage(const struct pins *pins, const char *name)
 
 int pins_put(const struct pins *pins, const char *name, int fd, struct error *e)
 {
-	int err = pins_stage(pins, name, fd, e);
+	char path[PATH_MAX];
+	int err;
 
+	/* In one step where nothing is in the way: killed after it, what is attached shows. */
+	pins_path(pins, name, path, sizeof(path));
+	if (bpf_obj_pin(fd, path) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return error_set(e, errno, "can't pin %s: %s", path, strerror(errno));
+	err = pins_stage(pins, name, fd, e);
 	if (err)
 		return err;
 	err = pins_publish(pins, name, e);
