@@ -2,11 +2,13 @@
 
 import os
 import signal
+import subprocess
 import time
 from typing import Callable
 
 import pytest
 
+from harness import bpf, build
 from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import PORT, rule
@@ -113,6 +115,41 @@ def test_release_of_what_is_hidden(daemon: Daemon, make_netns: Callable[[], Netn
     assert not os.path.exists(daemon.pin_dir)
     sock, _ = agent.unpark()
     assert sock.settings == OLD_VALUES
+
+
+# In a mount namespace: the host's bpffs stays.
+OWN_BPFFS = """
+set -e
+while mountpoint -q /sys/fs/bpf; do umount --lazy /sys/fs/bpf; done
+"$@" 2>"$LOG" & pid=$!
+tries=0
+until grep -q ready "$LOG"; do
+    sleep 0.1
+    tries=$((tries + 1))
+    test $tries -lt 200
+done
+test -e /sys/fs/bpf/holdfast/layout-*/hf_sockops
+"""
+STOP = "kill $pid\nwait $pid\n"
+RELEASE = 'kill -KILL $pid\nwait $pid || "$HOLDFAST" release\n'
+
+
+@pytest.mark.parametrize("end", [STOP, RELEASE], ids=["stop", "release"])
+def test_bpffs_of_its_own(agent: Agent, listener: Listener, cgroup: Cgroup, workdir: str,
+                          end: str) -> None:
+    """Where none is mounted it mounts one, and takes it away again."""
+    config = os.path.join(workdir, "holdfast.conf")
+    with open(config, "w", encoding="utf-8") as file:
+        file.write(OLD)
+    sock = agent.connect("127.0.0.1", listener.port)
+    environment = {**os.environ, "LOG": os.path.join(workdir, "log"), "HOLDFAST": build.HOLDFAST}
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", OWN_BPFFS + end + "! mountpoint -q /sys/fs/bpf\n", "sh",
+         build.HOLDFASTD, "--config", config, "--cgroup", cgroup.directory],
+        capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert done.returncode == 0, done
+    assert sock.settings == UNTOUCHED
+    assert not bpf.attached(cgroup.directory, bpf.SOCK_OPS)
 
 
 def test_release_with_nothing_to_release(daemon: Daemon, holdfast: Command) -> None:

@@ -50,6 +50,19 @@ def test_nobody_reads(daemon: Daemon, agent: Agent, listener: Listener, workdir:
     assert agent.connect("127.0.0.1", listener.port).settings == OTHER_VALUES
 
 
+def test_journal(daemon: Daemon) -> None:
+    """Where standard error is the journal, each line begins with its priority."""
+    daemon.configure(RULE)
+    script = 'JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec "$@"'
+    daemon.launch(through=["sh", "-c", script, "sh"])
+    daemon.wait_ready()
+    daemon.reload("[rule x]\n")
+    daemon.stop()
+    lines = daemon.log.splitlines()
+    assert lines[0] == "<6>ready: 1 rule in force" and lines[-1].startswith("<6>detached")
+    assert [line[:3] for line in lines[1:-1]] == ["<3>", "<3>"], lines
+
+
 def test_files_may_not_grow(daemon: Daemon, agent: Agent, listener: Listener,
                             workdir: str) -> None:
     """Under a limit of file sizes, log and metrics end; the daemon doesn't."""
