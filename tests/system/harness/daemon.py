@@ -14,7 +14,7 @@ from .cgroup import Cgroup
 from .netns import Netns
 from .process import spawn
 
-START_TIMEOUT = 60.0 if build.SANITIZED else 20.0
+START_TIMEOUT = 60.0
 
 
 class Daemon:

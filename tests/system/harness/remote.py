@@ -58,7 +58,7 @@ class Remote:
         line = json.dumps({"do": do, **arguments}) + "\n"
         self.process.stdin.write(line.encode())
 
-    def end(self, timeout: float = 20.0) -> Any:
+    def end(self, timeout: float = 60.0) -> Any:
         """The answer to the order that begin() gave."""
         assert self.process.stdout
         deadline = time.monotonic() + timeout

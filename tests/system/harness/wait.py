@@ -6,7 +6,7 @@ from typing import Callable, TypeVar
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], what: str, timeout: float = 5.0, step: float = 0.02) -> T:
+def wait_for(condition: Callable[[], T], what: str, timeout: float = 15.0, step: float = 0.02) -> T:
     """The condition's first true value; AssertionError naming `what` when none comes in time."""
     deadline = time.monotonic() + timeout
     while True:
