@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Who holds a few sockets, among however many open files: an iterator over tasks that looks
- * through each one's table of descriptors for the files in the reader's set (hf_wanted), and
- * writes a struct hf_owner for each that it finds. What isn't in the set costs a look-up, some
+ * through each one's table of descriptors for the files that the reader wants (hf_wanted), and
+ * writes a struct hf_owner for each that it finds. What isn't wanted costs a look-up, some
  * 10 ns; hf_owners has to touch file, socket and sock of each, which is fifty times dearer.
  *
  * It takes bpf_loop() (5.17), and bpf_probe_read_kernel(), which lockdown=confidentiality takes
@@ -37,19 +37,19 @@ static long hf_search(__u32 index, void *context)
 {
 	struct table *table = context;
 	struct task_struct *leader = table->task->group_leader;
+	struct hf_wanted key = {.reader = table->reader};
 	__u64 some[AT_A_TIME], address;
-	void *wanted = bpf_map_lookup_elem(&hf_wanted, &table->reader);
 	struct hf_owner owner;
 	__u64 *cookie;
 	__u32 i;
 
 	address = table->files + (__u64)index * sizeof(some);
-	if (!wanted || bpf_probe_read_kernel(some, sizeof(some), (void *)address))
+	if (bpf_probe_read_kernel(some, sizeof(some), (void *)address))
 		return 1;
 	for (i = 0; i < AT_A_TIME; i++) {
-		address = some[i];
-		cookie = address ? bpf_map_lookup_elem(wanted, &address) : 0;
-		if (!cookie || !is_socket(address, *cookie))
+		key.file = some[i];
+		cookie = key.file ? bpf_map_lookup_elem(&hf_wanted, &key) : 0;
+		if (!cookie || !is_socket(key.file, *cookie))
 			continue;
 		__builtin_memset(&owner, 0, sizeof(owner));
 		owner.cookie = *cookie;

@@ -92,22 +92,14 @@ struct hf_ends_map {
 extern struct hf_ends_map hf_ends SEC(".maps");
 
 /*
- * The sockets that a reader of views has met: the address of each one's struct file, and its
- * cookie. A set for each process that reads, which makes it, puts it here, and takes it away;
- * user space never sees the addresses.
+ * The sockets that readers of views have met. One flat map: every change of a map in a map
+ * from user space waits for a grace period of RCU, some 20 ms.
  */
-struct hf_wanted_set {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(key_size, sizeof(__u64));
-	__uint(value_size, sizeof(__u64));
-	__uint(max_entries, HF_WANTED_MAX);
-};
-
 struct hf_wanted_map {
-	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
-	__uint(max_entries, HF_WANTERS_MAX);
-	__type(key, __u32); /* the process, in the initial pid namespace */
-	__array(values, struct hf_wanted_set);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HF_WANTED_ROOM);
+	__type(key, struct hf_wanted);
+	__type(value, __u64);
 };
 extern struct hf_wanted_map hf_wanted SEC(".maps");
 

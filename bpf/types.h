@@ -323,8 +323,19 @@ _Static_assert(sizeof(struct hf_look) == 136, "struct hf_look crosses the kernel
  */
 #define HF_WANTED_MAX 256
 
-/* So many may read at the same time. */
-#define HF_WANTERS_MAX 64
+/* Room for some that read at the same time, each one's registration included. */
+#define HF_WANTED_ROOM 2048
+
+/*
+ * A file that a reader wants the holders of; its value is the socket's cookie. With file 0 the
+ * reader's registration, whose value is how many more it may want.
+ */
+struct hf_wanted {
+	__u64 file;   /* the address of its struct file */
+	__u32 reader; /* the process, in the initial pid namespace */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct hf_wanted) == 16, "struct hf_wanted is part of the pinned layout");
 
 /* One open file that is a TCP socket with a record or a matching rule. */
 struct hf_owner {

@@ -24,15 +24,14 @@
 /* The reader may want to know who holds it: see holders.bpf.c. */
 HF_INLINE void remember(struct tcp_sock *tp, __u64 cookie)
 {
-	__u32 reader = (__u32)(bpf_get_current_pid_tgid() >> 32);
-	void *wanted = bpf_map_lookup_elem(&hf_wanted, &reader);
-	__u64 file;
+	struct hf_wanted key = {.reader = (__u32)(bpf_get_current_pid_tgid() >> 32)};
+	__u64 *left = bpf_map_lookup_elem(&hf_wanted, &key);
 
-	if (!wanted)
+	if (!left || !*left)
 		return;
-	file = (__u64)((struct sock *)tp)->sk_socket->file;
-	if (file)
-		bpf_map_update_elem(wanted, &file, &cookie, BPF_ANY);
+	key.file = (__u64)((struct sock *)tp)->sk_socket->file;
+	if (key.file && !bpf_map_update_elem(&hf_wanted, &key, &cookie, BPF_ANY))
+		--*left;
 }
 
 SEC("iter/bpf_sk_storage_map")

@@ -9,44 +9,49 @@
 #include <signal.h>
 #include <stdlib.h>
 
-/* Removes the sets of readers that were killed before they could. */
-static void forget_dead(int sets)
+/* What is wanted, by all readers. Their number. */
+static size_t read_keys(int map, struct hf_wanted keys[HF_WANTED_ROOM])
 {
-	uint32_t reader, next;
-	bool more = bpf_map_get_next_key(sets, NULL, &next) == 0;
+	size_t n = 0;
 
-	while (more) {
-		reader = next;
-		more = bpf_map_get_next_key(sets, &reader, &next) == 0;
-		if (kill((pid_t)reader, 0) < 0 && errno == ESRCH)
-			bpf_map_delete_elem(sets, &reader);
-	}
+	while (n < HF_WANTED_ROOM &&
+	       bpf_map_get_next_key(map, n ? &keys[n - 1] : NULL, &keys[n]) == 0)
+		n++;
+	return n;
 }
 
-static int put(int sets, uint32_t reader, int set)
+static bool is_gone(uint32_t reader)
 {
-	if (bpf_map_update_elem(sets, &reader, &set, BPF_ANY) == 0)
-		return 0;
-	forget_dead(sets);
-	return bpf_map_update_elem(sets, &reader, &set, BPF_ANY);
+	return kill((pid_t)reader, 0) < 0 && errno == ESRCH;
+}
+
+/* Takes away what we wanted, and what readers did that were killed before they could. */
+static void forget(int map, uint32_t reader)
+{
+	struct hf_wanted keys[HF_WANTED_ROOM];
+	size_t i, n = read_keys(map, keys);
+
+	for (i = 0; i < n; i++) {
+		if (keys[i].reader == reader || is_gone(keys[i].reader))
+			bpf_map_delete_elem(map, &keys[i]);
+	}
 }
 
 void holders_begin(struct holders *holders, const struct pins *pins)
 {
-	_cleanup_close_ int sets = -1, set = -1;
+	_cleanup_close_ int map = -1;
+	struct hf_wanted registration = {.reader = (uint32_t)getpid()};
+	const uint64_t left = HF_WANTED_MAX;
 
-	*holders =
-		(struct holders){.pins = pins, .sets = -1, .set = -1, .reader = (uint32_t)getpid()};
+	*holders = (struct holders){.pins = pins, .map = -1, .reader = registration.reader};
 	if (!pins_has(pins, PIN_HOLDERS))
 		return;
-	sets = pins_get(pins, PIN_WANTED, NULL);
-	set = sets < 0 ? -1
-		       : bpf_map_create(BPF_MAP_TYPE_HASH, "hf_wanted_set", sizeof(uint64_t),
-					sizeof(uint64_t), HF_WANTED_MAX, NULL);
-	if (set < 0 || put(sets, holders->reader, set) < 0)
+	map = pins_get(pins, PIN_WANTED, NULL);
+	if (map < 0)
 		return;
-	holders->sets = take_fd(&sets);
-	holders->set = take_fd(&set);
+	forget(map, holders->reader);
+	if (bpf_map_update_elem(map, &registration, &left, BPF_ANY) == 0)
+		holders->map = take_fd(&map);
 }
 
 static int by_number(const void *a, const void *b)
@@ -56,16 +61,15 @@ static int by_number(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-/* The cookies in the set, sorted: what the iterators know of. Their number. */
-static size_t read_set(int set, uint64_t cookies[HF_WANTED_MAX])
+/* The cookies of what we want, sorted: what the iterators know of. Their number. */
+static size_t read_cookies(const struct holders *holders, uint64_t cookies[HF_WANTED_MAX])
 {
-	uint64_t file, next, *last = NULL;
-	size_t n = 0;
+	struct hf_wanted keys[HF_WANTED_ROOM];
+	size_t i, n_keys = read_keys(holders->map, keys), n = 0;
 
-	while (n < HF_WANTED_MAX && bpf_map_get_next_key(set, last, &next) == 0) {
-		file = next;
-		last = &file;
-		if (bpf_map_lookup_elem(set, &file, &cookies[n]) == 0)
+	for (i = 0; i < n_keys && n < HF_WANTED_MAX; i++) {
+		if (keys[i].file && keys[i].reader == holders->reader &&
+		    bpf_map_lookup_elem(holders->map, &keys[i], &cookies[n]) == 0)
 			n++;
 	}
 	qsort(cookies, n, sizeof(*cookies), by_number);
@@ -79,9 +83,9 @@ int holders_find(const struct holders *holders, const uint64_t *cookies, size_t 
 	_cleanup_close_ int fd = -1;
 	size_t i, n_known;
 
-	if (holders->set < 0)
+	if (holders->map < 0)
 		return -ENOTSUP;
-	n_known = read_set(holders->set, known);
+	n_known = read_cookies(holders, known);
 	for (i = 0; i < n; i++) {
 		if (!n_known || !bsearch(&cookies[i], known, n_known, sizeof(*known), by_number))
 			return -ENOTSUP;
@@ -94,11 +98,9 @@ int holders_find(const struct holders *holders, const uint64_t *cookies, size_t 
 
 void holders_end(struct holders *holders)
 {
-	if (holders->sets >= 0) {
-		bpf_map_delete_elem(holders->sets, &holders->reader);
-		close(holders->sets);
-	}
-	if (holders->set >= 0)
-		close(holders->set);
-	holders->sets = holders->set = -1;
+	if (holders->map < 0)
+		return;
+	forget(holders->map, holders->reader);
+	close(holders->map);
+	holders->map = -1;
 }

@@ -15,8 +15,8 @@
 
 struct holders {
 	const struct pins *pins;
-	int sets, set;	 /* the map of all readers' sets, and ours; owned; -1: there is none */
-	uint32_t reader; /* this process, as key of the former */
+	int map;	 /* of what readers want; owned; -1: there is none */
+	uint32_t reader; /* this process, as it is known there */
 };
 
 /* Where it can't be done, holders_find() will say so. */
