@@ -2,6 +2,7 @@
 #include "holders.h"
 
 #include "iter.h"
+#include "place.h"
 #include "util.h"
 
 #include <bpf/bpf.h>
@@ -42,9 +43,11 @@ void holders_begin(struct holders *holders, const struct pins *pins)
 	_cleanup_close_ int map = -1;
 	struct hf_wanted registration = {.reader = (uint32_t)getpid()};
 	const uint64_t left = HF_WANTED_MAX;
+	struct error ignored;
 
 	*holders = (struct holders){.pins = pins, .map = -1, .reader = registration.reader};
-	if (!pins_has(pins, PIN_HOLDERS))
+	/* In a PID namespace of its own it can't tell which readers are gone, nor who it is. */
+	if (!pins_has(pins, PIN_HOLDERS) || place_check_processes(&ignored))
 		return;
 	map = pins_get(pins, PIN_WANTED, NULL);
 	if (map < 0)
