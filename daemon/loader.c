@@ -6,6 +6,7 @@
 
 #include "cgroup.h"
 #include "hook.h"
+#include "this_kernel.h"
 #include "util.h"
 
 #include <bpf/bpf.h>
@@ -59,20 +60,6 @@ static int find_target(const char *cgroup, struct target *target, struct error *
 	err = cgroup_id(target->path, &target->id, e);
 	target->whole = !err && target->id == CGROUP_ROOT_ID;
 	return err;
-}
-
-/*
- * The kernel's HZ. The coarse clocks tick with the kernel's timer, so that their
- * resolution is 1/HZ (kernel/time/posix-timers.c: posix_get_coarse_res()).
- */
-static int find_hz(uint32_t *hz, struct error *e)
-{
-	struct timespec tick;
-
-	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) < 0 || tick.tv_sec || tick.tv_nsec <= 0)
-		return error_set(e, EINVAL, "the kernel doesn't tell the length of its timer tick");
-	*hz = (uint32_t)((1000000000L + tick.tv_nsec / 2) / tick.tv_nsec);
-	return 0;
 }
 
 /* libbpf reads the kernel's BTF, several MB; out of memory then has other names. */
@@ -162,40 +149,9 @@ enum level {
 #define HF_LEVEL LEVEL_FULL
 #endif
 
-/*
- * Whether bpf_setsockopt() knows TCP_BPF_SOCK_OPS_CB_FLAGS: its enumerator is an
- * anonymous enum's, which CO-RE can't ask for, and its name is in the kernel's BTF
- * as nothing else.
- */
-static bool can_mark(void)
-{
-	static const char name[] = "TCP_BPF_SOCK_OPS_CB_FLAGS";
-	_cleanup_close_ int fd = open("/sys/kernel/btf/vmlinux", O_RDONLY | O_CLOEXEC);
-	_cleanup_free_ char *btf = NULL;
-	size_t size = 0;
-	struct stat st;
-	ssize_t got = 1;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return false;
-	btf = malloc((size_t)st.st_size);
-	while (btf && size < (size_t)st.st_size && got > 0) {
-		got = read(fd, btf + size, (size_t)st.st_size - size);
-		size += got > 0 ? (size_t)got : 0;
-	}
-	return btf && memmem(btf, size, name, sizeof(name));
-}
-
-/* Whether what hf_holders needs is there: bpf_loop() since 5.17, the other unless locked down. */
-static bool can_look_for_holders(void)
-{
-	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_loop, NULL) == 1 &&
-	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_probe_read_kernel, NULL) == 1;
-}
-
 static void leave_out(struct holdfast *skeleton, enum level level)
 {
-	bool marks = level < LEVEL_NO_SETTING && can_mark();
+	bool marks = level < LEVEL_NO_SETTING && kernel_can_mark();
 
 	bpf_program__set_autoload(skeleton->progs.hf_look, level >= LEVEL_NO_SETTING);
 	bpf_program__set_autoload(skeleton->progs.hf_sweep, level < LEVEL_NO_SETTING);
@@ -204,7 +160,7 @@ static void leave_out(struct holdfast *skeleton, enum level level)
 	bpf_program__set_autoload(skeleton->progs.hf_matched, level < LEVEL_NO_STORAGE);
 	bpf_program__set_autoload(skeleton->progs.hf_owners, level < LEVEL_NO_STORAGE);
 	bpf_program__set_autoload(skeleton->progs.hf_holders,
-				  level < LEVEL_NO_STORAGE && can_look_for_holders());
+				  level < LEVEL_NO_STORAGE && kernel_can_search());
 	bpf_program__set_autoload(skeleton->progs.hf_strays, level < LEVEL_NO_STORAGE);
 	bpf_program__set_autoload(skeleton->progs.hf_ended, level < LEVEL_NO_STORAGE && !marks);
 	skeleton->rodata->hf_tell_by_sockops = level >= LEVEL_NO_STORAGE || marks;
@@ -222,7 +178,7 @@ static int load_level(const struct plane *plane, const struct target *target, bo
 	if (!skeleton)
 		return error_set(e, errno, "can't open the BPF programs: %s", strerror(errno));
 	leave_out(skeleton, level);
-	err = find_hz(&hz, e);
+	err = kernel_hz(&hz, e);
 	if (err)
 		return err;
 	skeleton->rodata->hf_hz = hz;

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "this_kernel.h"
+
+#include "util.h"
+
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+/*
+ * The kernel's HZ. The coarse clocks tick with the kernel's timer, so that their
+ * resolution is 1/HZ (kernel/time/posix-timers.c: posix_get_coarse_res()).
+ */
+int kernel_hz(uint32_t *hz, struct error *e)
+{
+	struct timespec tick;
+
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) < 0 || tick.tv_sec || tick.tv_nsec <= 0)
+		return error_set(e, EINVAL, "the kernel doesn't tell the length of its timer tick");
+	*hz = (uint32_t)((1000000000L + tick.tv_nsec / 2) / tick.tv_nsec);
+	return 0;
+}
+
+/*
+ * Whether bpf_setsockopt() knows TCP_BPF_SOCK_OPS_CB_FLAGS: its enumerator is an
+ * anonymous enum's, which CO-RE can't ask for, and its name is in the kernel's BTF
+ * as nothing else.
+ */
+bool kernel_can_mark(void)
+{
+	static const char name[] = "TCP_BPF_SOCK_OPS_CB_FLAGS";
+	_cleanup_close_ int fd = open("/sys/kernel/btf/vmlinux", O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ char *btf = NULL;
+	size_t size = 0;
+	struct stat st;
+	ssize_t got = 1;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return false;
+	btf = malloc((size_t)st.st_size);
+	while (btf && size < (size_t)st.st_size && got > 0) {
+		got = read(fd, btf + size, (size_t)st.st_size - size);
+		size += got > 0 ? (size_t)got : 0;
+	}
+	return btf && memmem(btf, size, name, sizeof(name));
+}
+
+bool kernel_can_search(void)
+{
+	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_loop, NULL) == 1 &&
+	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_probe_read_kernel, NULL) == 1;
+}
