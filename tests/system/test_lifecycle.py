@@ -8,7 +8,7 @@ from typing import Callable
 
 import pytest
 
-from harness import bpf, build
+from harness import bpf, build, recorder
 from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import PORT, rule
@@ -145,7 +145,8 @@ def test_bpffs_of_its_own(agent: Agent, listener: Listener, cgroup: Cgroup, work
     environment = {**os.environ, "LOG": os.path.join(workdir, "log"), "HOLDFAST": build.HOLDFAST}
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", OWN_BPFFS + end + "! mountpoint -q /sys/fs/bpf\n", "sh",
-         build.HOLDFASTD, "--config", config, "--cgroup", cgroup.directory],
+         *recorder.unit_limits(), build.HOLDFASTD, "--config", config, "--cgroup",
+         cgroup.directory],
         capture_output=True, text=True, env=environment, timeout=60, check=False)
     assert done.returncode == 0, done
     assert sock.settings == UNTOUCHED

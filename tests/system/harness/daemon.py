@@ -75,7 +75,7 @@ class Daemon:
                    else build.HOLDFASTD)
         with open(self._log_file, "ab") as log:
             self.process = spawn(
-                [*through, *(recorder.unit_limits() if recorder.ASKED else ()), program, "--cgroup", self.cgroup.directory, "--pin-dir", self.pin_dir,
+                [*through, *recorder.unit_limits(), program, "--cgroup", self.cgroup.directory, "--pin-dir", self.pin_dir,
                  "--config", self.config_file, *arguments],
                 self._netns, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
 

@@ -28,7 +28,9 @@ def unit_capabilities() -> set[str]:
 
 
 def unit_limits() -> list[str]:
-    """What runs a program with the unit's capabilities alone."""
+    """What runs a program with the unit's capabilities alone, where that is asked for."""
+    if not ASKED:
+        return []
     names = ",".join(f"+{name}" for name in sorted(unit_capabilities()))
     return ["setpriv", f"--bounding-set=-all,{names}", "--inh-caps=-all", "--"]
 
