@@ -227,9 +227,12 @@ static size_t *count_of(struct reconcile_result *result, unsigned what)
 /* What failed was told before as what it was to be: it is no longer. */
 static void take_back(struct sweeping *sweeping, uint64_t cookie)
 {
+	bool told = sweeping->last && sweeping->last_cookie == cookie;
+
 	cookies_remove(&sweeping->held->settled, cookie);
-	sweeping->failed++;
-	if (sweeping->last && sweeping->last_cookie == cookie) {
+	if (!told || sweeping->last != &sweeping->result->restored)
+		sweeping->failed++;
+	if (told) {
 		--*sweeping->last;
 		sweeping->done--;
 	}

@@ -1,13 +1,17 @@
 """Applications with keepalive settings of their own at connect: the rules' `override`."""
 
+import time
+
 import pytest
 
 from harness.command import Command
-from harness.config import rule
+from harness.config import daemon as daemon_section, rule
 from harness.daemon import Daemon
+from harness.kernel import needs
 from harness.netns import Netns
 from harness.options import Settings, held
 from harness.sockets import Agent, Listener
+from harness.wait import wait_for
 
 RULE = held(120, 30, 4)
 
@@ -42,6 +46,26 @@ def test_when_longer_counts_the_namespace(daemon: Daemon, agent: Agent, netns: N
     start(daemon, "when-longer")
     assert agent.connect("127.0.0.1", listener.port, keepalive=1).settings == held(60, 75, 9)
     assert agent.connect("127.0.0.1", listener.port).settings == RULE
+
+
+@needs("5.15", "a pass that makes plans for settled sockets, too,")
+@pytest.mark.parametrize("keepalive", [0, 1])
+def test_the_namespace_changes(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
+                               keepalive: int) -> None:
+    """Its sysctls count as they are at the next pass, also for what was held before."""
+    daemon.start(daemon_section(reconcile="1s")
+                 + rule("all", time="120s", interval="30s", probes=4))
+    sock = agent.connect("127.0.0.1", listener.port, keepalive=keepalive)
+    assert sock.settings == RULE
+    netns.sysctl("ipv4/tcp_keepalive_intvl", 33)
+    netns.sysctl("ipv4/tcp_keepalive_probes", 7)
+    if keepalive:  # its own, and the time is the namespace's: it now fires sooner than ours
+        netns.sysctl("ipv4/tcp_keepalive_time", 60)
+        wait_for(lambda: sock.settings == held(60, 33, 7), "its own settings")
+    else:  # nothing is to do; but what the guard gives back later is known anew
+        time.sleep(2.5)
+        sock.change(time=20)
+        wait_for(lambda: sock.settings == held(20, 33, 7), "its own settings")
 
 
 @pytest.mark.parametrize("application", [
