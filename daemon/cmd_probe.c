@@ -253,7 +253,7 @@ static void keep_needed(struct netns_list *namespaces, const struct probe_result
 		if (j < results->n)
 			namespaces->list[kept++] = namespaces->list[i];
 		else
-			close(namespaces->list[i].fd);
+			netns_free(&namespaces->list[i]);
 	}
 	namespaces->n = kept;
 }

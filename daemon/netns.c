@@ -2,6 +2,7 @@
 #include "netns.h"
 
 #include "../bpf/types.h"
+#include "cookies.h"
 #include "grab.h"
 #include "iter.h"
 #include "util.h"
@@ -15,65 +16,91 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #ifndef SIOCGSKNS
 #define SIOCGSKNS 0x894C /* linux/sockios.h; the namespace of a socket */
 #endif
 
-static bool list_has(const struct netns_list *list, uint64_t inode)
-{
-	size_t i;
+/* Descriptors that namespaces leave to all else that a pass does. */
+#define SPARE 32u
 
-	for (i = 0; i < list->n; i++) {
-		if (list->list[i].inode == inode)
-			return true;
-	}
-	return false;
+struct finding {
+	struct netns_list *list;
+	struct cookies known; /* the inodes of those in the list */
+	rlim_t most;	      /* so many descriptors may be open with theirs */
+	uint32_t namespaces;  /* how many the host has; 0: not known */
+};
+
+static bool is_namespace(int fd, struct stat *st)
+{
+	return fstat(fd, st) == 0 && ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET;
 }
 
-/* Takes fd over, whatever happens. Namespaces that are there already are left out. */
-static int list_add(struct netns_list *list, int fd)
+/*
+ * Takes fd over, whatever happens; way says how to come by it again. Namespaces that are
+ * there already are left out.
+ */
+static int list_add(struct finding *finding, int fd, const struct netns *way)
 {
+	struct netns_list *list = finding->list;
 	_cleanup_close_ int owned = fd;
-	struct netns *bigger;
+	struct netns *bigger, *ns;
 	struct stat st;
 
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
 		return -errno;
-	if (fd < 0 || fstat(fd, &st) < 0 || ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET)
+	if (fd < 0 || !is_namespace(fd, &st))
 		return 0; /* gone, or something else */
-	if (list_has(list, st.st_ino))
+	if (cookies_have(&finding->known, st.st_ino))
 		return 0;
 	bigger = reallocarray(list->list, list->n + 1, sizeof(*bigger));
 	if (!bigger)
 		return -ENOMEM;
 	list->list = bigger;
-	list->list[list->n].inode = st.st_ino;
-	list->list[list->n].fd = take_fd(&owned);
+	ns = &list->list[list->n];
+	*ns = *way;
+	ns->inode = st.st_ino;
+	ns->path = NULL;
+	ns->fd = -1;
+	/* The kernel gives out the lowest number that is free. */
+	if ((rlim_t)fd < finding->most)
+		ns->fd = take_fd(&owned);
+	else if (way->path && !(ns->path = strdup(way->path)))
+		return -ENOMEM;
 	list->n++;
-	return 0;
+	return cookies_add(&finding->known, st.st_ino);
 }
 
-/* Namespaces by their tasks. */
-struct by_task {
-	struct netns_list *list;
-	uint32_t namespaces; /* how many there are; 0: not known */
-};
+static int add_path(struct finding *finding, char *path)
+{
+	const struct netns way = {.path = path};
+
+	return list_add(finding, open(path, O_RDONLY | O_CLOEXEC), &way);
+}
 
 static int add_task(const void *record, void *arg)
 {
 	const struct hf_task *task = record;
-	struct by_task *by_task = arg;
-	struct netns_list *list = by_task->list;
+	struct finding *finding = arg;
 	char path[64];
 
 	if (task->namespaces)
-		by_task->namespaces = task->namespaces;
-	if (list_has(list, task->netns))
+		finding->namespaces = task->namespaces;
+	if (cookies_have(&finding->known, task->netns))
 		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", task->pid);
-	return list_add(list, open(path, O_RDONLY | O_CLOEXEC));
+	return add_path(finding, path);
+}
+
+/* By a descriptor of a process; cookie: of the socket that it is to be, 0: any. */
+static int add_socket(struct finding *finding, const struct owner *owner, uint64_t cookie)
+{
+	const struct netns way = {.pid = owner->pid, .socket = owner->fd};
+	_cleanup_close_ int socket = grab_socket(owner, 1, cookie);
+
+	return socket < 0 ? socket : list_add(finding, ioctl(socket, SIOCGSKNS), &way);
 }
 
 /* A socket in another namespace than its process's; those were met with the tasks. */
@@ -81,42 +108,46 @@ static int add_stray(const void *record, void *arg)
 {
 	const struct hf_owner *found = record;
 	struct owner owner = {.pid = found->pid, .fd = found->fd};
-	struct netns_list *list = arg;
-	_cleanup_close_ int socket = -1;
+	struct finding *finding = arg;
+	int err;
 
-	if (list_has(list, found->netns))
+	if (cookies_have(&finding->known, found->netns))
 		return 0;
-	socket = grab_socket(&owner, 1, found->cookie);
-	return socket < 0 ? 0 : list_add(list, ioctl(socket, SIOCGSKNS));
+	err = add_socket(finding, &owner, found->cookie);
+	if (err == -ENOENT || err == -ENOMEM || err == -EMFILE || err == -ENFILE)
+		return err == -ENOENT ? 0 : err;
+	if (err && !finding->list->hidden) {
+		finding->list->hidden = found->netns;
+		finding->list->hidden_pid = found->pid;
+		finding->list->hidden_errno = -err;
+	}
+	return 0;
 }
 
 /*
  * The same without an iterator over open files: the namespace of every socket
  * that /proc shows, of whatever kind it is.
  */
-static int add_sockets(struct netns_list *list, struct error *e)
+static int add_sockets(struct finding *finding, struct error *e)
 {
 	struct owners owners;
 	int err = owners_find_by_inode(&owners, e);
 	size_t i;
 
 	for (i = 0; !err && i < owners.n; i++) {
-		_cleanup_close_ int socket = -1;
-
 		if (i > 0 && owners.list[i].key == owners.list[i - 1].key)
 			continue; /* another descriptor of it */
-		socket = grab_socket(&owners.list[i], 1, 0);
-		if (socket >= 0)
-			err = list_add(list, ioctl(socket, SIOCGSKNS));
-		else if (socket != -ENOENT && socket != -EPERM)
-			err = error_set(e, -socket, "looking for network namespaces: %s",
-					strerror(-socket));
+		err = add_socket(finding, &owners.list[i], 0);
+		if (err == -ENOENT || err == -EPERM)
+			err = 0;
+		else if (err)
+			error_set(e, -err, "%s", strerror(-err));
 	}
 	owners_free(&owners);
 	return err;
 }
 
-static int add_mounted(struct netns_list *list)
+static int add_mounted(struct finding *finding)
 {
 	FILE *mounts = setmntent("/proc/self/mounts", "re");
 	struct mntent *mount;
@@ -126,32 +157,48 @@ static int add_mounted(struct netns_list *list)
 		return -errno;
 	while (!err && (mount = getmntent(mounts))) {
 		if (strcmp(mount->mnt_type, "nsfs") == 0)
-			err = list_add(list, open(mount->mnt_dir, O_RDONLY | O_CLOEXEC));
+			err = add_path(finding, mount->mnt_dir);
 	}
 	endmntent(mounts);
 	return err;
 }
 
+static int find(struct finding *finding, const struct pins *pins, struct error *e)
+{
+	char own[] = "/proc/self/ns/net";
+	int err;
+
+	err = add_path(finding, own);
+	if (!err)
+		err = iter_run(pins, PIN_TASKS, sizeof(struct hf_task), add_task, finding, e);
+	if (!err)
+		err = add_mounted(finding);
+	/* A look at every open file of the host, only where one may be hidden there. */
+	if (!err && finding->namespaces && finding->list->n == finding->namespaces)
+		return 0;
+	if (!err && pins_has(pins, PIN_STRAYS))
+		err = iter_run(pins, PIN_STRAYS, sizeof(struct hf_owner), add_stray, finding, e);
+	else if (!err)
+		err = add_sockets(finding, e);
+	if (!err && finding->list->n == 0)
+		err = error_set(e, ENOENT, "/proc/self/ns/net can't be opened (is /proc mounted?)");
+	return err;
+}
+
 int netns_find(const struct pins *pins, struct netns_list *list, struct error *e)
 {
-	struct by_task by_task = {.list = list};
+	struct finding finding = {.list = list, .most = RLIM_INFINITY};
+	struct rlimit limit;
 	int err;
 
 	*list = (struct netns_list){0};
-	err = list_add(list, open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
-	if (!err)
-		err = iter_run(pins, PIN_TASKS, sizeof(struct hf_task), add_task, &by_task, e);
-	if (!err)
-		err = add_mounted(list);
-	/* A look at every open file of the host, only where one may be hidden there. */
-	if (!err && by_task.namespaces && list->n == by_task.namespaces)
-		return 0;
-	if (!err && pins_has(pins, PIN_STRAYS))
-		err = iter_run(pins, PIN_STRAYS, sizeof(struct hf_owner), add_stray, list, e);
-	else if (!err)
-		err = add_sockets(list, e);
-	if (!err && list->n == 0)
-		err = error_set(e, ENOENT, "/proc/self/ns/net can't be opened (is /proc mounted?)");
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+		finding.most = limit.rlim_cur > SPARE ? limit.rlim_cur - SPARE : 0;
+	err = find(&finding, pins, e);
+	/* One process may refuse what another one grants. */
+	if (list->hidden && cookies_have(&finding.known, list->hidden))
+		list->hidden = 0;
+	cookies_free(&finding.known);
 	if (err == -ENOMEM || err == -EMFILE || err == -ENFILE)
 		error_set(e, -err, "%s", strerror(-err));
 	if (err) {
@@ -161,27 +208,75 @@ int netns_find(const struct pins *pins, struct netns_list *list, struct error *e
 	return err;
 }
 
+void netns_free(struct netns *ns)
+{
+	if (ns->fd >= 0)
+		close(ns->fd);
+	free(ns->path);
+	*ns = (struct netns){.fd = -1};
+}
+
 void netns_list_free(struct netns_list *list)
 {
 	size_t i;
 
 	for (i = 0; i < list->n; i++)
-		close(list->list[i].fd);
+		netns_free(&list->list[i]);
 	free(list->list);
 	*list = (struct netns_list){0};
+}
+
+/* What is behind the path or the descriptor now. Negative errno. */
+static int open_by_way(const struct netns *ns)
+{
+	struct owner owner = {.pid = ns->pid, .fd = ns->socket};
+	_cleanup_close_ int socket = -1;
+	int fd;
+
+	if (!ns->path) {
+		socket = grab_socket(&owner, 1, 0);
+		if (socket < 0)
+			return socket;
+	}
+	fd = ns->path ? open(ns->path, O_RDONLY | O_CLOEXEC) : ioctl(socket, SIOCGSKNS);
+	return fd < 0 ? -errno : fd;
+}
+
+int netns_open(const struct netns *ns, int *owned, struct error *e)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+
+	*owned = -1;
+	if (ns->fd >= 0)
+		return ns->fd;
+	fd = open_by_way(ns);
+	if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
+		return error_set(e, -fd, "can't open network namespace %ju: %s",
+				 (uintmax_t)ns->inode, strerror(-fd));
+	/* Process, path or descriptor may have come to mean something else. */
+	if (fd < 0 || !is_namespace(fd, &st) || st.st_ino != ns->inode)
+		return error_set(e, ENOENT, "network namespace %ju has gone, or its process",
+				 (uintmax_t)ns->inode);
+	*owned = take_fd(&fd);
+	return *owned;
 }
 
 int netns_call(const struct netns *ns, int (*fn)(void *arg), void *arg, struct error *e)
 {
 	_cleanup_close_ int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int owned = -1;
 	struct stat st;
-	int ret;
+	int fd, ret;
 
 	if (home < 0 || fstat(home, &st) < 0)
 		return error_set(e, errno, "/proc/self/ns/net: %s", strerror(errno));
 	if (st.st_ino == ns->inode)
 		return fn(arg);
-	if (setns(ns->fd, CLONE_NEWNET) < 0)
+	fd = netns_open(ns, &owned, e);
+	if (fd < 0)
+		return fd;
+	if (setns(fd, CLONE_NEWNET) < 0)
 		return error_set(e, errno, "can't enter network namespace %ju: %s",
 				 (uintmax_t)ns->inode, strerror(errno));
 	ret = fn(arg);

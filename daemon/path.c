@@ -105,6 +105,32 @@ static bool link_gone(const struct rtnl_change *changes, size_t n, int nsid)
 	return false;
 }
 
+/* What the namespace is called in the messages that we get. Negative errno: nobody tells us of it.
+ */
+static int nsid_of(const struct netns *ns, int *nsid)
+{
+	_cleanup_close_ int owned = -1;
+	int fd = netns_open(ns, &owned, NULL);
+	int err = fd < 0 ? fd : rtnl_nsid(fd, nsid);
+
+	return !err && *nsid == RTNL_OWN_NAMESPACE ? -ENOENT : err;
+}
+
+/* Where the ends of a namespace begin, in a sorted list. */
+static size_t first_of(const struct ends_list *ends, uint64_t netns)
+{
+	size_t low = 0, high = ends->n, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (ends->list[middle].netns < netns)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 static bool peer_moved(const struct netns *ns, int nsid, const struct hf_flow *flow,
 		       const struct rtnl_change *changes, size_t n)
 {
@@ -140,14 +166,14 @@ int path_moved(const struct plane *plane, const struct netns_list *namespaces,
 	for (i = 0; i < namespaces->n; i++) {
 		const struct netns *ns = &namespaces->list[i];
 
+		at = first_of(&ends, ns->inode);
 		nsid = RTNL_OWN_NAMESPACE;
-		if (i > 0 && (rtnl_nsid(ns->fd, &nsid) < 0 || nsid == RTNL_OWN_NAMESPACE))
-			continue; /* nobody told us of it, either */
+		if (at == ends.n || ends.list[at].netns != ns->inode ||
+		    (i > 0 && nsid_of(ns, &nsid) < 0))
+			continue;
 		all = link_gone(changes, n_changes, nsid);
-		for (at = 0; at < ends.n; at++) {
+		for (; at < ends.n && ends.list[at].netns == ns->inode; at++) {
 			end = &ends.list[at];
-			if (end->netns != ns->inode)
-				continue;
 			if (!all && (!last || by_peer(last, end) != 0))
 				moved = peer_moved(ns, nsid, &end->flow, changes, n_changes);
 			last = end;

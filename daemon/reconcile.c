@@ -30,6 +30,7 @@ struct reconcile {
 	struct port_filter filter;
 	struct numbers seen; /* inodes of namespaces that a pass has looked at; sorted */
 	size_t unheld;	     /* at the last full pass: told when it changes */
+	uint64_t hidden;     /* the inode of a namespace that can't be had: likewise */
 	struct scope scope;
 };
 
@@ -413,6 +414,19 @@ static void tell(struct reconcile *reconcile, bool all, const struct reconcile_r
 		reconcile->unheld = result->unheld;
 }
 
+static void tell_hidden(struct reconcile *reconcile, const struct netns_list *namespaces)
+{
+	if (namespaces->hidden && namespaces->hidden != reconcile->hidden)
+		log_warning(reconcile->log,
+			    "network namespace %" PRIu64
+			    " can't be looked after: only sockets keep "
+			    "it alive, and that of process %d can't be had: %s (is "
+			    "kernel.yama.ptrace_scope 3?)",
+			    namespaces->hidden, (int)namespaces->hidden_pid,
+			    strerror(namespaces->hidden_errno));
+	reconcile->hidden = namespaces->hidden;
+}
+
 static int pass(struct reconcile *reconcile, bool all, struct reconcile_result *result,
 		struct error *e)
 {
@@ -426,6 +440,7 @@ static int pass(struct reconcile *reconcile, bool all, struct reconcile_result *
 	err = netns_find(&reconcile->plane->pins, &namespaces, e);
 	if (err)
 		return err;
+	tell_hidden(reconcile, &namespaces);
 	progress = calloc(namespaces.n + 1, sizeof(*progress));
 	err = progress ? 0 : error_set(e, ENOMEM, "out of memory");
 	for (i = 0; !err && i < namespaces.n; i++) {

@@ -1,5 +1,7 @@
 """Namespaces that come after holdfastd has started, and sockets that it has not seen come."""
 
+import struct
+import sys
 from typing import Callable
 
 import pytest
@@ -9,11 +11,28 @@ from harness.cgroup import Cgroup
 from harness.command import run
 from harness.config import PORT, daemon as daemon_section, rule
 from harness.daemon import Daemon
+from harness.kernel import SETS_BY_BPF, needs
 from harness.netns import Netns, connect_namespaces
 from harness.options import held
 from harness.process import spawn, stop
 from harness.sockets import Agent, Listener
 from harness.wait import wait_for
+
+# Runs a program in which pidfd_getfd() fails with EPERM, as where kernel.yama.ptrace_scope is 3:
+# that can't be set for a while.
+PIDFD_GETFD, EPERM = 438, 1
+FILTER = b"".join(struct.pack("=HBBI", *line) for line in (
+    (0x20, 0, 0, 0),  # the call's number
+    (0x15, 0, 1, PIDFD_GETFD),
+    (0x06, 0, 0, 0x50000 | EPERM),  # SECCOMP_RET_ERRNO
+    (0x06, 0, 0, 0x7fff0000)))  # SECCOMP_RET_ALLOW
+REFUSING = [sys.executable, "-c", f"""
+import ctypes, os, struct, sys
+code = ctypes.create_string_buffer({FILTER!r})
+program = ctypes.create_string_buffer(struct.pack("@HP", {len(FILTER) // 8}, ctypes.addressof(code)))
+assert ctypes.CDLL(None).prctl(22, 2, program, 0, 0) == 0  # PR_SET_SECCOMP
+os.execvp(sys.argv[1], sys.argv[1:])
+"""]
 
 RULE = held(120, 30, 4)
 RULES = rule("all", time="120s", interval="30s", probes=4, side="both")
@@ -77,6 +96,42 @@ def test_container_with_an_old_connection(make_daemon: Callable[..., Daemon],
     wait_for(lambda: sock.settings == RULE, "the connection is held", timeout=5)
 
 
+def test_more_namespaces_than_the_hard_limit(daemon: Daemon, make_netns: Callable[[], Netns],
+                                             make_agent: Callable[..., Agent], cgroup: Cgroup,
+                                             named_netns: Netns) -> None:
+    """All are looked after, whatever it is that keeps them alive: a process, a mount, a socket."""
+    living = [spawn(["sleep", "600"], make_netns()) for _ in range(80)]
+    low = ["prlimit", "--nofile=80:80", "--"]
+    places = [make_netns(), named_netns, make_netns()]
+    inodes = [place.inode for place in places]
+    agents = [make_agent(place, cgroup) for place in places]
+    for agent in agents:
+        agent.listen(PORT)
+    socks = [agent.connect("127.0.0.1", PORT) for agent in agents]
+    before = socks[0].settings
+    for agent, place in zip(agents[1:], (None, places[2])):
+        agent.call("leave")
+        if place:
+            place.close()
+    try:
+        daemon.configure(RULES)
+        daemon.launch("--verbose", through=low)
+        daemon.wait_ready()
+        assert [sock.settings for sock in socks] == [RULE] * 3, daemon.log
+        status = run(*low, build.HOLDFAST, "--pin-dir", daemon.pin_dir, "status", "-J")
+        assert {s["netns"] for s in status.json["sockets"]} == set(inodes), status
+        probed = run(*low, build.HOLDFAST, "--pin-dir", daemon.pin_dir, "probe", "-J")
+        assert probed.status == 0 and len(probed.json["sockets"]) == 6, probed
+        daemon.reload(rule("all", time="60s", interval="30s", probes=4, side="both"))
+        assert [sock.settings for sock in socks] == [held(60, 30, 4)] * 3
+        assert "incomplete" not in daemon.log
+        daemon.stop()
+        assert [sock.settings for sock in socks] == [before] * 3
+    finally:
+        for process in living:
+            stop(process)
+
+
 def test_more_namespaces_than_descriptors(daemon: Daemon, make_netns: Callable[[], Netns],
                                           agent: Agent, listener: Listener) -> None:
     """The soft limit of descriptors is nobody's wish: it is 1024 wherever nobody has asked."""
@@ -95,3 +150,29 @@ def test_more_namespaces_than_descriptors(daemon: Daemon, make_netns: Callable[[
     finally:
         for process in living:
             stop(process)
+
+
+@needs("5.11", "to know a socket's namespace without taking hold of it")
+def test_namespace_that_cannot_be_had(daemon: Daemon, make_netns: Callable[[], Netns],
+                                      make_agent: Callable[..., Agent], cgroup: Cgroup,
+                                      agent: Agent, listener: Listener) -> None:
+    """Said once, as a warning that names namespace, process and reason; all others are held."""
+    hidden = make_netns()
+    inode = hidden.inode
+    holder = make_agent(hidden, cgroup)
+    holder.listen(PORT)
+    lost = holder.connect("127.0.0.1", PORT)
+    before = lost.settings
+    holder.call("leave")
+    hidden.close()
+    sock = agent.connect("127.0.0.1", listener.port)
+    daemon.configure(daemon_section(reconcile="1s") + RULES)
+    daemon.launch("--verbose", through=REFUSING)
+    daemon.wait_ready()
+    wait_for(lambda: daemon.log.count("reconcile: ") >= 3, "some passes")
+    said = [line for line in daemon.log.splitlines() if str(inode) in line]
+    assert len(said) == 1 and f"process {holder.pid} " in said[0], daemon.log
+    assert "Operation not permitted" in said[0] and "yama" in said[0]
+    if SETS_BY_BPF:  # else user space would have to take hold of this one, too
+        assert sock.settings == RULE
+    assert lost.settings == before
