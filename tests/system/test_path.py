@@ -4,12 +4,14 @@
            ──p2──
 """
 
+import os
+import struct
 import time
 from typing import Callable
 
 import pytest
 
-from harness import sockdiag
+from harness import bpf, sockdiag
 from harness.capture import Capture
 from harness.cgroup import Cgroup
 from harness.config import PORT, rule
@@ -194,6 +196,33 @@ def test_address_that_goes(daemon: Daemon, paths: Paths, application: Agent) -> 
     paths.client.ip(f"address del {CLIENT}/32 dev lo")
     wait_for(lambda: unanswered(lost) > 0, "a probe at once", timeout=SOON)
     assert not paths.probes(kept)
+
+
+@pytest.mark.parametrize("room", [2, 0])
+def test_more_than_fit_at_once(daemon: Daemon, paths: Paths, application: Agent,
+                               room: int) -> None:
+    """More connections than the map of those to be probed has room for: all of them, in turns.
+
+    It holds 128 Ki, and others, who were killed, may have left some of theirs there.
+    """
+    daemon.start(RULE)
+    socks = [application.connect(PEER, PORT, source=CLIENT) for _ in range(7)]
+    targets = bpf.get(os.path.join(daemon.layout, "hf_targets"))
+    try:
+        entries = bpf.max_entries(next(n for kind, n in bpf.identities(targets) if kind == "map"))
+        bpf.update_many(targets, [struct.pack("=Q", 1 << 63 | n) for n in range(entries - room)],
+                        b"\1")
+        paths.settle()
+        moved(paths, socks[0], "p2", f"route replace {PEER} via 10.2.0.1")
+        for sock in socks:
+            wait_for(lambda s=sock: paths.probes(s), "a probe at once", timeout=SOON)
+        wait_for(lambda: all(s.settings == VALUES for s in socks), "the values are back",
+                 timeout=4, step=0.05)
+        assert [len(paths.probes(s)) for s in socks] == [1] * len(socks)
+        assert len(bpf.keys(targets, 8)) == (entries - room if room else 0)
+    finally:
+        os.close(targets)
+    assert "probing after" not in daemon.log
 
 
 def test_bursts(daemon: Daemon, paths: Paths, application: Agent) -> None:

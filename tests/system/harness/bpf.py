@@ -5,14 +5,14 @@ import os
 import platform
 import struct
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 SOCK_OPS, SETSOCKOPT = 3, 22  # enum bpf_attach_type
 PROGRAM_TYPES = {SOCK_OPS: 13, SETSOCKOPT: 25}  # enum bpf_prog_type
 F_OVERRIDE, F_MULTI = 1, 2  # BPF_F_ALLOW_*
 
 _MAP_LOOKUP, _PROG_LOAD, _OBJ_PIN, _OBJ_GET, _PROG_ATTACH, _PROG_DETACH = 1, 5, 6, 7, 8, 9
-_MAP_NEXT_KEY = 4
+_MAP_UPDATE, _MAP_NEXT_KEY, _MAP_UPDATE_BATCH = 2, 4, 26
 _PROG_FD_BY_ID, _OBJ_INFO, _PROG_QUERY, _LINK_CREATE = 13, 15, 16, 28
 _NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -53,6 +53,22 @@ def lookup(map_fd: int, key: bytes, size: int) -> bytes:
     _bpf(_MAP_LOOKUP,
          struct.pack("=IIQQQ", map_fd, 0, _address(key_buffer), _address(value), 0))
     return value.raw
+
+
+def update(map_fd: int, key: bytes, value: bytes) -> None:
+    """Puts a value into a map."""
+    key_buffer = ctypes.create_string_buffer(key, len(key))
+    buffer = ctypes.create_string_buffer(value, len(value))
+    _bpf(_MAP_UPDATE,
+         struct.pack("=IIQQQ", map_fd, 0, _address(key_buffer), _address(buffer), 0))
+
+
+def update_many(map_fd: int, keys_: Sequence[bytes], value: bytes) -> None:
+    """Puts the same value into a map under each of these keys."""
+    key_buffer = ctypes.create_string_buffer(b"".join(keys_))
+    buffer = ctypes.create_string_buffer(value * len(keys_))
+    _bpf(_MAP_UPDATE_BATCH, struct.pack("=QQQQIIQQ", 0, 0, _address(key_buffer), _address(buffer),
+                                        len(keys_), map_fd, 0, 0))
 
 
 def keys(map_fd: int, size: int) -> list[bytes]:
