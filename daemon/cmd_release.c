@@ -21,7 +21,7 @@ static void tidy(const char *pin_dir, bool ours)
 	struct pins pins = PINS_INIT;
 
 	if (access(pin_dir, F_OK) == 0 && pins_lock(&pins, pin_dir, NULL) == 0)
-		pins_remove(&pins, ours, NULL);
+		pins_remove(&pins, ours || pins.made_dir, NULL);
 	pins_close(&pins);
 }
 

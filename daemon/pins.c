@@ -22,6 +22,12 @@
 #define LAYOUT_PREFIX "layout-"
 #define NEW_SUFFIX    "_new" /* bpffs allows no dots in names */
 
+/*
+ * A pin dir of our making has the sticky bit, which says nothing else where only root can
+ * write. It comes with the folder: whoever releases it knows, also where its maker was killed.
+ */
+#define MADE_BY_US S_ISVTX
+
 static void set_paths(struct pins *pins, bool new)
 {
 	snprintf(pins->sub, sizeof(pins->sub), "%s/" LAYOUT_PREFIX "%d%s", pins->dir, HF_LAYOUT,
@@ -135,7 +141,7 @@ static int make_dir(struct pins *pins, struct error *e)
 					 strerror(errno));
 		pins->mounted_bpffs = true;
 	}
-	if (mkdir(pins->dir, 0700) == 0)
+	if (mkdir(pins->dir, 0700 | MADE_BY_US) == 0)
 		pins->made_dir = true;
 	else if (errno != EEXIST)
 		return error_set(e, errno, "can't make the pin dir %s: %s", pins->dir,
@@ -201,8 +207,10 @@ int pins_lock(struct pins *pins, const char *dir, struct error *e)
 		}
 		/* Whoever had it may have removed it between our open and our lock. */
 		if (fstat(pins->fd, &opened) == 0 && stat(pins->dir, &named) == 0 &&
-		    opened.st_dev == named.st_dev && opened.st_ino == named.st_ino)
+		    opened.st_dev == named.st_dev && opened.st_ino == named.st_ino) {
+			pins->made_dir = pins->made_dir || opened.st_mode & MADE_BY_US;
 			return 0;
+		}
 		pins_close(pins);
 	}
 }

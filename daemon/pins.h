@@ -58,7 +58,7 @@ struct pins {
 	char dir[PATH_MAX / 4]; /* the pin dir */
 	char sub[PATH_MAX / 2]; /* the folder of this layout in it */
 	int fd;			/* the pin dir; owned */
-	bool made_dir;		/* pins_lock() made it */
+	bool made_dir;		/* pins_lock() made it, now or before */
 	bool mounted_bpffs;	/* pins_lock() mounted /sys/fs/bpf */
 };
 

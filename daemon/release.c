@@ -136,7 +136,8 @@ int plane_release(struct plane *plane, bool remove_dir, size_t *restored, size_t
 	if (first)
 		return first; /* the pins stay: another try may get further */
 
-	err = pins_remove(&plane->pins, remove_dir || info.flags & HF_INFO_MADE_PIN_DIR, e);
+	remove_dir = remove_dir || plane->pins.made_dir || info.flags & HF_INFO_MADE_PIN_DIR;
+	err = pins_remove(&plane->pins, remove_dir, e);
 	/* Our own descriptor of the pin dir, and with it the lock, would keep the mount busy. */
 	pins_close(&plane->pins);
 	if (!err && info.flags & HF_INFO_MOUNTED_BPFFS)

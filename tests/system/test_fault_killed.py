@@ -98,14 +98,9 @@ class Ground:
         new.close()
 
     def gone(self, call: str) -> None:
-        """Nothing of us is there any more.
-
-        But for an empty folder, where whoever had made it was killed before he could note that.
-        """
-        left = os.path.exists(self.daemon.pin_dir) and os.listdir(self.daemon.pin_dir)
-        self.claim(call, not left, f"{left} stays")
-        if os.path.exists(self.daemon.pin_dir) and not left:
-            os.rmdir(self.daemon.pin_dir)
+        """Nothing of us is there any more."""
+        there = os.path.exists(self.daemon.pin_dir)
+        self.claim(call, not there, f"{there and os.listdir(self.daemon.pin_dir)} stays")
         for kind in (bpf.SOCK_OPS, bpf.SETSOCKOPT):
             self.claim(call, not bpf.attached(self._cgroup.directory, kind), f"{kind} stays")
         self.settled(call, UNTOUCHED)
