@@ -150,6 +150,9 @@ enum hf_way {
 enum hf_state {
 	HF_STATE_HELD = 0, /* the rule's values were put in */
 	HF_STATE_OWN = 1,  /* the application's own were left standing */
+	/* Before 5.15: being changed from user space, and maybe never done with it. `asked` is
+	 * then what the socket had before, and `set` what it is to have. */
+	HF_STATE_CHANGING = 2,
 };
 
 /* Socket storage: the rule that was applied, and what there was before. */

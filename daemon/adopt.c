@@ -150,13 +150,49 @@ static int write_record(const struct adoption *adoption, int fd, const struct hf
  * The guard meets what we set like what the application sets. Until the record is
  * written anew it lets everything pass; killed before that, the next pass decides.
  */
-static int hush_guard(const struct adoption *adoption, int fd, const struct hf_record *record)
+static void hush_guard(struct hf_record *record)
 {
-	struct hf_record hushed = *record;
+	record->rule_override = HF_OVERRIDE_NEVER;
+	record->generation = 0;
+}
 
-	hushed.rule_override = HF_OVERRIDE_NEVER;
-	hushed.generation = 0;
-	return write_record(adoption, fd, &hushed);
+/*
+ * Before the options are set: what is going to be ours. Killed among them, we would take it
+ * for the application's the next time. `rule` may be NULL.
+ */
+static int announce(const struct adoption *adoption, int fd, const struct hf_record *record,
+		    const struct hf_rule *rule, const struct hf_plan *plan)
+{
+	struct hf_record announced = *record;
+
+	if (rule)
+		hf_plan_record(plan, &announced, rule);
+	hush_guard(&announced);
+	announced.state = HF_STATE_CHANGING;
+	announced.asked = plan->now;
+	announced.set = plan->want;
+	return write_record(adoption, fd, &announced);
+}
+
+static void settle_one(uint32_t *set, uint32_t before, uint32_t now)
+{
+	if (now == before)
+		*set = now;
+}
+
+/* What was announced was done in part: whatever was left as it had been is ours, too. */
+static void settle(struct hf_record *record, const struct hf_keepalive *now)
+{
+	const struct hf_keepalive *before = &record->asked;
+	struct hf_keepalive *set = &record->set;
+
+	settle_one(&set->on, before->on, now->on);
+	settle_one(&set->time_s, before->time_s, now->time_s);
+	settle_one(&set->interval_s, before->interval_s, now->interval_s);
+	settle_one(&set->probes, before->probes, now->probes);
+	settle_one(&set->user_timeout_ms, before->user_timeout_ms, now->user_timeout_ms);
+	record->asked = record->app;
+	record->state = HF_STATE_HELD;
 }
 
 static uint64_t now_ns(void)
@@ -181,18 +217,18 @@ static int hold(const struct adoption *adoption, const struct hf_look *look,
 	else if (record->generation == rule->generation)
 		what = HF_SWEPT_HEALED;
 	hf_plan_hold(&plan, record, rule, first);
+	if (first) {
+		record->held_ns = now_ns();
+		record->ended = 0;
+	}
 	if (first || hf_plan_changes(&plan)) {
-		err = hush_guard(adoption, fd, record);
+		err = announce(adoption, fd, record, rule, &plan);
 		if (!err)
 			err = hf_plan_carry_out(&fd, &fd, &plan, false);
 		if (err) {
 			bpf_map_delete_elem(adoption->sockets_fd, &fd);
 			return report(adoption, look, HF_SWEPT_FAILED, err);
 		}
-	}
-	if (first) {
-		record->held_ns = now_ns();
-		record->ended = 0;
 	}
 	record->set = plan.want;
 	hf_plan_record(&plan, record, rule);
@@ -218,7 +254,7 @@ static int restore(const struct adoption *adoption, const struct hf_look *look,
 		return 0;
 	}
 	hf_plan_restore(&plan, record);
-	err = hush_guard(adoption, fd, record);
+	err = announce(adoption, fd, record, NULL, &plan);
 	if (!err)
 		err = hf_plan_carry_out(&fd, &fd, &plan, false);
 	ret = err ? report(adoption, look, HF_SWEPT_FAILED, err)
@@ -251,6 +287,8 @@ static int visit(struct adoption *adoption, const struct hf_look *look)
 		adoption_skip(adoption, -errno, "reading what is known of a socket");
 		return 0;
 	}
+	if (record.state == HF_STATE_CHANGING)
+		settle(&record, &look->own);
 	return matches ? hold(adoption, look, &rule, &record, fd)
 		       : restore(adoption, look, &record, fd);
 }
@@ -288,13 +326,15 @@ int adopt_sweep(struct existing *existing, const struct netns *ns, iter_fn fn, v
 static void probe(struct adoption *adoption, const struct hf_look *look)
 {
 	_cleanup_close_ int fd = adoption_grab(adoption, look->view.cookie, look->inode);
-	struct hf_record record;
+	struct hf_record record, hushed;
 
 	if (fd < 0 || bpf_map_lookup_elem(adoption->sockets_fd, &fd, &record) < 0)
 		return;
 	/* First, so that the time is never taken for the application's. */
 	record.probing = 1;
-	if (hush_guard(adoption, fd, &record) == 0)
+	hushed = record;
+	hush_guard(&hushed);
+	if (write_record(adoption, fd, &hushed) == 0)
 		set_option(&fd, SOL_TCP, TCP_KEEPIDLE, HF_PROBE_TIME_S);
 	write_record(adoption, fd, &record);
 }

@@ -8,12 +8,14 @@
  * Calls into the kernel: bpf(2) and pidfd_open(2), through syscall(); opening, making,
  * locking, moving and removing what has HF_FAULT_PATH in its name, or is below /proc;
  * sockets, but for the ones that tell the service manager, and what goes through
- * them; namespaces and event sources. Calls for memory: malloc() and its like.
+ * them; namespaces and event sources. Calls for memory: malloc() and its like. Options:
+ * setting one of a TCP socket, as it is done where the kernel can't from within.
  */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -26,7 +28,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum kind { KERNEL = 1, MEMORY = 2, KILL = 4 /* and don't let it fail */ };
+enum kind { KERNEL = 1, MEMORY = 2, KILL = 4 /* and don't let it fail */, OPTION = 8 };
 
 /* The test writes kinds and nth, and sets count to 0; here it is counted up. */
 struct order {
@@ -226,6 +228,15 @@ int socket(int family, int type, int protocol)
 
 	return family != AF_UNIX && fails(KERNEL, "socket", family) ? -1
 								    : real(family, type, protocol);
+}
+
+int setsockopt(int fd, int level, int option, const void *value, socklen_t size)
+{
+	int (*real)(int, int, int, const void *, socklen_t) = next("setsockopt");
+	bool ours = level == IPPROTO_TCP || (level == SOL_SOCKET && option == SO_KEEPALIVE);
+
+	return ours && fails(OPTION, "setsockopt", option) ? -1
+							   : real(fd, level, option, value, size);
 }
 
 ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,

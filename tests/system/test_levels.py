@@ -5,6 +5,7 @@ before 5.11. The whole suite runs on such kernels in the virtual machines; here 
 """
 
 import os
+import signal
 
 import pytest
 
@@ -13,10 +14,11 @@ from harness.command import Command
 from harness.config import daemon as daemon_section, rule
 from harness.counters import read as counters
 from harness.daemon import Daemon
+from harness.fault import KILL, OPTION, Fault, steps
 from harness.kernel import needs
 from harness.netns import Netns
 from harness.options import UNTOUCHED, held
-from harness.sockets import Agent, Listener
+from harness.sockets import Agent, Listener, Socket
 from harness.wait import wait_for
 
 VALUES = held(120, 30, 4)
@@ -137,3 +139,64 @@ def test_says_what_is_missing(daemon: Daemon, agent: Agent, holdfast: Command) -
     assert result.err.count(line) == 1 and len(result.err.splitlines()) == 1
     enforcement = holdfast.status()["enforcement"]
     assert enforcement["adopts_existing"] is True and line in enforcement["limits"]
+
+
+OWN = ({}, {"keepalive": 1, "time": 7000, "probes": 3}, {"interval": 17, "user_timeout": 5000})
+# What the application left unset is filled in, and no more: as if nothing had happened.
+NEVER = rule("all", time="90s", interval="20s", probes=6, override="never")
+UNDER_RULE = [VALUES, VALUES, VALUES._replace(user_timeout=5000)]
+UNDER_NEVER = [held(90, 20, 6), held(7000, 20, 3), held(90, 17, 6, 5000)]
+OTHERS = rule("other", "192.0.2.1")
+
+
+def killed(daemon: Daemon, fault: Fault, nth: int, config: str | None) -> str:
+    """A start, a reload where it runs already, or a stop, that is killed in front of the nth
+    option that is set: where that was."""
+    fault.order(nth, OPTION | KILL)
+    try:
+        if config is None:
+            daemon.send_signal(signal.SIGTERM)
+            assert daemon.wait() == 0
+        elif daemon.running:
+            daemon.reload(config)
+            daemon.kill()
+        else:
+            daemon.start(config)
+            daemon.kill()
+    except AssertionError:
+        if daemon.process:
+            daemon.wait()
+    fault.order(-1)
+    return fault.take_notes()
+
+
+def check_killed(daemon: Daemon, socks: list[Socket], given_back: bool, call: str) -> None:
+    """Whatever was done in part, is known for what it is."""
+    # What has been given back can't be unset any more: under `never` it would count.
+    daemon.start(RULE if given_back else NEVER)
+    assert [sock.settings for sock in socks] == (UNDER_RULE if given_back else UNDER_NEVER), call
+    daemon.stop()
+
+
+@pytest.mark.skipif(build.SANITIZED, reason="a sanitizer wants to be preloaded first")
+@pytest.mark.parametrize("what", ["start", "reload", "leave", "stop"])
+def test_killed_between_options(daemon: Daemon, agent: Agent, listener: Listener, workdir: str,
+                                monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """What it had set by then isn't taken for the application's wish: that is given back."""
+    fault = Fault(workdir, daemon.pin_dir)
+    fault.set_in(monkeypatch)
+    config = {"start": RULE, "reload": RULE.replace("120s", "90s").replace("4", "7"),
+              "leave": OTHERS, "stop": None}[what]
+    seen = set()
+    for nth in steps(4 * len(OWN), 4 * len(OWN)):
+        socks = [agent.connect("127.0.0.1", listener.port, **own) for own in OWN]
+        before = [sock.settings for sock in socks]
+        if what != "start":
+            daemon.start(RULE)
+        call = killed(daemon, fault, nth, config)
+        seen.add(call.partition(" ")[2])
+        check_killed(daemon, socks, what in ("leave", "stop"), call)
+        assert [sock.settings for sock in socks] == before, call
+        for sock in socks:
+            sock.close()
+    assert len(seen) >= 3, seen

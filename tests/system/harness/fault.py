@@ -11,6 +11,7 @@ from .compiler import compile_c
 
 KERNEL, MEMORY = 1, 2
 KILL = 4  # with one of these: killed where the call would fail
+OPTION = 8
 EXHAUSTIVE = bool(os.environ.get("HF_EXHAUSTIVE"))
 SEED = int(os.environ.get("HF_SEED") or random.randrange(1 << 32))
 
