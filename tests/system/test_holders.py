@@ -148,3 +148,62 @@ def test_killed_readers(daemon: Daemon, agent: Agent, listener: Listener, holdfa
     assert len(registered(daemon)) == 1
     assert holders(holdfast.status()) == {Holder(sock.info["cookie"], agent.pid, sock.info["fd"])}
     assert not registered(daemon)
+
+
+class Reader:
+    """This process, as a reader that wants to know who holds the files that it is shown."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._layout = daemon.layout
+        self._wanted = bpf.get(os.path.join(self._layout, "hf_wanted"))
+
+    def _key(self, file: int) -> bytes:
+        return struct.pack("=QII", file, os.getpid(), 0)
+
+    def _read(self, name: str) -> bytes:
+        with open(os.path.join(self._layout, name), "rb") as file:
+            return file.read()
+
+    def meet(self) -> dict[int, int]:
+        """Looks at all that is held: the addresses of the files that were remembered, by cookie."""
+        bpf.update(self._wanted, self._key(0), struct.pack("=Q", FEW))
+        assert self._read("hf_held")
+        found = {}
+        for key in bpf.keys(self._wanted, 16):
+            file, reader, _ = struct.unpack("=QII", key)
+            if file and reader == os.getpid():
+                found[struct.unpack("=Q", bpf.lookup(self._wanted, key, 8))[0]] = file
+        return found
+
+    def take_for(self, file: int, cookie: int) -> None:
+        """As if this had been that socket's file when we met it."""
+        bpf.update(self._wanted, self._key(file), struct.pack("=Q", cookie))
+
+    def search(self) -> set[Holder]:
+        """Who holds them."""
+        return {Holder(cookie, pid, fd) for cookie, _, pid, fd, _ in
+                struct.iter_unpack("=QQiI16s", self._read("hf_holders"))}
+
+    def close(self) -> None:
+        """What is wanted by a process that has gone, the next reader takes away."""
+        os.close(self._wanted)
+
+
+def test_address_that_was_used_again(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """A file may be closed after a reader has met it, and another one lie where it was.
+
+    Whoever holds that one isn't named as the socket's holder.
+    """
+    daemon.start(rule("all"))
+    sock, other = (agent.connect("127.0.0.1", listener.port) for _ in range(2))
+    expected = [Holder(s.info["cookie"], agent.pid, s.info["fd"]) for s in (sock, other)]
+    reader = Reader(daemon)
+    try:
+        met = reader.meet()
+        assert reader.search() == set(expected)
+        reader.take_for(met[expected[0].cookie], expected[0].cookie + (1 << 32))
+        assert reader.search() == {expected[1]}
+        reader.take_for(met[expected[0].cookie], expected[0].cookie)
+        assert reader.search() == set(expected)
+    finally:
+        reader.close()

@@ -168,8 +168,13 @@ def inner_maps(directory: str) -> list[int]:
     return found
 
 
+def by_id(kind: str, number: int) -> int:
+    """A descriptor of a map, program or link by its number."""
+    return _bpf(_FD_BY_ID[kind], struct.pack("=II", number, 0))[0]
+
+
 def _info_by_id(kind: str, number: int) -> bytes:
-    fd = _bpf(_FD_BY_ID[kind], struct.pack("=II", number, 0))[0]
+    fd = by_id(kind, number)
     try:
         return _info(fd)
     finally:
