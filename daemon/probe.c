@@ -54,10 +54,9 @@ static int ignore_record(const void *record, void *arg)
 }
 
 /* Probes or sweeps; goes on where one namespace fails. */
-static int run(const struct plane *plane, bool probe, const struct netns_list *namespaces,
+static int run(struct existing *existing, bool probe, const struct netns_list *namespaces,
 	       struct error *e)
 {
-	struct existing existing = EXISTING_INIT(plane);
 	struct error ignored;
 	int err, first = 0;
 	size_t i;
@@ -66,50 +65,65 @@ static int run(const struct plane *plane, bool probe, const struct netns_list *n
 		const struct netns *ns = &namespaces->list[i];
 		struct error *told = first ? &ignored : e;
 
-		err = probe ? existing_probe(&existing, ns, told)
-			    : existing_sweep(&existing, ns, ignore_record, NULL, told);
+		err = probe ? existing_probe(existing, ns, told)
+			    : existing_sweep(existing, ns, ignore_record, NULL, told);
 		if (err && !first)
 			first = err;
 	}
-	existing_free(&existing);
 	return first;
 }
 
 /* One look at a socket starts its probes: what doesn't fit into the map at once, goes in turns. */
+static int probe_in_turns(struct existing *existing, int map, const struct netns_list *namespaces,
+			  const uint64_t *cookies, size_t n, struct error *e)
+{
+	struct error ignored;
+	size_t at, filled;
+	int err, first = 0;
+
+	for (at = 0; at < n; at += filled) {
+		struct error *told = first ? &ignored : e;
+
+		err = fill(map, cookies + at, n - at, &filled, told);
+		if (!err && !filled) {
+			clear_all(map);
+			err = fill(map, cookies + at, n - at, &filled, told);
+		}
+		if (!err && !filled)
+			err = error_set(told, E2BIG, "%s stays full", PIN_TARGETS);
+		if (err)
+			return first ? first : err;
+		err = run(existing, true, namespaces, told);
+		first = first ? first : err;
+		clear(map, cookies + at, filled);
+	}
+	return first;
+}
+
 int probe_begin(const struct plane *plane, const struct netns_list *namespaces,
 		const uint64_t *cookies, size_t n, struct error *e)
 {
 	_cleanup_close_ int map = pins_get(&plane->pins, PIN_TARGETS, e);
-	struct error ignored;
-	size_t at = 0, filled;
-	int err, first = 0;
+	struct existing existing = EXISTING_INIT(plane);
+	int err;
 
 	if (map < 0)
 		return map;
-	while (at < n) {
-		err = fill(map, cookies + at, n - at, &filled, first ? &ignored : e);
-		if (!err && !filled) {
-			clear_all(map);
-			err = fill(map, cookies + at, n - at, &filled, first ? &ignored : e);
-		}
-		if (err || !filled)
-			return first ? first
-			       : err ? err
-				     : error_set(e, E2BIG, "%s is full", PIN_TARGETS);
-		err = run(plane, true, namespaces, first ? &ignored : e);
-		first = first ? first : err;
-		clear(map, cookies + at, filled);
-		at += filled;
-	}
-	return first;
+	err = probe_in_turns(&existing, map, namespaces, cookies, n, e);
+	existing_free(&existing);
+	return err;
 }
 
 int probe_end(const struct plane *plane, const struct netns_list *namespaces,
 	      const uint64_t *cookies, size_t n, struct error *e)
 {
 	_cleanup_close_ int map = pins_get(&plane->pins, PIN_TARGETS, NULL);
+	struct existing existing = EXISTING_INIT(plane);
+	int err;
 
 	if (map >= 0) /* where whoever began was killed */
 		clear(map, cookies, n);
-	return run(plane, false, namespaces, e);
+	err = run(&existing, false, namespaces, e);
+	existing_free(&existing);
+	return err;
 }

@@ -105,9 +105,9 @@ def test_more_namespaces_than_the_hard_limit(daemon: Daemon, make_netns: Callabl
     places = [make_netns(), named_netns, make_netns()]
     inodes = [place.inode for place in places]
     agents = [make_agent(place, cgroup) for place in places]
-    for agent in agents:
-        agent.listen(PORT)
+    listeners = [agent.listen(PORT) for agent in agents]
     socks = [agent.connect("127.0.0.1", PORT) for agent in agents]
+    socks += [listener.accept() for listener in listeners]
     before = socks[0].settings
     for agent, place in zip(agents[1:], (None, places[2])):
         agent.call("leave")
@@ -117,16 +117,16 @@ def test_more_namespaces_than_the_hard_limit(daemon: Daemon, make_netns: Callabl
         daemon.configure(RULES)
         daemon.launch("--verbose", through=low)
         daemon.wait_ready()
-        assert [sock.settings for sock in socks] == [RULE] * 3, daemon.log
+        assert [sock.settings for sock in socks] == [RULE] * 6, daemon.log
         status = run(*low, build.HOLDFAST, "--pin-dir", daemon.pin_dir, "status", "-J")
         assert {s["netns"] for s in status.json["sockets"]} == set(inodes), status
         probed = run(*low, build.HOLDFAST, "--pin-dir", daemon.pin_dir, "probe", "-J")
         assert probed.status == 0 and len(probed.json["sockets"]) == 6, probed
         daemon.reload(rule("all", time="60s", interval="30s", probes=4, side="both"))
-        assert [sock.settings for sock in socks] == [held(60, 30, 4)] * 3
+        assert [sock.settings for sock in socks] == [held(60, 30, 4)] * 6
         assert "incomplete" not in daemon.log
         daemon.stop()
-        assert [sock.settings for sock in socks] == [before] * 3
+        assert [sock.settings for sock in socks] == [before] * 6
     finally:
         for process in living:
             stop(process)

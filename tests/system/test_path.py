@@ -213,11 +213,11 @@ def test_more_than_fit_at_once(daemon: Daemon, paths: Paths, application: Agent,
         bpf.update_many(targets, [struct.pack("=Q", 1 << 63 | n) for n in range(entries - room)],
                         b"\1")
         paths.settle()
-        moved(paths, socks[0], "p2", f"route replace {PEER} via 10.2.0.1")
+        paths.client.ip(f"route replace {PEER} via 10.2.0.1")
         for sock in socks:
-            wait_for(lambda s=sock: paths.probes(s), "a probe at once", timeout=SOON)
+            wait_for(lambda s=sock: paths.probes(s, "p2"), "a probe", timeout=15)
         wait_for(lambda: all(s.settings == VALUES for s in socks), "the values are back",
-                 timeout=4, step=0.05)
+                 timeout=15, step=0.05)
         assert [len(paths.probes(s)) for s in socks] == [1] * len(socks)
         assert len(bpf.keys(targets, 8)) == (entries - room if room else 0)
     finally:
