@@ -159,11 +159,11 @@ static int list_dropins(struct conf_parser *parser, const char *path, struct nam
 	return 0;
 }
 
-int conf_load_from(const char *file, const char *dropins, struct config *config,
-		   struct conf_messages *messages)
+static int load_from(int patience_ms, const char *file, const char *dropins, struct config *config,
+		     struct conf_messages *messages)
 {
 	__attribute__((cleanup(names_free))) struct names names = {0};
-	_cleanup_parser_ struct conf_parser parser = {0};
+	_cleanup_parser_ struct conf_parser parser = {.patience_ms = patience_ms};
 	size_t i;
 	int err;
 
@@ -186,15 +186,28 @@ int conf_load_from(const char *file, const char *dropins, struct config *config,
 	return conclude(&parser, config, messages);
 }
 
-int conf_load(const char *path, struct config *config, struct conf_messages *messages)
+int conf_load_from(const char *file, const char *dropins, struct config *config,
+		   struct conf_messages *messages)
 {
-	_cleanup_parser_ struct conf_parser parser = {0};
+	return load_from(-1, file, dropins, config, messages);
+}
+
+int conf_load_within(int patience_ms, const char *path, struct config *config,
+		     struct conf_messages *messages)
+{
+	_cleanup_parser_ struct conf_parser parser = {.patience_ms = patience_ms};
 
 	if (!path)
-		return conf_load_from(CONF_DEFAULT_FILE, CONF_DEFAULT_DROPINS, config, messages);
+		return load_from(patience_ms, CONF_DEFAULT_FILE, CONF_DEFAULT_DROPINS, config,
+				 messages);
 	*messages = (struct conf_messages){0};
 	conf_read_file(&parser, path, false);
 	return conclude(&parser, config, messages);
+}
+
+int conf_load(const char *path, struct config *config, struct conf_messages *messages)
+{
+	return conf_load_within(-1, path, config, messages);
 }
 
 int conf_parse_text(const char *name, const char *text, size_t size, struct config *config,

@@ -51,6 +51,13 @@ int conf_refuse_unsafe(struct conf_messages *messages);
  */
 int conf_load(const char *path, struct config *config, struct conf_messages *messages);
 
+/*
+ * The same for who has other things to do: a FIFO or terminal that doesn't give all of it within
+ * that time can't be read.
+ */
+int conf_load_within(int patience_ms, const char *path, struct config *config,
+		     struct conf_messages *messages);
+
 /* conf_load() with other places for the default file and the drop-in folder. */
 int conf_load_from(const char *file, const char *dropins, struct config *config,
 		   struct conf_messages *messages);

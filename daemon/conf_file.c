@@ -13,8 +13,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* Longer than any sensible configuration; /dev/zero is none. */
 #define FILE_MAX (16u << 20)
@@ -269,13 +271,37 @@ void conf_read_text(struct conf_parser *parser, const char *text, size_t size)
 	free(reader.joined);
 }
 
-/* Reads to the end; the text is the caller's to free. */
-static int read_all(int fd, char **text, size_t *size)
+static int64_t now_ms(void)
 {
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Until there is something to read, or nothing any more. -ETIMEDOUT. */
+static int wait_until(int fd, int64_t deadline_ms)
+{
+	struct pollfd input = {.fd = fd, .events = POLLIN};
+	int64_t left_ms;
+	int n;
+
+	do {
+		left_ms = deadline_ms - now_ms();
+		n = poll(&input, 1, left_ms > 0 ? (int)left_ms : 0);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n ? 0 : -ETIMEDOUT;
+}
+
+/* Reads to the end; the text is the caller's to free. Negative patience: however long it takes. */
+static int read_all(int fd, int patience_ms, char **text, size_t *size)
+{
+	int64_t deadline_ms = now_ms() + patience_ms;
 	_cleanup_free_ char *buffer = NULL;
 	size_t used = 0, room = 0;
 	char *larger;
 	ssize_t n;
+	int err;
 
 	for (;;) {
 		if (used == room) {
@@ -287,8 +313,11 @@ static int read_all(int fd, char **text, size_t *size)
 				return -ENOMEM;
 			buffer = larger;
 		}
+		err = patience_ms < 0 ? 0 : wait_until(fd, deadline_ms);
+		if (err)
+			return err;
 		n = read(fd, buffer + used, room - used);
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
 			return -errno;
@@ -317,7 +346,9 @@ void conf_check_writers(struct conf_parser *parser, int fd)
 
 bool conf_read_file(struct conf_parser *parser, const char *path, bool may_be_missing)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	/* Else a FIFO that nobody writes to would keep open() for ever. */
+	const int wait = parser->patience_ms < 0 ? 0 : O_NONBLOCK;
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | wait);
 	_cleanup_free_ char *text = NULL;
 	size_t size = 0;
 	int err;
@@ -331,13 +362,13 @@ bool conf_read_file(struct conf_parser *parser, const char *path, bool may_be_mi
 	if (!err)
 		conf_check_writers(parser, fd);
 	if (!err)
-		err = read_all(fd, &text, &size);
+		err = read_all(fd, parser->patience_ms, &text, &size);
 	if (err == -ENOMEM)
 		parser->out_of_memory = true;
 	else if (err)
 		conf_error(parser, parser->place,
 			   "can't be read: %s (name a regular file that may be read)",
-			   strerror(-err));
+			   err == -ETIMEDOUT ? "its end doesn't come" : strerror(-err));
 	else
 		conf_read_text(parser, text, size);
 	return true;

@@ -67,7 +67,8 @@ struct conf_fault {
 };
 
 struct conf_parser {
-	bool marked; /* config_to_text() wrote it: see conf_text.h */
+	int patience_ms; /* for a file that doesn't come at once, as a FIFO; negative: no end */
+	bool marked;	 /* config_to_text() wrote it: see conf_text.h */
 	char **files;
 	unsigned n_files;
 	struct conf_section daemon, defaults;

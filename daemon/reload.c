@@ -13,13 +13,16 @@
 /* A name server that answers does it sooner; one that doesn't may not hold us up. */
 #define NAMES_WAIT_MS 2000u
 
+/* Nor may whoever was to write the configuration into a FIFO. */
+#define CONFIG_WAIT_MS 5000
+
 int daemon_read_config(const struct daemon *daemon, struct config *config, struct error *e)
 {
 	struct conf_messages messages = {0};
 	size_t i;
 	int err;
 
-	err = conf_load(daemon->options.config, config, &messages);
+	err = conf_load_within(CONFIG_WAIT_MS, daemon->options.config, config, &messages);
 	if (!err && conf_refuse_unsafe(&messages)) {
 		config_free(config);
 		err = -EBADMSG;

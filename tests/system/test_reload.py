@@ -1,5 +1,6 @@
 """SIGHUP: what becomes of open connections, and that no connection sees a mixture."""
 
+import os
 import time
 
 import pytest
@@ -177,3 +178,35 @@ def test_generation_counts(daemon: Daemon, holdfast: Command) -> None:
     first = holdfast.status()["enforcement"]["generation"]
     daemon.reload(NEW)
     assert holdfast.status()["enforcement"]["generation"] > first
+
+
+@pytest.mark.parametrize("kind", ["fifo", "held fifo", "folder", "device"])
+def test_no_regular_file(daemon: Daemon, agent: Agent, listener: Listener, kind: str) -> None:
+    """What somebody has put where the configuration was: refused, and nobody waits for its end."""
+    daemon.start(OLD)
+    sock = agent.connect("127.0.0.1", listener.port)
+    os.unlink(daemon.config_file)
+    writer = -1
+    if kind == "folder":
+        os.mkdir(daemon.config_file)
+    elif kind == "device":
+        os.symlink("/dev/zero", daemon.config_file)
+    else:
+        os.mkfifo(daemon.config_file)
+        if kind == "held fifo":
+            writer = os.open(daemon.config_file, os.O_RDWR)
+            os.write(writer, NEW.encode())
+    try:
+        daemon.reload()
+    finally:
+        if writer >= 0:
+            os.close(writer)
+    assert f"{daemon.config_file}:0: error: can't be read: " in daemon.log
+    assert "not reloaded" in daemon.log
+    assert sock.settings == OLD_VALUES
+    if os.path.isdir(daemon.config_file):
+        os.rmdir(daemon.config_file)
+    else:
+        os.unlink(daemon.config_file)
+    daemon.reload(NEW)
+    assert sock.settings == NEW_VALUES
