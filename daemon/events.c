@@ -2,6 +2,7 @@
 /* What happens, and what the daemon does about it. */
 #include "daemon.h"
 
+#include "hook.h"
 #include "path.h"
 #include "probe.h"
 
@@ -49,6 +50,30 @@ void daemon_notify(const char *format, ...)
 	sd_notify(false, text);
 }
 
+/*
+ * Whose hook has gone holds nothing new, and can't put it back: loading took privileges that are
+ * given up. It ends as in a crash, for the service manager to start it again.
+ */
+static void check_attached(struct daemon *daemon)
+{
+	const struct pins *pins = &daemon->plane.pins;
+	struct hf_info info = {0};
+
+	if (hook_attached(pins, PIN_SOCKOPS, NULL) != 0)
+		return;
+	plane_get_info(&daemon->plane, &info, NULL);
+	if (pins_has(pins, PIN_SOCKOPS))
+		log_error(&daemon->log,
+			  "new connections aren't held any more: the cgroup %s has been removed",
+			  info.cgroup);
+	else
+		log_error(&daemon->log,
+			  "new connections aren't held any more: what was pinned in %s has been "
+			  "removed",
+			  pins->sub);
+	sd_event_exit(daemon->event, -ENOLINK);
+}
+
 void daemon_reconcile(struct daemon *daemon, bool all)
 {
 	struct reconcile_result result;
@@ -65,6 +90,8 @@ void daemon_reconcile(struct daemon *daemon, bool all)
 		  result.namespaces, us);
 	stats_count_pass(&daemon->stats, us, all, !err, &result);
 	exporter_due(daemon->exporter);
+	if (all)
+		check_attached(daemon);
 }
 
 void daemon_arm_timer(struct daemon *daemon)

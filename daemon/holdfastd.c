@@ -237,7 +237,7 @@ static int run(struct daemon *daemon)
 
 	err = sd_event_loop(daemon->event);
 	daemon_notify("STOPPING=1");
-	if (err < 0)
+	if (err < 0 && err != -ENOLINK) /* that has been told */
 		log_error(&daemon->log, "the event loop broke: %s", strerror(-err));
 	daemon_end_probes(daemon);
 	/* A loop that breaks is no wish to stop: as after a crash, the next start takes over. */

@@ -101,6 +101,19 @@ int hook_attach(const struct pins *pins, const char *name, int program_fd,
 	return pins_put(pins, name, link, e);
 }
 
+int hook_attached(const struct pins *pins, const char *name, struct error *e)
+{
+	struct bpf_link_info info = {0};
+	uint32_t size = sizeof(info);
+	_cleanup_close_ int link = pins_get(pins, name, e);
+
+	if (link < 0)
+		return link == -ENOENT ? 0 : link;
+	if (bpf_obj_get_info_by_fd(link, &info, &size) < 0)
+		return error_set(e, errno, "%s: %s", name, strerror(errno));
+	return info.cgroup.cgroup_id != 0;
+}
+
 int hook_detach(const struct pins *pins, const char *name, struct error *e)
 {
 	_cleanup_close_ int link = -1;

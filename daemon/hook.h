@@ -22,6 +22,12 @@ struct hook_target {
 int hook_attach(const struct pins *pins, const char *name, int program_fd,
 		enum bpf_attach_type type, const struct hook_target *target, struct error *e);
 
+/*
+ * Whether the pinned link is on its cgroup. 1; 0: there is no such pin, or the cgroup has been
+ * removed; negative errno: that can't be found out.
+ */
+int hook_attached(const struct pins *pins, const char *name, struct error *e);
+
 /* Detaches and removes the pin; nothing where there is none. */
 int hook_detach(const struct pins *pins, const char *name, struct error *e);
 

@@ -27,6 +27,7 @@ static const union hf_value *kernel_lookup(struct kernel_trie *trie, const struc
 #include "conf.h"
 #include "counters.h"
 #include "gate.h"
+#include "hook.h"
 #include "map_insert.h"
 #include "plane.h"
 
@@ -66,10 +67,11 @@ void plane_close(struct plane *plane)
 int plane_attached(const struct plane *plane, struct error *e)
 {
 	const uint32_t zero = 0;
+	int attached = hook_attached(&plane->pins, PIN_SOCKOPS, e);
 	uint32_t id;
 
-	if (!pins_has(&plane->pins, PIN_SOCKOPS))
-		return 0;
+	if (attached <= 0)
+		return attached;
 	if (bpf_map_lookup_elem(plane->rules_fd, &zero, &id) == 0)
 		return 1;
 	return errno == ENOENT ? 0

@@ -1,6 +1,7 @@
 """Start, end, crash and take-over of holdfastd, and `holdfast release`."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -11,7 +12,7 @@ import pytest
 from harness import bpf, build, recorder
 from harness.cgroup import Cgroup
 from harness.command import Command
-from harness.config import PORT, rule
+from harness.config import PORT, daemon as daemon_section, rule
 from harness.daemon import Daemon
 from harness.netns import Netns
 from harness.options import UNTOUCHED, held
@@ -50,6 +51,45 @@ def test_pin_dir_that_was_there(daemon: Daemon) -> None:
     assert os.listdir(daemon.pin_dir)
     daemon.stop()
     assert not os.path.exists(daemon.pin_dir) or not os.listdir(daemon.pin_dir)
+
+
+def test_cgroup_that_is_removed(make_daemon, make_agent, make_cgroup, cgroup: Cgroup,
+                                netns: Netns, listener: Listener) -> None:
+    """The hook goes with it: the daemon says so and ends, as in a crash; the next one attaches to
+    the control group that has the name by then."""
+    gone = make_cgroup("gone", cgroup)
+    daemon = make_daemon(gone)
+    holdfast = Command(daemon.pin_dir)
+    daemon.start(daemon_section(reconcile="1s") + OLD)
+    os.rmdir(gone.directory)
+    os.mkdir(gone.directory)
+    agent = make_agent(netns, gone)
+    sock = agent.connect("127.0.0.1", listener.port)
+    assert daemon.wait() == 1
+    said = [line for line in daemon.log.splitlines() if "aren't held any more" in line]
+    assert len(said) == 1 and gone.directory in said[0] and "removed" in said[0], daemon.log
+    result = holdfast("status")
+    assert result.status == NOTHING_ATTACHED and "nothing is attached" in result.err
+    assert holdfast.status()["enforcement"]["attached"] is False
+    assert sock.settings == UNTOUCHED
+    daemon.start(OLD)
+    assert holdfast.status()["enforcement"]["attached"] is True
+    assert sock.settings == agent.connect("127.0.0.1", listener.port).settings == OLD_VALUES
+    daemon.stop()
+    assert sock.settings == UNTOUCHED
+
+
+def test_pins_that_are_removed(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """With them goes what is attached: the same."""
+    daemon.start(daemon_section(reconcile="1s") + OLD)
+    folder = daemon.layout
+    shutil.rmtree(folder)
+    assert agent.connect("127.0.0.1", listener.port).settings == UNTOUCHED
+    assert daemon.wait() == 1
+    said = [line for line in daemon.log.splitlines() if "aren't held any more" in line]
+    assert len(said) == 1 and folder in said[0] and "removed" in said[0], daemon.log
+    daemon.start(OLD)
+    assert agent.connect("127.0.0.1", listener.port).settings == OLD_VALUES
 
 
 def test_persist(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
