@@ -31,6 +31,19 @@ HF_INLINE void hf_plan_read(struct hf_plan *plan, struct tcp_sock *tp)
 }
 
 /*
+ * Under the rule that decided last there is nothing to do: what most sockets are at most
+ * times, told without writing to any. Where the application wants keepalive on and left its
+ * time to the namespace, the plan has to be made.
+ */
+HF_INLINE bool hf_as_it_was_left(const struct hf_record *record, const struct hf_plan *plan)
+{
+	return hf_keepalive_equal(&plan->now, &record->set) && !record->probing &&
+	       record->sysctl_interval_s == plan->sysctls.interval_s &&
+	       record->sysctl_probes == plan->sysctls.probes &&
+	       !(record->app.on && !record->app.time_s);
+}
+
+/*
  * Has the sockops program told of this socket's state changes; other programs' flags
  * stay. Not for sockops, which has a helper of its own for it.
  */

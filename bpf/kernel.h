@@ -40,7 +40,26 @@ struct ns_common {
 	unsigned int inum;
 };
 
+struct hlist_nulls_node {
+	struct hlist_nulls_node *next;
+};
+
+struct inet_ehash_bucket {
+	struct hlist_nulls_node *chain;
+};
+
+struct inet_hashinfo {
+	struct inet_ehash_bucket *ehash;
+	unsigned int ehash_mask;
+	bool pernet;
+};
+
+struct inet_timewait_death_row {
+	struct inet_hashinfo *hashinfo; /* since 6.1 */
+};
+
 struct netns_ipv4 {
+	struct inet_timewait_death_row tcp_death_row;
 	int sysctl_tcp_keepalive_time;	  /* jiffies */
 	int sysctl_tcp_keepalive_intvl;	  /* jiffies */
 	__u8 sysctl_tcp_keepalive_probes; /* of any width: see hf_sysctl_probes() */
@@ -71,6 +90,10 @@ typedef struct {
 	__s64 counter;
 } atomic64_t;
 
+struct timespec64 {
+	__s64 tv_sec;
+};
+
 struct sock_common {
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
@@ -83,6 +106,7 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
+	struct hlist_nulls_node skc_nulls_node; /* of the chain in the table */
 };
 
 struct cgroup;
@@ -130,7 +154,29 @@ struct socket {
 	struct sock *sk;
 };
 
-struct bpf_local_storage;
+struct bpf_local_storage_map;
+
+struct bpf_local_storage_data {
+	struct bpf_local_storage_map *smap;
+	__u8 data[0];
+};
+
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
+struct bpf_local_storage {
+	struct hlist_head list;
+};
+
+struct bpf_local_storage_elem {
+	struct hlist_node snode;
+	struct bpf_local_storage_data sdata;
+};
 
 struct sock {
 	struct sock_common __sk_common;
@@ -202,6 +248,13 @@ struct bpf_iter__bpf_sk_storage_map {
 	struct bpf_iter_meta *meta;
 	struct bpf_map *map;
 	struct sock *sk;
+	void *value;
+};
+
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	void *key;
 	void *value;
 };
 

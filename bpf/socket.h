@@ -159,12 +159,17 @@ HF_INLINE void hf_socket_addresses(struct tcp_sock *tp, __u8 *family, __u8 local
 	((__be32 *)peer)[3] = skc->skc_v6_daddr.in6_u.u6_addr32[3];
 }
 
+/* Whether that rule has decided on the socket last. */
+HF_INLINE bool hf_decided_by(const struct hf_record *record, const struct hf_rule *rule)
+{
+	return rule && rule->generation == record->generation && rule->index == record->rule;
+}
+
 /* Nothing to do: the rules in force have decided, and it is as they left it. */
 HF_INLINE bool hf_settled_under(const struct hf_record *record, const struct hf_rule *rule,
 				const struct hf_keepalive *own)
 {
-	return rule && rule->generation == record->generation && rule->index == record->rule &&
-	       hf_keepalive_equal(own, &record->set);
+	return hf_decided_by(record, rule) && hf_keepalive_equal(own, &record->set);
 }
 
 /* Everything about the socket that goes to user space. record may be NULL. */

@@ -31,19 +31,6 @@ HF_INLINE bool report(struct bpf_iter__tcp *ctx, struct tcp_sock *tp,
 	return bpf_seq_write(ctx->meta->seq, &sweep, sizeof(sweep)) == 0;
 }
 
-/*
- * What most sockets are at most times, told without writing to any. Where the application
- * wants keepalive on and left its time to the namespace, the plan has to be made.
- */
-HF_INLINE bool nothing_to_do(const struct hf_record *record, const struct hf_rule *rule,
-			     const struct hf_plan *plan)
-{
-	return hf_settled_under(record, rule, &plan->now) && !record->probing &&
-	       record->sysctl_interval_s == plan->sysctls.interval_s &&
-	       record->sysctl_probes == plan->sysctls.probes &&
-	       !(record->app.on && !record->app.time_s);
-}
-
 HF_INLINE void hold(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_record *record,
 		    const struct hf_rule *rule)
 {
@@ -53,7 +40,7 @@ HF_INLINE void hold(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_re
 	int err;
 
 	hf_plan_read(&plan, tp);
-	if (record && nothing_to_do(record, rule, &plan))
+	if (record && hf_decided_by(record, rule) && hf_as_it_was_left(record, &plan))
 		return;
 	if (first) {
 		record = bpf_sk_storage_get(&hf_sockets, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);

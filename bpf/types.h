@@ -262,6 +262,13 @@ _Static_assert(sizeof(struct hf_view) == 88, "struct hf_view crosses the kernel 
 /* What hf_settled writes: a cookie, or with this bit the inode of a namespace. */
 #define HF_UNSETTLED ((__u64)1 << 63)
 
+/* What hf_survey writes: the inode of a namespace with one of these. */
+#define HF_SURVEY_TODO	((__u64)1 << 63) /* without an inode: of any */
+#define HF_SURVEY_LOOSE ((__u64)1 << 62)
+
+/* It takes so many steps. A power of two, since tables have that many buckets. */
+#define HF_SURVEY_CHUNKS 64
+
 /* What the sweep did to a socket; one for each socket that it changed. */
 enum hf_swept {
 	HF_SWEPT_HELD = 1,     /* newly held (or newly found to be own) */

@@ -139,8 +139,9 @@ static int for_each_map(const struct plane *plane, const struct holdfast *skelet
  */
 enum level {
 	LEVEL_FULL = 0,
-	LEVEL_NO_SETTING = 1, /* bpf_setsockopt() in iterators and in the guard: 5.15 */
-	LEVEL_NO_STORAGE = 2, /* socket storage in tracing programs, bpf_sock_from_file(): 5.11 */
+	LEVEL_NO_SURVEY = 1,  /* a walk through the table of connections: 6.2 */
+	LEVEL_NO_SETTING = 2, /* bpf_setsockopt() in iterators and in the guard: 5.15 */
+	LEVEL_NO_STORAGE = 3, /* socket storage in tracing programs, bpf_sock_from_file(): 5.11 */
 	N_LEVELS,
 };
 
@@ -161,6 +162,8 @@ static void leave_out(struct holdfast *skeleton, enum level level)
 	bpf_program__set_autoload(skeleton->progs.hf_owners, level < LEVEL_NO_STORAGE);
 	bpf_program__set_autoload(skeleton->progs.hf_holders,
 				  level < LEVEL_NO_STORAGE && kernel_can_search());
+	bpf_program__set_autoload(skeleton->progs.hf_survey,
+				  level < LEVEL_NO_SURVEY && kernel_can_survey());
 	bpf_program__set_autoload(skeleton->progs.hf_strays, level < LEVEL_NO_STORAGE);
 	bpf_program__set_autoload(skeleton->progs.hf_ended, level < LEVEL_NO_STORAGE && !marks);
 	skeleton->rodata->hf_tell_by_sockops = level >= LEVEL_NO_STORAGE || marks;
@@ -249,6 +252,8 @@ static int pin_iterators(const struct plane *plane, const struct holdfast *skele
 	err = pin_map(plane, skeleton->maps.hf_wanted, e);
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_sweep, NULL, e);
+	if (!err)
+		err = pin_iterator(plane, skeleton->progs.hf_survey, skeleton->maps.hf_chunks, e);
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_probe, NULL, e);
 	if (!err)

@@ -222,24 +222,72 @@ void pins_close(struct pins *pins)
 	pins->fd = -1;
 }
 
-pid_t pins_holder(const struct pins *pins)
+/* How the kernel names the pin dir in lists of locks. */
+#define LOCKED_MAX 64
+
+static int locked(const struct pins *pins, char text[LOCKED_MAX])
 {
-	_cleanup_fclose_ FILE *locks = fopen("/proc/locks", "re");
-	char wanted[64], line[256], where[64];
 	struct stat st;
+
+	if (fstat(pins->fd, &st) < 0)
+		return -errno;
+	snprintf(text, LOCKED_MAX, "%02x:%02x:%ju", major(st.st_dev), minor(st.st_dev),
+		 (uintmax_t)st.st_ino);
+	return 0;
+}
+
+/*
+ * Finds our lock in such a list; the process that has it, or 0. "1: FLOCK  ADVISORY  WRITE 812
+ * 00:1d:77 0 EOF": who waits for it has "->" there; fdinfo has "lock:" before it.
+ */
+static pid_t find_lock(FILE *locks, const char *wanted)
+{
+	char line[256], where[LOCKED_MAX];
 	int pid;
 
-	if (!locks || fstat(pins->fd, &st) < 0)
-		return 0;
-	snprintf(wanted, sizeof(wanted), "%02x:%02x:%ju", major(st.st_dev), minor(st.st_dev),
-		 (uintmax_t)st.st_ino);
-	/* "1: FLOCK  ADVISORY  WRITE 812 00:1d:77 0 EOF"; who waits has "->" there */
 	while (fgets(line, sizeof(line), locks)) {
-		if (sscanf(line, "%*s FLOCK %*s WRITE %d %63s", &pid, where) == 2 &&
+		const char *lock = strncmp(line, "lock:", 5) == 0 ? line + 5 : line;
+
+		if (sscanf(lock, "%*s FLOCK %*s WRITE %d %63s", &pid, where) == 2 &&
 		    strcmp(where, wanted) == 0)
 			return pid;
 	}
 	return 0;
+}
+
+pid_t pins_holder(const struct pins *pins)
+{
+	_cleanup_fclose_ FILE *locks = fopen("/proc/locks", "re");
+	char wanted[LOCKED_MAX];
+
+	return locks && locked(pins, wanted) == 0 ? find_lock(locks, wanted) : 0;
+}
+
+bool pins_held_by(const struct pins *pins, pid_t pid)
+{
+	char wanted[LOCKED_MAX], path[64];
+	struct dirent *entry;
+	bool found = false;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo", (int)pid);
+	dir = opendir(path);
+	if (!dir || locked(pins, wanted) < 0) {
+		if (dir)
+			closedir(dir);
+		return false;
+	}
+	while (!found && (entry = readdir(dir))) {
+		int fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_CLOEXEC);
+		_cleanup_fclose_ FILE *info = fd < 0 ? NULL : fdopen(fd, "r");
+
+		if (info)
+			found = find_lock(info, wanted) != 0;
+		else if (fd >= 0)
+			close(fd);
+	}
+	closedir(dir);
+	return found;
 }
 
 void pins_path(const struct pins *pins, const char *name, char *path, size_t size)

@@ -9,7 +9,7 @@
  *       hf_counters hf_ends hf_targets hf_wanted                    maps
  *       hf_config hf_reload   maps with a text: the rules, how the last reload went
  *       hf_daemon             what the daemon has counted
- *       hf_sweep hf_probe hf_held hf_settled hf_matched             iterators
+ *       hf_survey hf_sweep hf_probe hf_held hf_settled hf_matched   iterators
  *       hf_owners hf_holders hf_strays hf_tasks                     iterators
  *       hf_look               in place of hf_sweep and hf_probe, on kernels before 5.15
  *       hf_guard_program      to attach when the rules come to need it
@@ -39,6 +39,7 @@
 #define PIN_PROBE	  "hf_probe"
 #define PIN_COUNTERS	  "hf_counters"
 #define PIN_ENDS	  "hf_ends"
+#define PIN_SURVEY	  "hf_survey"
 #define PIN_SWEEP	  "hf_sweep"
 #define PIN_HELD	  "hf_held"
 #define PIN_SETTLED	  "hf_settled"
@@ -90,8 +91,14 @@ int pins_each_other(const struct pins *pins, int (*fn)(struct pins *other, void 
 /* Gives up what the other two opened. Safe on PINS_INIT. */
 void pins_close(struct pins *pins);
 
-/* The process that holds the lock, as /proc/locks has it. 0: none. */
+/*
+ * The process that holds the lock, as /proc/locks has it. 0: none. It takes some 10 ms: the
+ * kernel waits for all CPUs before it shows its list.
+ */
 pid_t pins_holder(const struct pins *pins);
+
+/* Whether that process does. False also where that can't be seen. */
+bool pins_held_by(const struct pins *pins, pid_t pid);
 
 /* Path of a pin. size: PATH_MAX. */
 void pins_path(const struct pins *pins, const char *name, char *path, size_t size);

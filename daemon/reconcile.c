@@ -4,6 +4,8 @@
 #include "cookies.h"
 #include "existing.h"
 #include "lpm.h"
+#include "numbers.h"
+#include "survey.h"
 #include "util.h"
 
 #include <errno.h>
@@ -17,12 +19,6 @@
 /* How often an interrupted sock_diag dump is asked for again. */
 #define DUMPS 5
 
-/* A growing list of inodes. */
-struct numbers {
-	uint64_t *list;
-	size_t n, room;
-};
-
 struct reconcile {
 	const struct log *log;
 	const struct plane *plane;
@@ -31,42 +27,9 @@ struct reconcile {
 	struct numbers seen; /* inodes of namespaces that a pass has looked at; sorted */
 	size_t unheld;	     /* at the last full pass: told when it changes */
 	uint64_t hidden;     /* the inode of a namespace that can't be had: likewise */
+	bool changed;	     /* the rules, since then: every held socket has something to do */
 	struct scope scope;
 };
-
-static int numbers_add(struct numbers *numbers, uint64_t number)
-{
-	if (array_grow(&numbers->list, numbers->n, &numbers->room, sizeof(number)))
-		return -ENOMEM;
-	numbers->list[numbers->n++] = number;
-	return 0;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-static void numbers_sort(struct numbers *numbers)
-{
-	if (numbers->n)
-		qsort(numbers->list, numbers->n, sizeof(*numbers->list), by_value);
-}
-
-/* Sorted ones only. */
-static bool numbers_have(const struct numbers *numbers, uint64_t number)
-{
-	return numbers->n &&
-	       bsearch(&number, numbers->list, numbers->n, sizeof(*numbers->list), by_value);
-}
-
-static void numbers_free(struct numbers *numbers)
-{
-	free(numbers->list);
-	*numbers = (struct numbers){0};
-}
 
 struct reconcile *reconcile_new(const struct log *log, const struct plane *plane)
 {
@@ -111,6 +74,7 @@ int reconcile_set_rules(struct reconcile *reconcile, const struct config *config
 	port_filter_free(&reconcile->filter);
 	reconcile->lpm = lpm;
 	reconcile->filter = filter;
+	reconcile->changed = true;
 	return 0;
 }
 
@@ -130,12 +94,9 @@ static int add_held(const void *record, void *arg)
 {
 	uint64_t word = *(const uint64_t *)record, netns = word & ~HF_UNSETTLED;
 	struct held *held = arg;
-	size_t n = held->dirty.n;
 
 	if (!(word & HF_UNSETTLED))
 		return cookies_add(&held->settled, word);
-	if (n && held->dirty.list[n - 1] == netns)
-		return 0;
 	return numbers_add(&held->dirty, netns);
 }
 
@@ -427,6 +388,26 @@ static void tell_hidden(struct reconcile *reconcile, const struct netns_list *na
 	reconcile->hidden = namespaces->hidden;
 }
 
+/*
+ * Leaves out the namespaces where there is nothing to do, if that can be told for less than it
+ * takes to sweep them.
+ */
+static void skip_settled(const struct reconcile *reconcile, const struct netns_list *namespaces,
+			 struct progress *progress)
+{
+	struct survey survey;
+	size_t i;
+
+	if (first_pass(reconcile) || reconcile->changed)
+		return;
+	survey_take(reconcile->plane, namespaces, &survey);
+	for (i = 0; i < namespaces->n; i++) {
+		if (!survey_has_todo(&survey, namespaces->list[i].inode))
+			progress[i].todo = false;
+	}
+	survey_free(&survey);
+}
+
 static int pass(struct reconcile *reconcile, bool all, struct reconcile_result *result,
 		struct error *e)
 {
@@ -448,6 +429,7 @@ static int pass(struct reconcile *reconcile, bool all, struct reconcile_result *
 		result->namespaces += progress[i].todo;
 	}
 	if (!err && result->namespaces) {
+		skip_settled(reconcile, &namespaces, progress);
 		err = rounds(reconcile, &namespaces, progress, result, e);
 		for (i = 0; i < namespaces.n; i++)
 			result->unheld += progress[i].unheld;
@@ -466,6 +448,7 @@ static int pass(struct reconcile *reconcile, bool all, struct reconcile_result *
 	numbers_sort(&seen);
 	numbers_free(&reconcile->seen);
 	reconcile->seen = seen;
+	reconcile->changed = reconcile->changed && !all;
 	return 0;
 }
 

@@ -4,6 +4,8 @@
 #include "cgroup.h"
 #include "existing.h"
 #include "holders.h"
+#include "stats.h"
+#include "survey.h"
 #include "text.h"
 #include "util.h"
 
@@ -14,6 +16,9 @@
 #include <time.h>
 
 #define TRIES 5
+
+/* So few held sockets are asked after one by one, where there are no others to be found. */
+#define FEW 256
 
 /* Connections that the application still has; those that it is closing aren't shown. */
 #define STATES (1u << TCP_ESTABLISHED | 1u << TCP_CLOSE_WAIT)
@@ -92,6 +97,29 @@ static int read_diag(const struct netns *ns, const struct port_filter *filter,
 	return err;
 }
 
+/* The same of the held ones alone. -ENOENT: one has gone meanwhile, or can't be asked after so. */
+static int read_held(const struct netns *ns, const struct array *held, struct array *sockets)
+{
+	const struct hf_view *view = held->list;
+	_cleanup_close_ int fd = -1;
+	struct error ignored;
+	size_t i;
+	int err = 0;
+
+	sockets->n = 0;
+	for (i = 0; !err && i < held->n; i++, view++) {
+		const struct diag_ends ends = {view->cookie,	view->family, view->local_port,
+					       view->peer_port, view->local,  view->peer};
+
+		if (view->netns != ns->inode || !(1u << view->state & STATES))
+			continue;
+		if (fd < 0)
+			fd = sockdiag_open_in(ns, &ignored);
+		err = fd < 0 ? fd : sockdiag_find(fd, &ends, add_diag, sockets, &ignored);
+	}
+	return err;
+}
+
 int snapshot_add(struct snapshot *snapshot, const struct diag_socket *diag,
 		 const struct hf_view *view, uint64_t netns)
 {
@@ -163,6 +191,7 @@ static int read_sockets(const struct plane *plane, struct snapshot *snapshot,
 {
 	_cleanup_array_ struct array held = {0}, diags = {0};
 	struct existing existing = EXISTING_INIT(plane);
+	struct survey survey = {.unknown = true};
 	struct port_filter filter;
 	size_t i;
 	int err;
@@ -171,15 +200,21 @@ static int read_sockets(const struct plane *plane, struct snapshot *snapshot,
 	if (err)
 		return err;
 	sort_views(&held);
+	if (held.n <= FEW)
+		survey_take(plane, namespaces, &survey);
 	err = port_filter_init(&filter, &snapshot->config);
 	if (err)
 		error_set(e, -err, "out of memory");
 	for (i = 0; !err && i < namespaces->n; i++) {
+		const struct netns *ns = &namespaces->list[i];
+
 		snapshot->asked_ms = now_ms();
-		err = read_diag(&namespaces->list[i], &filter, &diags, e);
+		if (survey_has_unheld(&survey, ns->inode) || read_held(ns, &held, &diags))
+			err = read_diag(ns, &filter, &diags, e);
 		if (!err)
-			err = join(&existing, snapshot, &namespaces->list[i], &held, &diags, e);
+			err = join(&existing, snapshot, ns, &held, &diags, e);
 	}
+	survey_free(&survey);
 	existing_free(&existing);
 	port_filter_free(&filter);
 	return err;
@@ -295,7 +330,7 @@ static int take(const struct plane *plane, bool staged, struct holders *holders,
 	snapshot->guard = pins_has(&plane->pins, PIN_GUARD);
 	snapshot->adopts = snapshot->attached && support_adopts(plane);
 	support_limits(plane, snapshot->limits);
-	snapshot->daemon_pid = pins_holder(&plane->pins);
+	snapshot->daemon_pid = stats_daemon(plane);
 
 	err = netns_find(&plane->pins, &namespaces, e);
 	if (err)

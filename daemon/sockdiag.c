@@ -262,6 +262,31 @@ int sockdiag_take(const void *datagram, size_t size, sockdiag_fn fn, void *arg, 
 	return 0;
 }
 
+/* The next datagram from the kernel; how long it is. */
+static ssize_t receive(int fd, uint8_t *buffer, struct error *e)
+{
+	for (;;) {
+		struct sockaddr_nl sender = {0};
+		struct iovec iov = {.iov_base = buffer, .iov_len = BUFFER_SIZE};
+		struct msghdr header = {.msg_name = &sender,
+					.msg_namelen = sizeof(sender),
+					.msg_iov = &iov,
+					.msg_iovlen = 1};
+		ssize_t got = recvmsg(fd, &header, 0);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return error_set(e, errno, "reading from sock_diag: %s", strerror(errno));
+		/* Whoever is root in that namespace can send to us, too: the kernel is 0. */
+		if (sender.nl_pid != 0)
+			continue;
+		if (header.msg_flags & MSG_TRUNC)
+			return error_set(e, EINTR, "sock_diag sent more than was asked for");
+		return got;
+	}
+}
+
 int sockdiag_dump(int fd, uint32_t states, const struct port_filter *filter, bool info,
 		  sockdiag_fn fn, void *arg, struct error *e)
 {
@@ -276,24 +301,52 @@ int sockdiag_dump(int fd, uint32_t states, const struct port_filter *filter, boo
 	if (ret)
 		return error_set(e, -ret, "asking sock_diag: %s", strerror(-ret));
 	while (!ret && !last) {
-		struct sockaddr_nl sender = {0};
-		struct iovec iov = {.iov_base = buffer, .iov_len = BUFFER_SIZE};
-		struct msghdr header = {.msg_name = &sender,
-					.msg_namelen = sizeof(sender),
-					.msg_iov = &iov,
-					.msg_iovlen = 1};
-
-		got = recvmsg(fd, &header, 0);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return error_set(e, errno, "reading from sock_diag: %s", strerror(errno));
-		/* Whoever is root in that namespace can send to us, too: the kernel is 0. */
-		if (sender.nl_pid != 0)
-			continue;
-		if (header.msg_flags & MSG_TRUNC)
-			return error_set(e, EINTR, "sock_diag sent more than was asked for");
-		ret = sockdiag_take(buffer, (size_t)got, fn, arg, &last, e);
+		got = receive(fd, buffer, e);
+		ret = got < 0 ? (int)got : sockdiag_take(buffer, (size_t)got, fn, arg, &last, e);
 	}
 	return ret;
+}
+
+static int request_one(int fd, const struct diag_ends *ends)
+{
+	struct {
+		struct nlmsghdr header;
+		struct inet_diag_req_v2 diag;
+	} ask = {
+		.header = {.nlmsg_len = sizeof(ask),
+			   .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			   .nlmsg_flags = NLM_F_REQUEST,
+			   .nlmsg_seq = SEQUENCE},
+		.diag = {.sdiag_family = ends->family == 4 ? AF_INET : AF_INET6,
+			 .sdiag_protocol = IPPROTO_TCP,
+			 .idiag_ext = 1 << (INET_DIAG_INFO - 1),
+			 .idiag_states = ~0u,
+			 .id = {.idiag_sport = htons(ends->local_port),
+				.idiag_dport = htons(ends->peer_port),
+				.idiag_cookie = {(uint32_t)ends->cookie,
+						 (uint32_t)(ends->cookie >> 32)}}},
+	};
+
+	memcpy(ask.diag.id.idiag_src, ends->local, sizeof(ask.diag.id.idiag_src));
+	memcpy(ask.diag.id.idiag_dst, ends->peer, sizeof(ask.diag.id.idiag_dst));
+	return send(fd, &ask, sizeof(ask), 0) < 0 ? -errno : 0;
+}
+
+int sockdiag_find(int fd, const struct diag_ends *ends, sockdiag_fn fn, void *arg, struct error *e)
+{
+	_cleanup_free_ uint8_t *buffer = malloc(BUFFER_SIZE);
+	bool last;
+	ssize_t got;
+	int ret;
+
+	if (!buffer)
+		return error_set(e, ENOMEM, "out of memory");
+	ret = request_one(fd, ends);
+	if (ret)
+		return error_set(e, -ret, "asking sock_diag: %s", strerror(-ret));
+	got = receive(fd, buffer, e);
+	if (got < 0)
+		return (int)got;
+	ret = sockdiag_take(buffer, (size_t)got, fn, arg, &last, e);
+	return ret == -ESTALE ? -ENOENT : ret; /* another one between the same ends by now */
 }

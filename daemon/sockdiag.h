@@ -53,6 +53,20 @@ int sockdiag_open_in(const struct netns *ns, struct error *e);
 int sockdiag_dump(int fd, uint32_t states, const struct port_filter *filter, bool info,
 		  sockdiag_fn fn, void *arg, struct error *e);
 
+/* The ends of a connection, as sock_diag has them. */
+struct diag_ends {
+	uint64_t cookie;
+	uint8_t family; /* 4, 6 */
+	uint16_t local_port, peer_port;
+	const uint8_t *local, *peer; /* 16 bytes each, as in struct diag_socket */
+};
+
+/*
+ * The one connection between these ends, if its cookie is the same; with idle_ms. -ENOENT: it
+ * isn't found, perhaps since it is bound to a device (which a dump shows, too).
+ */
+int sockdiag_find(int fd, const struct diag_ends *ends, sockdiag_fn fn, void *arg, struct error *e);
+
 /*
  * One datagram of the answer to such a dump: fn gets each socket of it. *last: no more is to
  * come. As sockdiag_dump() else.

@@ -77,6 +77,17 @@ int stats_read(const struct plane *plane, struct stats *stats, struct error *e)
 	return fd < 0 ? fd : lookup(fd, stats, e);
 }
 
+pid_t stats_daemon(const struct plane *plane)
+{
+	struct error ignored;
+	struct stats stats;
+
+	if (stats_read(plane, &stats, &ignored) == 0 && stats.pid &&
+	    pins_held_by(&plane->pins, (pid_t)stats.pid))
+		return (pid_t)stats.pid;
+	return pins_holder(&plane->pins);
+}
+
 static void put(const struct stats_map *map)
 {
 	const uint32_t zero = 0;
@@ -88,6 +99,7 @@ static void put(const struct stats_map *map)
 void stats_count_start(struct stats_map *map)
 {
 	map->now.starts++;
+	map->now.pid = (uint64_t)getpid();
 	map->now.started_s = map->now.applied_s = (uint64_t)time(NULL);
 	map->now.last_reload = STATS_RELOAD_APPLIED;
 	put(map);

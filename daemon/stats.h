@@ -36,6 +36,7 @@ extern const uint32_t stats_bounds_us[STATS_N_BOUNDS];
 struct stats {
 	uint64_t starts;
 	uint64_t started_s;		   /* CLOCK_REALTIME; of the latest start */
+	uint64_t pid;			   /* of the daemon that counts, or did */
 	uint64_t reloads[STATS_N_RELOADS]; /* by enum stats_reload */
 	uint64_t last_reload;		   /* enum stats_reload; a start counts as one here */
 	uint64_t applied_s; /* CLOCK_REALTIME; when the configuration in force was read */
@@ -46,7 +47,7 @@ struct stats {
 	uint64_t namespaces;	       /* network namespaces that it looked at */
 	uint64_t swept[STATS_N_SWEPT]; /* by enum stats_swept */
 };
-_Static_assert(sizeof(struct stats) == 8 * 29, "struct stats has no holes, and is pinned");
+_Static_assert(sizeof(struct stats) == 8 * 30, "struct stats has no holes, and is pinned");
 
 /* The daemon's own copy, and the map that it writes it to. */
 struct stats_map {
@@ -71,5 +72,8 @@ void stats_count_pass(struct stats_map *map, uint64_t us, bool all, bool complet
 
 /* What is pinned; zeros where no daemon has counted anything. */
 int stats_read(const struct plane *plane, struct stats *stats, struct error *e);
+
+/* The daemon that has the pin dir; 0: none. As pins_holder(), and cheaper where it counts here. */
+pid_t stats_daemon(const struct plane *plane);
 
 #endif

@@ -25,14 +25,9 @@ int kernel_hz(uint32_t *hz, struct error *e)
 	return 0;
 }
 
-/*
- * Whether bpf_setsockopt() knows TCP_BPF_SOCK_OPS_CB_FLAGS: its enumerator is an
- * anonymous enum's, which CO-RE can't ask for, and its name is in the kernel's BTF
- * as nothing else.
- */
-bool kernel_can_mark(void)
+/* Whether the kernel's BTF has a name of something. */
+static bool btf_names(const char *name)
 {
-	static const char name[] = "TCP_BPF_SOCK_OPS_CB_FLAGS";
 	_cleanup_close_ int fd = open("/sys/kernel/btf/vmlinux", O_RDONLY | O_CLOEXEC);
 	_cleanup_free_ char *btf = NULL;
 	size_t size = 0;
@@ -46,11 +41,26 @@ bool kernel_can_mark(void)
 		got = read(fd, btf + size, (size_t)st.st_size - size);
 		size += got > 0 ? (size_t)got : 0;
 	}
-	return btf && memmem(btf, size, name, sizeof(name));
+	return btf && memmem(btf, size, name, strlen(name) + 1);
+}
+
+/*
+ * Whether bpf_setsockopt() knows TCP_BPF_SOCK_OPS_CB_FLAGS: its enumerator is an
+ * anonymous enum's, which CO-RE can't ask for, and its name is in the kernel's BTF
+ * as nothing else.
+ */
+bool kernel_can_mark(void)
+{
+	return btf_names("TCP_BPF_SOCK_OPS_CB_FLAGS");
 }
 
 bool kernel_can_search(void)
 {
 	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_loop, NULL) == 1 &&
 	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_probe_read_kernel, NULL) == 1;
+}
+
+bool kernel_can_survey(void)
+{
+	return kernel_can_search() && btf_names("bpf_rdonly_cast");
 }

@@ -20,4 +20,7 @@ bool kernel_can_mark(void);
  */
 bool kernel_can_search(void);
 
+/* Whether hf_survey may be loaded: the same, and bpf_rdonly_cast() (6.2). */
+bool kernel_can_survey(void);
+
 #endif

@@ -41,10 +41,12 @@ def listen(address: str, port: int) -> dict[str, int]:
 
 
 def connect(address: str, port: int, family: str | None, source: str | None,
-            values: dict[str, int]) -> int:
+            device: str | None, values: dict[str, int]) -> int:
     """A connection; `values` are set before connect()."""
     sock = _new(address, family)
     options.write(sock, values)
+    if device:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
     if source:
         sock.bind((source, 0))
     sock.settimeout(5)

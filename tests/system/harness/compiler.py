@@ -14,7 +14,7 @@ PROGRAMS = {"storm": ["-pthread"], "flood": ["-pthread"], "fault": ["-shared", "
 # The same source, but for the layout of what is pinned; and but for its version.
 BUILDS = {"layout": ["BPF_CPPFLAGS=-DHF_LAYOUT=999"], "version": ["VERSION=99.0.0"]}
 # What the loader tries first: 0 is what the newest kernels take.
-LEVELS = (1, 2)
+LEVELS = (1, 2, 3)
 
 _PREBUILT = os.environ.get("HF_PREBUILT")
 _FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror"]

@@ -88,19 +88,20 @@ class Agent(Remote):
         return Listener(self, made["id"], made["port"])
 
     def begin_connect(self, address: str, port: int, family: str | None = None,
-                      source: str | None = None, **values: int) -> None:
+                      source: str | None = None, device: str | None = None,
+                      **values: int) -> None:
         """Starts to connect; end_connect() waits for the end of it."""
         self.begin("connect", address=address, port=port, family=family, source=source,
-                   values=values)
+                   device=device, values=values)
 
     def end_connect(self) -> Socket:
         """The connection that begin_connect() has asked for."""
         return Socket(self, self.end())
 
     def connect(self, address: str, port: int, family: str | None = None,
-                source: str | None = None, **values: int) -> Socket:
+                source: str | None = None, device: str | None = None, **values: int) -> Socket:
         """A connection; `values` (keepalive, time...) are set before connect()."""
-        self.begin_connect(address, port, family, source, **values)
+        self.begin_connect(address, port, family, source, device, **values)
         return self.end_connect()
 
     def churn_start(self, address: str, port: int) -> None:

@@ -1,0 +1,254 @@
+"""Where there is something to do: one walk over the sockets of all network namespaces says it.
+
+A reconcile pass sweeps only the namespaces that it names, and `status` asks sock_diag for a few
+held connections one by one where it names none. Both must come to what they come to without it.
+"""
+
+import os
+import struct
+from typing import Callable, Iterator
+
+import pytest
+
+from harness import sockdiag
+from harness.cgroup import Cgroup
+from harness.command import Command
+from harness.config import PORT, daemon as daemon_section, rule
+from harness.daemon import Daemon
+from harness.kernel import needs, needs_ipv6
+from harness.netns import Netns
+from harness.options import UNTOUCHED, held
+from harness.sockets import Agent, Listener, Socket
+from harness.wait import wait_for
+
+VALUES = held(120, 30, 4)
+RULE = rule("all", time="120s", interval="30s", probes=4)
+# Nothing keeps applications from undoing it, so that the next pass has something to do.
+LOOSE = daemon_section(reconcile="1h", guard="no")
+EVERY_SECOND = daemon_section(reconcile="1s", guard="no")
+
+TODO, UNHELD = 1 << 63, 1 << 62  # HF_SURVEY_TODO, HF_SURVEY_LOOSE
+
+pytestmark = needs("6.2", "to walk through the kernel's table of connections")
+
+
+def survey(daemon: Daemon, *namespaces: Netns) -> dict[Netns, int]:
+    """What it says of these namespaces, where it says something."""
+    with open(os.path.join(daemon.layout, "hf_survey"), "rb") as file:
+        words = {word for word, in struct.iter_unpack("=Q", file.read())}
+    assert TODO not in words, "it doesn't know"
+    found = {netns: sum(flag for flag in (TODO, UNHELD) if netns.inode | flag in words)
+             for netns in namespaces}
+    return {netns: flags for netns, flags in found.items() if flags}
+
+
+@pytest.fixture
+def other(make_netns: Callable[[], Netns], make_agent: Callable[..., Agent],
+          cgroup: Cgroup) -> Iterator[tuple[Netns, Agent]]:
+    """Another namespace, and an application in it."""
+    netns = make_netns()
+    yield netns, make_agent(netns, cgroup)
+
+
+def test_settled(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
+                 other: tuple[Netns, Agent]) -> None:
+    """Nothing is said of what is as it should be, nor of what is nobody's business."""
+    strange = other[1].listen(5432)
+    pairs = [other[1].connect("127.0.0.1", strange.port), strange.accept()]
+    before = agent.connect("127.0.0.1", listener.port)
+    daemon.start(LOOSE + RULE)
+    after = agent.connect("127.0.0.1", listener.port)
+    assert [sock.settings for sock in (before, after)] == [VALUES] * 2
+    assert [sock.settings for sock in pairs] == [UNTOUCHED] * 2
+    assert not survey(daemon, netns, other[0])
+    for sock in (before, after):
+        sock.change(interval=7)
+        assert survey(daemon, netns) == {netns: TODO}
+        sock.change(interval=30)
+        assert not survey(daemon, netns)
+
+
+@pytest.mark.parametrize("undo", [{"keepalive": 0}, {"time": 7000}, {"interval": 31},
+                                  {"probes": 5}, {"user_timeout": 1}], ids=str)
+def test_each_option(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
+                     undo: dict[str, int]) -> None:
+    """Whichever of them differs."""
+    daemon.start(LOOSE + RULE)
+    sock = agent.connect("127.0.0.1", listener.port)
+    assert not survey(daemon, netns)
+    sock.change(**undo)
+    assert survey(daemon, netns) == {netns: TODO}
+
+
+@needs_ipv6
+def test_ipv6(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener) -> None:
+    """Its own addresses, and those of IPv4 in it."""
+    daemon.start(LOOSE + rule("six", "::1") + rule("four", "127.0.0.1"))
+    six = agent.connect("::1", listener.port)
+    mapped = agent.connect("::ffff:127.0.0.1", listener.port)
+    assert six.settings.keepalive and mapped.settings.keepalive and not survey(daemon, netns)
+    for sock in (six, mapped):
+        sock.change(keepalive=0)
+        assert survey(daemon, netns) == {netns: TODO}
+        sock.change(keepalive=1)
+
+
+def test_many_namespaces(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
+                         other: tuple[Netns, Agent]) -> None:
+    """Each is named by itself, and a pass sees to it."""
+    there = other[1].listen(PORT)
+    socks = {netns: agent.connect("127.0.0.1", listener.port),
+             other[0]: other[1].connect("127.0.0.1", there.port)}
+    daemon.start(LOOSE + RULE)
+    for where, sock in socks.items():
+        sock.change(keepalive=0)
+        assert survey(daemon, *socks) == {where: TODO}
+        sock.change(keepalive=1)
+    for sock in socks.values():
+        sock.change(keepalive=0)
+    assert survey(daemon, *socks) == {where: TODO for where in socks}
+    daemon.reload(EVERY_SECOND + RULE)
+    for sock in socks.values():
+        sock.change(probes=9)
+    wait_for(lambda: all(sock.settings == VALUES for sock in socks.values()), "all are held")
+    assert not survey(daemon, *socks)
+
+
+def test_unheld(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
+                holdfast: Command, other: tuple[Netns, Agent]) -> None:
+    """What a rule matches and is not to be held: `status` shows it, and no pass sees to it."""
+    there = other[1].listen(PORT)
+    exempt = other[1].connect("127.0.0.2", there.port)
+    closed, kept = (agent.connect("127.0.0.1", listener.port) for _ in range(2))
+    listener.accept().close()
+    cookie = closed.info["cookie"]
+
+    def is_closed() -> bool:
+        found = sockdiag.find(netns, cookie)
+        return found is not None and found.state == sockdiag.CLOSE_WAIT
+
+    wait_for(is_closed, "its peer has closed it")
+    daemon.start(LOOSE + RULE + rule("not", "127.0.0.2", enforce="no"))
+    assert survey(daemon, netns, other[0]) == {netns: UNHELD, other[0]: UNHELD}
+    assert {sock["cookie"]: sock["verdict"] for sock in holdfast.status()["sockets"]} == {
+        exempt.info["cookie"]: "exempt", closed.info["cookie"]: "closed",
+        kept.info["cookie"]: "held"}
+
+
+def test_out_of_scope(daemon: Daemon, make_agent: Callable[..., Agent], netns: Netns,
+                      listener: Listener, make_cgroup: Callable[..., Cgroup]) -> None:
+    """Another control group's is none of the sweep's business."""
+    stranger = make_agent(netns, make_cgroup())
+    sock = stranger.connect("127.0.0.1", listener.port)
+    daemon.start(LOOSE + RULE)
+    assert sock.settings == UNTOUCHED and survey(daemon, netns) == {netns: UNHELD}
+
+
+def test_a_rule_goes(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener) -> None:
+    """Of a socket with a record that no rule matches any more."""
+    daemon.start(LOOSE + RULE)
+    sock = agent.connect("127.0.0.1", listener.port)
+    sweep = os.path.join(daemon.layout, "hf_sweep")
+    os.rename(sweep, sweep + "_aside")  # so that the pass can't
+    daemon.reload(LOOSE + rule("not", "192.0.2.1"))
+    os.rename(sweep + "_aside", sweep)
+    assert sock.settings == VALUES and survey(daemon, netns) == {netns: TODO}
+
+
+def test_long_chains(daemon: Daemon, make_netns: Callable[[], Netns], cgroup: Cgroup,
+                     make_agent: Callable[..., Agent]) -> None:
+    """Sockets that lie behind others in the same bucket are found, too."""
+    netns = make_netns()
+    agent = make_agent(netns, cgroup)
+    listener = agent.listen(PORT)
+    daemon.start(LOOSE + RULE)
+    # Some hundred ends of connections in the table: few are alone, wherever they come to lie.
+    socks = [agent.connect("127.0.0.1", listener.port) for _ in range(300)]
+    for sock in socks[::10]:
+        assert not survey(daemon, netns)
+        sock.change(keepalive=0)
+        assert survey(daemon, netns) == {netns: TODO}
+        sock.change(keepalive=1)
+
+
+@pytest.fixture
+def apart(make_netns: Callable[[], Netns], make_agent: Callable[..., Agent], cgroup: Cgroup,
+          ) -> Iterator[tuple[Netns, Agent]]:
+    """A namespace with a table of connections of its own, so small that chains are long."""
+    parent = make_netns()
+    parent.sysctl("ipv4/tcp_child_ehash_entries", 64)
+    with parent.entered():
+        netns = Netns()
+    try:
+        assert int(netns.run("sysctl", "-n", "net.ipv4.tcp_ehash_entries")) == 64
+        yield netns, make_agent(netns, cgroup)
+    finally:
+        netns.close()
+
+
+def undone_and_held_again(socks: list[Socket]) -> None:
+    """What a pass puts right."""
+    for sock in socks:
+        sock.change(keepalive=0)
+    wait_for(lambda: all(sock.settings == VALUES for sock in socks), "they are held again")
+
+
+def test_table_of_its_own(daemon: Daemon, holdfast: Command, agent: Agent, listener: Listener,
+                          apart: tuple[Netns, Agent]) -> None:
+    """The walk doesn't come there: a pass sweeps it every time, and `status` shows its sockets."""
+    there = apart[1].listen(PORT)
+    socks = [agent.connect("127.0.0.1", listener.port)]
+    socks += [apart[1].connect("127.0.0.1", there.port) for _ in range(20)]
+    daemon.start(EVERY_SECOND + RULE)
+    assert [sock.settings for sock in socks] == [VALUES] * 21
+    undone_and_held_again(socks)
+    rows = holdfast.status()["sockets"]
+    assert {row["cookie"] for row in rows} == {sock.info["cookie"] for sock in socks}
+    assert {row["verdict"] for row in rows} == {"held"}
+
+
+def test_read_in_a_table_of_its_own(daemon: Daemon, agent: Agent, listener: Listener,
+                                    apart: tuple[Netns, Agent]) -> None:
+    """Whoever reads it there is told nothing, and so that anything may be."""
+    daemon.start(LOOSE + RULE)
+    agent.connect("127.0.0.1", listener.port).change(keepalive=0)
+    with apart[0].entered(), open(os.path.join(daemon.layout, "hf_survey"), "rb") as file:
+        assert set(struct.iter_unpack("=Q", file.read())) == {(TODO,)}
+
+
+def test_without_it(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
+    """A pass and `status` come to the same."""
+    daemon.start(EVERY_SECOND + RULE)
+    socks = [agent.connect("127.0.0.1", listener.port) for _ in range(3)]
+    before = holdfast.status()["sockets"]
+    os.unlink(os.path.join(daemon.layout, "hf_survey"))
+    undone_and_held_again(socks)
+    after = holdfast.status()["sockets"]
+    steady = ("cookie", "verdict", "time", "interval", "probes", "rule", "processes", "cgroup")
+    assert [[row[key] for key in steady] for row in before] == [
+        [row[key] for key in steady] for row in after]
+
+
+def test_bound_to_a_device(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
+                           holdfast: Command) -> None:
+    """sock_diag doesn't find such a socket by its ends; `status` shows it all the same."""
+    daemon.start(LOOSE + RULE)
+    plain = agent.connect("127.0.0.1", listener.port)
+    bound = agent.connect("127.0.0.1", listener.port, device="lo")
+    assert not survey(daemon, netns)
+    assert {row["cookie"] for row in holdfast.status()["sockets"]} == {
+        plain.info["cookie"], bound.info["cookie"]}
+
+
+def test_gone_meanwhile(daemon: Daemon, agent: Agent, make_agent: Callable[..., Agent],
+                        netns: Netns, cgroup: Cgroup, listener: Listener,
+                        holdfast: Command) -> None:
+    """Connections that end between two looks take no others with them."""
+    daemon.start(LOOSE + RULE)
+    kept = agent.connect("127.0.0.1", listener.port).info["cookie"]
+    others = make_agent(netns, cgroup)
+    listener.serve_all()
+    others.churn_start("127.0.0.1", listener.port)
+    for _ in range(20):
+        assert kept in {row["cookie"] for row in holdfast.status()["sockets"]}
+    assert set(others.churn_stop()) == {VALUES}
