@@ -41,6 +41,7 @@ struct daemon {
 	sd_event_source *settle; /* the quick one, after rtnetlink events */
 	int pending;		 /* enum rtnl_event, what the quick one waits to answer */
 	uint64_t pending_us;	 /* since when */
+	uint64_t rested_us;	 /* and when it may, after the answers before */
 	sd_event_source *ending; /* connections have ended */
 	sd_event_source *rest;	 /* from telling of them */
 	sd_event_source *probed; /* puts the keepalive time back after a probe */

@@ -23,6 +23,12 @@
 #define SETTLE_MOST_US (1000u * 1000u)
 
 /*
+ * Answering takes looking at all sockets. Afterwards it rests for so many times the CPU time of
+ * that: whoever is root in a container can change routes without end.
+ */
+#define SETTLE_REST 4u
+
+/*
  * Telling of ends takes a look at every open file of the host. Afterwards it rests for so many
  * times as long, so that no application whose connections end without end keeps the CPU busy.
  */
@@ -31,12 +37,22 @@
 /* After this long a probe has been sent on every socket that was to be probed. */
 #define PROBED_US (1500u * 1000u)
 
-uint64_t daemon_now_us(void)
+static uint64_t clock_us(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+uint64_t daemon_now_us(void)
+{
+	return clock_us(CLOCK_MONOTONIC);
+}
+
+static uint64_t cpu_us(void)
+{
+	return clock_us(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 void daemon_notify(const char *format, ...)
@@ -176,6 +192,7 @@ static void probe_moved(struct daemon *daemon)
 static int on_settle(sd_event_source *source, uint64_t us, void *arg)
 {
 	struct daemon *daemon = arg;
+	uint64_t start_us = cpu_us();
 	int pending = daemon->pending;
 
 	(void)source;
@@ -186,6 +203,7 @@ static int on_settle(sd_event_source *source, uint64_t us, void *arg)
 	if (pending & RTNL_PATH)
 		probe_moved(daemon);
 	rtnl_forget(daemon->rtnl);
+	daemon->rested_us = daemon_now_us() + (cpu_us() - start_us) * SETTLE_REST;
 	return 0;
 }
 
@@ -193,7 +211,7 @@ static int on_rtnl(sd_event_source *source, int fd, uint32_t revents, void *arg)
 {
 	struct daemon *daemon = arg;
 	struct error e = {0};
-	uint64_t now_us = daemon_now_us();
+	uint64_t now_us = daemon_now_us(), wait_us = SETTLE_US;
 	int events;
 
 	(void)source;
@@ -209,8 +227,10 @@ static int on_rtnl(sd_event_source *source, int fd, uint32_t revents, void *arg)
 	if (!daemon->pending)
 		daemon->pending_us = now_us;
 	daemon->pending |= events;
+	if (daemon->rested_us > now_us + wait_us)
+		wait_us = daemon->rested_us - now_us;
 	if (now_us - daemon->pending_us < SETTLE_MOST_US) {
-		sd_event_source_set_time_relative(daemon->settle, SETTLE_US);
+		sd_event_source_set_time_relative(daemon->settle, wait_us);
 		sd_event_source_set_enabled(daemon->settle, SD_EVENT_ONESHOT);
 	}
 	return 0;

@@ -65,41 +65,53 @@ static int ask_length(void *arg)
 	return rtnl_matched_length(question->flow->family, question->flow->peer);
 }
 
-/* The length of the longest changed prefix of this namespace that holds the peer; -1: none does. */
-static int longest_changed(const struct rtnl_change *changes, size_t n, int nsid,
-			   const struct hf_flow *flow)
+/* The changes of one namespace. */
+struct changes {
+	struct prefix *routes, *addresses;
+	size_t n_routes, n_addresses;
+	bool link; /* one went down: whatever went over it, went without a word */
+};
+
+/* Of a flood in one namespace the sockets of all others must know nothing. */
+static void choose(struct changes *chosen, const struct rtnl_change *changes, size_t n, int nsid)
+{
+	size_t i;
+
+	chosen->n_routes = chosen->n_addresses = 0;
+	chosen->link = false;
+	for (i = 0; i < n; i++) {
+		if (changes[i].nsid != nsid)
+			continue;
+		if (changes[i].link)
+			chosen->link = true;
+		else if (changes[i].local)
+			chosen->addresses[chosen->n_addresses++] = changes[i].prefix;
+		else
+			chosen->routes[chosen->n_routes++] = changes[i].prefix;
+	}
+}
+
+/* The length of the longest changed prefix that holds the peer; -1: none does. */
+static int longest_changed(const struct changes *changes, const struct hf_flow *flow)
 {
 	int longest = -1;
 	size_t i;
 
-	for (i = 0; i < n; i++) {
-		if (changes[i].nsid == nsid && !changes[i].local && !changes[i].link &&
-		    changes[i].prefix.len > longest &&
-		    prefix_contains(&changes[i].prefix, flow->family, flow->peer))
-			longest = changes[i].prefix.len;
+	for (i = 0; i < changes->n_routes; i++) {
+		const struct prefix *route = &changes->routes[i];
+
+		if (route->len > longest && prefix_contains(route, flow->family, flow->peer))
+			longest = route->len;
 	}
 	return longest;
 }
 
-static bool address_gone(const struct rtnl_change *changes, size_t n, int nsid,
-			 const struct hf_flow *local)
+static bool address_gone(const struct changes *changes, const struct hf_flow *local)
 {
 	size_t i;
 
-	for (i = 0; i < n; i++) {
-		if (changes[i].nsid == nsid && changes[i].local &&
-		    prefix_contains(&changes[i].prefix, local->family, local->peer))
-			return true;
-	}
-	return false;
-}
-
-static bool link_gone(const struct rtnl_change *changes, size_t n, int nsid)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		if (changes[i].nsid == nsid && changes[i].link)
+	for (i = 0; i < changes->n_addresses; i++) {
+		if (prefix_contains(&changes->addresses[i], local->family, local->peer))
 			return true;
 	}
 	return false;
@@ -131,13 +143,58 @@ static size_t first_of(const struct ends_list *ends, uint64_t netns)
 	return low;
 }
 
-static bool peer_moved(const struct netns *ns, int nsid, const struct hf_flow *flow,
-		       const struct rtnl_change *changes, size_t n)
+static bool peer_moved(const struct netns *ns, const struct hf_flow *flow,
+		       const struct changes *changes)
 {
-	int changed = longest_changed(changes, n, nsid, flow);
+	int changed = longest_changed(changes, flow);
 	struct question question = {flow};
 
 	return changed >= 0 && netns_call(ns, ask_length, &question, NULL) <= changed;
+}
+
+/* The ends from `at` on that are in this namespace. Appends the cookies of those concerned. */
+static void find_moved(const struct netns *ns, const struct ends_list *ends, size_t at,
+		       const struct changes *changes, uint64_t *cookies, size_t *n)
+{
+	const struct end *last = NULL;
+	bool moved = false;
+
+	for (; at < ends->n && ends->list[at].netns == ns->inode; at++) {
+		const struct end *end = &ends->list[at];
+
+		if (!changes->link && (!last || by_peer(last, end) != 0))
+			moved = peer_moved(ns, &end->flow, changes);
+		last = end;
+		if (changes->link || moved || address_gone(changes, &end->local))
+			cookies[(*n)++] = end->cookie;
+	}
+}
+
+static int find_all(const struct netns_list *namespaces, const struct ends_list *ends,
+		    const struct rtnl_change *changes, size_t n_changes, uint64_t *cookies,
+		    size_t *n)
+{
+	_cleanup_free_ struct prefix *routes = calloc(n_changes + 1, sizeof(*routes));
+	_cleanup_free_ struct prefix *addresses = calloc(n_changes + 1, sizeof(*addresses));
+	struct changes chosen = {.routes = routes, .addresses = addresses};
+	size_t i, at;
+	int nsid;
+
+	if (!routes || !addresses)
+		return -ENOMEM;
+	for (i = 0; i < namespaces->n; i++) {
+		const struct netns *ns = &namespaces->list[i];
+
+		at = first_of(ends, ns->inode);
+		nsid = RTNL_OWN_NAMESPACE;
+		if (at == ends->n || ends->list[at].netns != ns->inode ||
+		    (i > 0 && nsid_of(ns, &nsid) < 0))
+			continue;
+		choose(&chosen, changes, n_changes, nsid);
+		if (chosen.n_routes || chosen.n_addresses || chosen.link)
+			find_moved(ns, ends, at, &chosen, cookies, n);
+	}
+	return 0;
 }
 
 int path_moved(const struct plane *plane, const struct netns_list *namespaces,
@@ -146,42 +203,20 @@ int path_moved(const struct plane *plane, const struct netns_list *namespaces,
 {
 	_cleanup_free_ uint64_t *found = NULL;
 	struct ends_list ends = {0};
-	const struct end *end, *last = NULL;
-	bool moved = false, all;
-	size_t i, at = 0;
-	int err, nsid;
+	int err;
 
 	*n = 0;
 	*cookies = NULL;
 	err = iter_run(&plane->pins, PIN_HELD, sizeof(struct hf_view), add_end, &ends, e);
-	if (!err) {
-		found = calloc(ends.n + 1, sizeof(*found));
-		err = found ? 0 : error_set(e, ENOMEM, "out of memory");
-	}
-	if (err || !ends.n) {
-		free(ends.list);
-		return err;
-	}
-	qsort(ends.list, ends.n, sizeof(*ends.list), by_peer);
-	for (i = 0; i < namespaces->n; i++) {
-		const struct netns *ns = &namespaces->list[i];
-
-		at = first_of(&ends, ns->inode);
-		nsid = RTNL_OWN_NAMESPACE;
-		if (at == ends.n || ends.list[at].netns != ns->inode ||
-		    (i > 0 && nsid_of(ns, &nsid) < 0))
-			continue;
-		all = link_gone(changes, n_changes, nsid);
-		for (; at < ends.n && ends.list[at].netns == ns->inode; at++) {
-			end = &ends.list[at];
-			if (!all && (!last || by_peer(last, end) != 0))
-				moved = peer_moved(ns, nsid, &end->flow, changes, n_changes);
-			last = end;
-			if (all || moved || address_gone(changes, n_changes, nsid, &end->local))
-				found[(*n)++] = end->cookie;
-		}
+	if (!err && ends.n) {
+		qsort(ends.list, ends.n, sizeof(*ends.list), by_peer);
+		found = calloc(ends.n, sizeof(*found));
+		err = found ? find_all(namespaces, &ends, changes, n_changes, found, n) : -ENOMEM;
+		if (err)
+			error_set(e, ENOMEM, "out of memory");
 	}
 	free(ends.list);
-	*cookies = take_ptr(found);
-	return 0;
+	if (!err && *n)
+		*cookies = take_ptr(found);
+	return err;
 }

@@ -14,7 +14,7 @@
  * The cookies of held sockets whose peer is reached by a changed route, or would
  * have been by one that went (where the kernel now routes the peer by a prefix
  * no longer than the changed one), or whose own address went. The caller frees
- * the list. Negative errno.
+ * the list; NULL where there are none. Negative errno.
  */
 int path_moved(const struct plane *plane, const struct netns_list *namespaces,
 	       const struct rtnl_change *changes, size_t n_changes, uint64_t **cookies, size_t *n,
