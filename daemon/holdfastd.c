@@ -3,6 +3,7 @@
 #include "daemon.h"
 
 #include "conf.h"
+#include "hook.h"
 #include "limits.h"
 #include "loader.h"
 #include "place.h"
@@ -167,6 +168,24 @@ static int start(struct daemon *daemon, struct error *e)
 	return err;
 }
 
+/* On a host and in a container of it, for example, each with a bpffs of its own. */
+static void warn_of_another(const struct daemon *daemon)
+{
+	struct hf_info info;
+	uint32_t id;
+
+	if (plane_get_info(&daemon->plane, &info, NULL))
+		return;
+	id = hook_find_other(&daemon->plane.pins, PIN_SOCKOPS, info.cgroup);
+	if (id)
+		log_warning(
+			&daemon->log,
+			"another holdfast (program %u, bpftool cgroup tree shows it) is attached "
+			"to the cgroup %s or above it: each undoes what the other one sets, and "
+			"takes it for the application's",
+			id, info.cgroup);
+}
+
 /* Everything as it was before us. An exit status. */
 static int release(struct daemon *daemon)
 {
@@ -227,6 +246,7 @@ static int run(struct daemon *daemon)
 			release(daemon);
 		return EXIT_FAILURE;
 	}
+	warn_of_another(daemon);
 	if (support_limits(&daemon->plane, limits))
 		log_notice(&daemon->log, "%s", limits);
 	log_info(&daemon->log, "ready: %zu rule%s in force", daemon->config.n_rules,

@@ -101,6 +101,45 @@ int hook_attach(const struct pins *pins, const char *name, int program_fd,
 	return pins_put(pins, name, link, e);
 }
 
+/* The id of a pinned link's program, and its name. 0: not known. */
+static uint32_t program_of(const struct pins *pins, const char *name,
+			   char program[BPF_OBJ_NAME_LEN])
+{
+	struct bpf_link_info link = {0};
+	struct bpf_prog_info info = {0};
+	uint32_t link_size = sizeof(link), size = sizeof(info);
+	_cleanup_close_ int link_fd = pins_get(pins, name, NULL), fd = -1;
+
+	if (link_fd < 0 || bpf_obj_get_info_by_fd(link_fd, &link, &link_size) < 0)
+		return 0;
+	fd = bpf_prog_get_fd_by_id(link.prog_id);
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) < 0)
+		return 0;
+	memcpy(program, info.name, sizeof(info.name));
+	return link.prog_id;
+}
+
+uint32_t hook_find_other(const struct pins *pins, const char *name, const char *cgroup)
+{
+	_cleanup_close_ int fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char ours[BPF_OBJ_NAME_LEN];
+	uint32_t ids[64], n = ARRAY_SIZE(ids), i, id = program_of(pins, name, ours);
+
+	if (!id || fd < 0 ||
+	    bpf_prog_query(fd, BPF_CGROUP_SOCK_OPS, BPF_F_QUERY_EFFECTIVE, NULL, ids, &n) < 0)
+		return 0;
+	for (i = 0; i < n && i < ARRAY_SIZE(ids); i++) {
+		struct bpf_prog_info info = {0};
+		uint32_t size = sizeof(info);
+		_cleanup_close_ int program = ids[i] == id ? -1 : bpf_prog_get_fd_by_id(ids[i]);
+
+		if (program >= 0 && bpf_obj_get_info_by_fd(program, &info, &size) == 0 &&
+		    strncmp(info.name, ours, sizeof(ours)) == 0)
+			return ids[i];
+	}
+	return 0;
+}
+
 int hook_attached(const struct pins *pins, const char *name, struct error *e)
 {
 	struct bpf_link_info info = {0};

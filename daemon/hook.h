@@ -28,6 +28,12 @@ int hook_attach(const struct pins *pins, const char *name, int program_fd,
  */
 int hook_attached(const struct pins *pins, const char *name, struct error *e);
 
+/*
+ * The id of another holdfast's program that runs on the same cgroup's sockets, attached to it or
+ * above it; 0: there is none, or it can't be found out. `name`: of our pinned link.
+ */
+uint32_t hook_find_other(const struct pins *pins, const char *name, const char *cgroup);
+
 /* Detaches and removes the pin; nothing where there is none. */
 int hook_detach(const struct pins *pins, const char *name, struct error *e);
 

@@ -143,3 +143,29 @@ def test_nobody_can_shut_us_out(daemon: Daemon, agent: Agent, cgroup: Cgroup, li
         with pytest.raises(PermissionError):
             make_program(kind).attach(cgroup.directory, flags)
     assert_enforced(agent, listener)
+
+
+def test_another_holdfast(make_daemon, make_cgroup, cgroup: Cgroup) -> None:
+    """Two on the same connections, each with pins of its own: the second one warns of the first.
+
+    The second one itself, taken over by the next, isn't another one; nor is one beside it.
+    """
+    daemon = make_daemon()
+    daemon.start(RULE)
+    ours, = bpf.attached(cgroup.directory, bpf.SOCK_OPS)
+    assert "another holdfast" not in daemon.log
+    for place in (cgroup, make_cgroup("below", cgroup)):
+        other = make_daemon(place)
+        for _ in range(2):
+            other.start(RULE)
+            other.kill()
+        other.start(RULE)
+        said = [line for line in other.log.splitlines() if "another holdfast" in line]
+        assert len(said) == 3, other.log
+        assert all(f"program {ours}," in line and place.directory in line for line in said)
+        other.stop()
+    beside = make_daemon(make_cgroup())
+    beside.start(RULE)
+    daemon.kill()
+    daemon.start(RULE)
+    assert "another holdfast" not in beside.log + daemon.log
