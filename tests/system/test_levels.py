@@ -185,15 +185,16 @@ def check_killed(daemon: Daemon, socks: list[Socket], given_back: bool, call: st
 
 @pytest.mark.skipif(build.SANITIZED, reason="a sanitizer wants to be preloaded first")
 @pytest.mark.parametrize("what", ["start", "reload", "leave", "stop"])
-def test_killed_between_options(daemon: Daemon, agent: Agent, listener: Listener, workdir: str,
-                                monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    """What it had set by then isn't taken for the application's wish: that is given back."""
+def test_killed_between_options(level: int, daemon: Daemon, agent: Agent, listener: Listener,
+                                workdir: str, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """What it had set by then isn't taken for the application's wish: that is given back. From 5.15
+    on the kernel sets all of a socket's at once, and the daemon none."""
     fault = Fault(workdir, daemon.pin_dir)
     fault.set_in(monkeypatch)
     config = {"start": RULE, "reload": RULE.replace("120s", "90s").replace("4", "7"),
               "leave": OTHERS, "stop": None}[what]
     seen = set()
-    for nth in steps(4 * len(OWN), 4 * len(OWN)):
+    for nth in steps(4 * len(OWN), 4 * len(OWN)) if level > 1 else [1]:
         socks = [agent.connect("127.0.0.1", listener.port, **own) for own in OWN]
         before = [sock.settings for sock in socks]
         if what != "start":
@@ -204,4 +205,4 @@ def test_killed_between_options(daemon: Daemon, agent: Agent, listener: Listener
         assert [sock.settings for sock in socks] == before, call
         for sock in socks:
             sock.close()
-    assert len(seen) >= 3, seen
+    assert len(seen) >= 3 if level > 1 else seen == {""}, seen
