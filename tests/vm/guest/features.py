@@ -64,6 +64,7 @@ def look(daemon: Daemon, netns: Netns, *, port: int, served: int, served_values:
         "`holdfast probe`": yes(command("probe", probed).status == 0, way),
         "`status` names processes": yes(owners, ITERATOR if "hf_owners" in pins
                                         else "through /proc"),
+        "a pass looks at all namespaces in one walk": yes("hf_survey" in pins),
         **{key: "" for key in (*ENDS, UPGRADE)},
         MISSING: status["enforcement"].get("limits", "nothing"),
     }
