@@ -35,7 +35,8 @@ extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
 
 struct walk {
 	struct seq_file *seq;
-	__u64 buckets; /* the address of the first one */
+	__u64 table;   /* the address of the first bucket */
+	__u64 buckets; /* of the first one of this step */
 	__u64 first;   /* its number */
 	__u64 node;    /* where the walk stands: a link of a chain, or its end */
 	__u64 said;    /* the last word */
@@ -136,33 +137,72 @@ static long hf_survey_link(__u32 index, void *context)
 	return 0;
 }
 
+/* All ones, but 0 for 0. Without a branch: see decide.h. */
+HF_INLINE __u64 mask_of(__u64 value)
+{
+	__s64 mask = (__s64)(value | (0 - value));
+
+	asm volatile("" : "+r"(mask));
+	mask >>= 63;
+	asm volatile("" : "+r"(mask));
+	return (__u64)mask;
+}
+
+HF_INLINE __u64 select_address(__u64 mask, __u64 address, __u64 otherwise)
+{
+	return (address & mask) | (otherwise & ~mask);
+}
+
+/* All ones for a socket. Requests and those in time-wait are smaller. */
+HF_INLINE __u64 whole(__u64 address)
+{
+	__u64 state = CAST(struct sock_common, address)->skc_state;
+
+	return mask_of(state ^ BPF_TCP_TIME_WAIT) & mask_of(state ^ BPF_TCP_NEW_SYN_RECV);
+}
+
 /*
  * Read ahead what will be wanted of the first socket of each bucket: most have no more. The
- * loads of one line don't depend on each other, so that the CPU waits for all of them at once.
- * No branches: without a socket they are at addresses where nothing is, and give 0. Not inline,
- * for the stack's sake: the kernel gives all that call each other 512 bytes.
+ * loads of one step don't depend on each other, so that the CPU waits for all of them at once.
+ * Where there is no socket, or no record, the table itself is read in its place: an address
+ * that is none would cost a fault. Not inline, for the stack's sake: all functions that call
+ * each other have 512 bytes.
  */
-static __noinline __u64 touch(__u64 buckets)
+static __noinline __u64 touch(__u64 table, __u64 buckets)
 {
 	const __u64 back = bpf_core_field_offset(struct sock_common, skc_nulls_node);
 	const __u64 data = bpf_core_field_offset(struct bpf_local_storage_elem, sdata) -
 			   bpf_core_field_offset(struct bpf_local_storage_elem, snode);
 	const __u64 size = bpf_core_type_size(struct inet_ehash_bucket);
-	__u64 socket[AT_A_TIME], link[AT_A_TIME], touched = 0;
+	__u64 socket[AT_A_TIME], link[AT_A_TIME], touched = 0, mask;
 	int i;
 
 #pragma clang loop unroll(full)
-	for (i = 0; i < AT_A_TIME; i++)
-		socket[i] = word_at(buckets + (__u64)i * size) - back;
-#pragma clang loop unroll(full)
 	for (i = 0; i < AT_A_TIME; i++) {
-		touched += word_at(socket[i]) + word_at(socket[i] + back);
-		link[i] = word_at(socket[i] + bpf_core_field_offset(struct sock, sk_bpf_storage));
+		link[i] = word_at(buckets + (__u64)i * size);
+		socket[i] = select_address((link[i] & 1) - 1, link[i] - back, table);
 	}
 #pragma clang loop unroll(full)
 	for (i = 0; i < AT_A_TIME; i++) {
+		touched += word_at(socket[i] + back);
+		mask = ((link[i] & 1) - 1) & whole(socket[i]);
+		socket[i] = select_address(mask, socket[i], table);
+		link[i] = mask;
+	}
+#pragma clang loop unroll(full)
+	for (i = 0; i < AT_A_TIME; i++) {
+		mask = link[i];
+		link[i] = word_at(socket[i] + bpf_core_field_offset(struct sock, sk_bpf_storage));
+		mask &= mask_of(link[i]);
+		link[i] = select_address(mask, link[i], table);
+		socket[i] = select_address(mask, socket[i], table);
+	}
+#pragma clang loop unroll(full)
+	for (i = 0; i < AT_A_TIME; i++) {
+		mask = mask_of(socket[i] ^ table);
 		link[i] = word_at(link[i] + bpf_core_field_offset(struct bpf_local_storage, list));
-		socket[i] &= 0 - (__u64) !!link[i];
+		mask &= mask_of(link[i]);
+		link[i] = select_address(mask, link[i], table);
 	}
 #pragma clang loop unroll(full)
 	for (i = 0; i < AT_A_TIME; i++) {
@@ -185,7 +225,7 @@ static long hf_survey_buckets(__u32 index, void *context)
 	__u64 number = (__u64)index * AT_A_TIME;
 	int i;
 
-	walk->touched = touch(walk->buckets + number * size);
+	walk->touched = touch(walk->table, walk->buckets + number * size);
 	for (i = 0; i < AT_A_TIME; i++, number++) {
 		walk->node = word_at(walk->buckets + number * size);
 		if (!(walk->node & 1))
