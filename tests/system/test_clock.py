@@ -1,5 +1,6 @@
 """Steps of the machine's clock: nothing but the times that are shown may depend on it."""
 
+import time
 from datetime import datetime, timezone
 from typing import Iterator
 
@@ -65,9 +66,11 @@ def test_step(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Comman
 def test_wrong(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
                year: int) -> None:
     """From the start, as on a machine without a clock, or once 32 bits don't hold it any more."""
-    clock.put(datetime(year, 1, 1, 0, 1, tzinfo=timezone.utc).timestamp())
+    # 1970 can't have begun after the machine was started: the kernel refuses that.
+    clock.put(max(datetime(year, 1, 1, 0, 1, tzinfo=timezone.utc).timestamp(),
+                  time.monotonic() + 10))
     daemon.start(FAST + RULE)
-    assert holdfast.status()["enforcement"]["since"].startswith(f"{year}-01-01T00:0")
+    assert holdfast.status()["enforcement"]["since"].startswith(f"{year}-01-01T0")
     live(daemon, agent, listener, holdfast)
     assert "holdfast_attached 1" in holdfast("metrics").out
     daemon.stop()
