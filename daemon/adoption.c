@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "adoption.h"
 
-#include "grab.h"
 #include "util.h"
 
 #include <errno.h>
@@ -149,7 +148,7 @@ int adoption_grab(struct adoption *adoption, uint64_t cookie, uint32_t inode)
 	int fd;
 
 	owners = inode ? owners_of(&adoption->existing->owners, cookie, inode, &n) : NULL;
-	fd = grab_socket(owners, n, cookie);
+	fd = grab_socket(&adoption->existing->grabber, owners, n, cookie);
 	if (fd < 0)
 		adoption_skip(adoption, fd,
 			      "sockets of other processes can't be had (pidfd_getfd)");

@@ -12,6 +12,7 @@ static int ignore_record(const void *record, void *arg)
 
 void existing_free(struct existing *existing)
 {
+	grabber_close(&existing->grabber);
 	if (!existing->prepared)
 		return;
 	owners_free(&existing->owners);

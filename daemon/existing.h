@@ -7,6 +7,7 @@
 #ifndef HOLDFAST_EXISTING_H
 #define HOLDFAST_EXISTING_H
 
+#include "grab.h"
 #include "owners.h"
 #include "plane.h"
 #include "scope.h"
@@ -15,6 +16,7 @@
 /* For the length of one round over namespaces: what user space finds out for it only once. */
 struct existing {
 	const struct plane *plane;
+	struct grabber grabber;
 	bool prepared; /* the rest is filled in; owned */
 	struct owners owners;
 	struct config config;
@@ -24,7 +26,7 @@ struct existing {
 
 #define EXISTING_INIT(p)                                                                           \
 	{                                                                                          \
-		.plane = (p), .scope = {.fd = -1 }                                                 \
+		.plane = (p), .grabber = GRABBER_INIT, .scope = {.fd = -1 }                        \
 	}
 
 /* Whether the pinned iterators do it, and user space has only to open them. */

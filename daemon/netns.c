@@ -28,6 +28,7 @@
 
 struct finding {
 	struct netns_list *list;
+	struct grabber grabber;
 	struct cookies known; /* the inodes of those in the list */
 	rlim_t most;	      /* so many descriptors may be open with theirs */
 	uint32_t namespaces;  /* how many the host has; 0: not known */
@@ -98,7 +99,7 @@ static int add_task(const void *record, void *arg)
 static int add_socket(struct finding *finding, const struct owner *owner, uint64_t cookie)
 {
 	const struct netns way = {.pid = owner->pid, .socket = owner->fd};
-	_cleanup_close_ int socket = grab_socket(owner, 1, cookie);
+	_cleanup_close_ int socket = grab_socket(&finding->grabber, owner, 1, cookie);
 
 	return socket < 0 ? socket : list_add(finding, ioctl(socket, SIOCGSKNS), &way);
 }
@@ -187,7 +188,7 @@ static int find(struct finding *finding, const struct pins *pins, struct error *
 
 int netns_find(const struct pins *pins, struct netns_list *list, struct error *e)
 {
-	struct finding finding = {.list = list, .most = RLIM_INFINITY};
+	struct finding finding = {.list = list, .grabber = GRABBER_INIT, .most = RLIM_INFINITY};
 	struct rlimit limit;
 	int err;
 
@@ -199,6 +200,7 @@ int netns_find(const struct pins *pins, struct netns_list *list, struct error *e
 	if (list->hidden && cookies_have(&finding.known, list->hidden))
 		list->hidden = 0;
 	cookies_free(&finding.known);
+	grabber_close(&finding.grabber);
 	if (err == -ENOMEM || err == -EMFILE || err == -ENFILE)
 		error_set(e, -err, "%s", strerror(-err));
 	if (err) {
@@ -230,16 +232,21 @@ void netns_list_free(struct netns_list *list)
 static int open_by_way(const struct netns *ns)
 {
 	struct owner owner = {.pid = ns->pid, .fd = ns->socket};
-	_cleanup_close_ int socket = -1;
-	int fd;
+	struct grabber grabber = GRABBER_INIT;
+	int fd, socket;
 
-	if (!ns->path) {
-		socket = grab_socket(&owner, 1, 0);
-		if (socket < 0)
-			return socket;
+	if (ns->path) {
+		fd = open(ns->path, O_RDONLY | O_CLOEXEC);
+		return fd < 0 ? -errno : fd;
 	}
-	fd = ns->path ? open(ns->path, O_RDONLY | O_CLOEXEC) : ioctl(socket, SIOCGSKNS);
-	return fd < 0 ? -errno : fd;
+	socket = grab_socket(&grabber, &owner, 1, 0);
+	fd = socket < 0 ? socket : ioctl(socket, SIOCGSKNS);
+	if (socket >= 0 && fd < 0)
+		fd = -errno;
+	if (socket >= 0)
+		close(socket);
+	grabber_close(&grabber);
+	return fd;
 }
 
 int netns_open(const struct netns *ns, int *owned, struct error *e)

@@ -42,7 +42,8 @@ extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
 
 static struct order *order;
-static bool busy; /* in here: what we call ourselves doesn't count */
+static pid_t self; /* of its children nothing counts */
+static bool busy;  /* in here: what we call ourselves doesn't count */
 
 static void *next(const char *name)
 {
@@ -68,6 +69,7 @@ __attribute__((constructor)) static void begin(void)
 	fd = open_file(path, O_RDWR | O_CLOEXEC);
 	map = mmap(NULL, sizeof(*order), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
+	self = getpid();
 	if (map != MAP_FAILED)
 		order = map;
 }
@@ -92,7 +94,7 @@ static bool fails(enum kind kind, const char *what, long detail)
 {
 	int before = errno;
 
-	if (!order || order->nth < 0 || busy || !(order->kinds & (int)kind))
+	if (!order || order->nth < 0 || busy || getpid() != self || !(order->kinds & (int)kind))
 		return false;
 	if (++order->count != order->nth && order->nth != 0)
 		return false;

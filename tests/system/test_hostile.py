@@ -1,6 +1,7 @@
 """Neighbours that mean harm: what they name things, what they send, what they put in the way."""
 
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -13,8 +14,10 @@ from harness import bpf, build
 from harness.cgroup import Cgroup
 from harness.command import Command, run
 from harness.compiler import compile_c
-from harness.config import PORT, rule
+from harness.config import PORT, daemon as daemon_section, rule
 from harness.daemon import Daemon
+from harness.fuse import StuckFile
+from harness.kernel import needs
 from harness.netns import Netns, connect_namespaces
 from harness.options import UNTOUCHED, held
 from harness.process import spawn, stop
@@ -284,3 +287,42 @@ def test_vanishing_namespaces(daemon: Daemon, holdfast: Command, agent: Agent,
     assert "incomplete" not in daemon.log
     daemon.stop()
     assert sock.settings == UNTOUCHED
+
+
+@needs("5.11", "to know a socket's namespace without taking hold of it")
+def test_file_that_does_not_close(daemon: Daemon, agent: Agent, listener: Listener,
+                                  make_netns: Callable[[], Netns], workdir: str) -> None:
+    """A descriptor that was a socket when it was found, and a file of a stuck file system since.
+
+    Whoever closes one of those waits for its owner: the daemon goes on all the same.
+    """
+    make_netns()  # one that nobody is in: it is looked for among all open files
+    stuck = StuckFile(os.path.join(workdir, "stuck"))
+    opener = "import os, sys, time; print(os.open(sys.argv[1], 0), flush=True); time.sleep(600)"
+    holder = spawn([sys.executable, "-c", opener, stuck.path], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout
+    number = int(holder.stdout.readline())
+    found = os.path.join(workdir, "found")
+    with open(found, "wb") as file:
+        # struct hf_owner, of a namespace that isn't known; some more, for what comes after it
+        file.write(struct.pack("=QQiI16s", 1 << 40, 1, holder.pid, number, b"") * 3)
+    pin = ""
+    try:
+        daemon.start(daemon_section(reconcile="1s") + RULE, "--verbose")
+        pin = os.path.join(daemon.layout, "hf_strays")
+        subprocess.run(["mount", "--bind", found, pin], check=True)
+        wait_for(lambda: stuck.closing, "it has met the file")
+        daemon.reload(RULE.replace("120s", "60s"))
+        assert agent.connect("127.0.0.1", listener.port).settings == held(60, 30, 4)
+        assert daemon.pid not in stuck.closing
+        subprocess.run(["umount", pin], check=True)
+        pin = ""
+        # While what was held up is still held up: it has nothing of the daemon's.
+        daemon.stop()
+        daemon.start(RULE)
+    finally:
+        stuck.close()
+        if pin:
+            subprocess.run(["umount", pin], check=True)
+        stop(holder)
+        holder.stdout.close()
