@@ -31,9 +31,13 @@ void scope_close(struct scope *scope)
 bool scope_has(const struct scope *scope, uint64_t id)
 {
 	char path[HF_CGROUP_PATH_MAX * 2];
+	uint64_t now;
 
 	if (!scope->id || !id || id == scope->id)
 		return true;
+	/* Once ours has been removed, another one may have its path. */
+	if (cgroup_id(scope->path, &now, NULL) < 0 || now != scope->id)
+		return false;
 	return cgroup_path(scope->fd, scope->path, id, path, sizeof(path)) == 0 &&
 	       (path[0] == '/' || path[0] == '\0');
 }

@@ -10,6 +10,7 @@ import signal
 import pytest
 
 from harness import build, compiler, sockdiag
+from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import daemon as daemon_section, rule
 from harness.counters import read as counters
@@ -128,6 +129,19 @@ def test_status_of_all_verdicts(daemon: Daemon, agent: Agent, listener: Listener
     row = holdfast.socket(exempt.info["cookie"])
     assert (row["verdict"], row["keepalive"], row["time"]) == ("exempt", True, 30)
     assert row["processes"][0]["pid"] == agent.pid
+
+
+def test_cgroup_of_the_same_name(make_daemon, make_agent, make_cgroup, cgroup: Cgroup,
+                                 netns: Netns, listener: Listener) -> None:
+    """Whose control group has been removed holds nothing in the next one of that name."""
+    gone = make_cgroup("gone", cgroup)
+    daemon = make_daemon(gone)
+    daemon.start(FASTER)
+    os.rmdir(gone.directory)
+    os.mkdir(gone.directory)
+    sock = make_agent(netns, gone).connect("127.0.0.1", listener.port)
+    assert daemon.wait() == 1
+    assert sock.settings == UNTOUCHED
 
 
 def test_says_what_is_missing(level: int, daemon: Daemon, agent: Agent,
