@@ -33,6 +33,7 @@ def set_time(daemon: Daemon, time_s: int) -> None:
             if key[KIND] == PEER:
                 value = bytearray(bpf.lookup(trie, key, 32))
                 TIME.pack_into(value, TIME_AT, time_s)
+                bpf.delete(trie, key)  # old kernels don't replace what is in a full trie
                 bpf.update(trie, key, bytes(value))
     finally:
         os.close(trie)

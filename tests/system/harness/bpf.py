@@ -12,7 +12,7 @@ PROGRAM_TYPES = {SOCK_OPS: 13, SETSOCKOPT: 25}  # enum bpf_prog_type
 F_OVERRIDE, F_MULTI = 1, 2  # BPF_F_ALLOW_*
 
 _MAP_LOOKUP, _PROG_LOAD, _OBJ_PIN, _OBJ_GET, _PROG_ATTACH, _PROG_DETACH = 1, 5, 6, 7, 8, 9
-_MAP_UPDATE, _MAP_NEXT_KEY, _MAP_UPDATE_BATCH = 2, 4, 26
+_MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY, _MAP_UPDATE_BATCH = 2, 3, 4, 26
 _PROG_FD_BY_ID, _OBJ_INFO, _PROG_QUERY, _LINK_CREATE = 13, 15, 16, 28
 _NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -61,6 +61,12 @@ def update(map_fd: int, key: bytes, value: bytes) -> None:
     buffer = ctypes.create_string_buffer(value, len(value))
     _bpf(_MAP_UPDATE,
          struct.pack("=IIQQQ", map_fd, 0, _address(key_buffer), _address(buffer), 0))
+
+
+def delete(map_fd: int, key: bytes) -> None:
+    """Takes a key out of a map; OSError where it isn't there."""
+    key_buffer = ctypes.create_string_buffer(key, len(key))
+    _bpf(_MAP_DELETE, struct.pack("=IIQQQ", map_fd, 0, _address(key_buffer), 0, 0))
 
 
 def update_many(map_fd: int, keys_: Sequence[bytes], value: bytes) -> None:
