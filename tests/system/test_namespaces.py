@@ -169,7 +169,7 @@ def test_namespace_that_cannot_be_had(daemon: Daemon, make_netns: Callable[[], N
     daemon.configure(daemon_section(reconcile="1s") + RULES)
     daemon.launch("--verbose", through=REFUSING)
     daemon.wait_ready()
-    wait_for(lambda: daemon.log.count("reconcile: ") >= 3, "some passes")
+    wait_for(lambda: daemon.log.count("reconcile: ") >= 3, "some passes", timeout=20)
     said = [line for line in daemon.log.splitlines() if str(inode) in line]
     assert len(said) == 1 and f"process {holder.pid} " in said[0], daemon.log
     assert "Operation not permitted" in said[0] and "yama" in said[0]
