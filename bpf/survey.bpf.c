@@ -24,7 +24,7 @@ extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
 #define CAST(type, address)                                                                        \
 	((type *)bpf_rdonly_cast((const void *)(address), (__u32)bpf_core_type_id_kernel(type)))
 
-/* A chain that is longer is left to the sweep; the kernel has as many buckets as connections. */
+/* A chain that is longer is left to the sweep. Tables are made for a few links in each. */
 #define CHAIN_MAX 64
 
 /* Buckets at a time. */
@@ -70,7 +70,7 @@ HF_INLINE bool read_record(struct sock *sk, struct hf_record *record)
 	return false;
 }
 
-/* The rules in force; 0: not known. It changes before they do: see plane_put_rules(). */
+/* The rules in force; 0: not known. It changes before they do: see swap() in daemon/plane.c. */
 HF_INLINE __u32 generation_in_force(void)
 {
 	struct hf_info *info;
@@ -256,8 +256,9 @@ int hf_survey(struct bpf_iter__bpf_map_elem *ctx)
 		return 0;
 	}
 	walk.first = (__u64)*chunk * each;
-	walk.buckets =
-		(__u64)table->ehash + walk.first * bpf_core_type_size(struct inet_ehash_bucket);
+	/* As a number, since it takes part in masks, which pointers may not. */
+	walk.table = word_at((__u64)table + bpf_core_field_offset(struct inet_hashinfo, ehash));
+	walk.buckets = walk.table + walk.first * bpf_core_type_size(struct inet_ehash_bucket);
 	bpf_loop(each / AT_A_TIME, hf_survey_buckets, &walk, 0);
 	return 0;
 }
