@@ -2,7 +2,7 @@
 /*
  * Two rules that claim the same prefix, port and side. Claims are sorted, so
  * that only rules with a destination in common are compared, and those by
- * marking each port with the rule that had it first.
+ * marking the ports that are taken, a bit each.
  */
 #include "conf_parse.h"
 #include "util.h"
@@ -23,13 +23,49 @@ struct claims {
 	size_t n;
 };
 
-/* Who has a port, among the claims that are looked at now. */
-struct owner {
-	size_t round; /* 0: never anyone */
-	size_t rule;
+/* The ports that the claims looked at now have taken, a bit each. */
+struct taken {
+	uint64_t words[65536 / 64];
 };
 
-#define N_PORTS 65536
+/* The bits of one word that are ports of a range. */
+static uint64_t range_bits(const struct port_range *range, unsigned word)
+{
+	unsigned low = word == range->first / 64 ? range->first % 64 : 0;
+	unsigned high = word == range->last / 64 ? range->last % 64 : 63;
+
+	return (~UINT64_C(0) << low) & (~UINT64_C(0) >> (63 - high));
+}
+
+/* Takes the ports of a rule; returns the first of them that was taken before, or 0. */
+static unsigned claim_ports(struct taken *taken, const struct rule *rule)
+{
+	unsigned word, conflict = 0;
+	uint64_t bits;
+	size_t i;
+
+	for (i = 0; i < rule->n_ports; i++) {
+		for (word = rule->ports[i].first / 64; word <= rule->ports[i].last / 64; word++) {
+			bits = range_bits(&rule->ports[i], word);
+			if (!conflict && (taken->words[word] & bits))
+				conflict = word * 64 +
+					   (unsigned)__builtin_ctzll(taken->words[word] & bits);
+			taken->words[word] |= bits;
+		}
+	}
+	return conflict;
+}
+
+static bool has_port(const struct rule *rule, unsigned port)
+{
+	size_t i;
+
+	for (i = 0; i < rule->n_ports; i++) {
+		if (rule->ports[i].first <= port && port <= rule->ports[i].last)
+			return true;
+	}
+	return false;
+}
 
 /* Host names are the same in small letters, and with or without the last dot. */
 static int compare_names(const char *a, const char *b)
@@ -130,32 +166,24 @@ static void report(struct conf_parser *parser, const struct config *config,
 		   a->place.line);
 }
 
-/* Claims on one target, in the order of rules; owners belong to this round. */
+/* Claims on one target, in the order of rules. */
 static void check_group(struct conf_parser *parser, const struct config *config,
-			const struct claim *claims, size_t n, struct owner *owners, size_t round)
+			const struct claim *claims, size_t n)
 {
-	const struct rule *rule;
-	unsigned port, conflict;
-	size_t i, j, first = 0;
+	struct taken taken = {0};
+	unsigned conflict;
+	size_t i, first;
 
 	for (i = 0; i < n; i++) {
 		/* The same element twice in one rule is harmless. */
 		if (i && claims[i].rule == claims[i - 1].rule)
 			continue;
-		rule = &config->rules[claims[i].rule];
-		conflict = 0;
-		for (j = 0; j < rule->n_ports; j++) {
-			for (port = rule->ports[j].first; port <= rule->ports[j].last; port++) {
-				if (owners[port].round != round) {
-					owners[port] = (struct owner){round, claims[i].rule};
-				} else if (!conflict) {
-					conflict = port;
-					first = owners[port].rule;
-				}
-			}
-		}
-		if (conflict)
-			report(parser, config, &claims[i], first, conflict);
+		conflict = claim_ports(&taken, &config->rules[claims[i].rule]);
+		if (!conflict)
+			continue;
+		for (first = 0; !has_port(&config->rules[claims[first].rule], conflict); first++)
+			;
+		report(parser, config, &claims[i], claims[first].rule, conflict);
 	}
 }
 
@@ -170,15 +198,13 @@ static bool ports_and_side_sound(const struct conf_parser *parser,
 void conf_check_claims(struct conf_parser *parser, const struct config *config)
 {
 	_cleanup_free_ struct claim *list = NULL;
-	_cleanup_free_ struct owner *owners = NULL;
 	struct claims claims = {0};
 	size_t i, end, room = 0;
 
 	for (i = 0; i < config->n_rules; i++)
 		room += 4 * config->rules[i].n_destinations; /* `any` on both sides */
 	list = calloc(room + 1, sizeof(*list));
-	owners = calloc(N_PORTS, sizeof(*owners));
-	if (!list || !owners) {
+	if (!list) {
 		parser->out_of_memory = true;
 		return;
 	}
@@ -194,6 +220,6 @@ void conf_check_claims(struct conf_parser *parser, const struct config *config)
 		for (end = i + 1; end < claims.n && !compare_targets(&list[i], &list[end]); end++)
 			;
 		if (list[i].rule != list[end - 1].rule)
-			check_group(parser, config, &list[i], end - i, owners, end);
+			check_group(parser, config, &list[i], end - i);
 	}
 }
