@@ -19,8 +19,19 @@
 #define SYS_pidfd_getfd 438
 #endif
 
+#ifndef PATIENCE_MS /* a test has less patience, and leaves fewer of them behind */
 /* A helper that is silent for so long is held up by somebody. */
 #define PATIENCE_MS 3000
+/* So many are left behind at a time: who holds one up could hold up one after the other. */
+#define LEFT_BEHIND_MAX 8
+#endif
+
+/* One that was told to end, and doesn't so soon, is held up, too. */
+#define GOODBYE_MS 200
+
+/* Our ends of the conversations with those left behind: they hang up when their helpers end. */
+static struct pollfd left_behind[LEFT_BEHIND_MAX];
+static nfds_t n_left_behind;
 
 struct question {
 	pid_t pid;
@@ -91,9 +102,9 @@ static _Noreturn void help(int with)
 		if (held >= 0)
 			close(held);
 		held = take(&question, &other);
-		goes_on = answer(with, held);
 		if (other >= 0)
 			close(other); /* for as long as its owner pleases */
+		goes_on = answer(with, held);
 	}
 	_exit(0);
 }
@@ -125,6 +136,22 @@ static int wait_for_answer(int from)
 	return result < 0 ? result : -EMFILE; /* it was sent, and there was no room for it here */
 }
 
+static bool room_to_leave_one_behind(void)
+{
+	nfds_t i, kept = 0;
+
+	if (poll(left_behind, n_left_behind, 0) < 0)
+		return n_left_behind < LEFT_BEHIND_MAX;
+	for (i = 0; i < n_left_behind; i++) {
+		if (left_behind[i].revents)
+			close(left_behind[i].fd);
+		else
+			left_behind[kept++] = left_behind[i];
+	}
+	n_left_behind = kept;
+	return n_left_behind < LEFT_BEHIND_MAX;
+}
+
 /* A grandchild: nobody of ours has to wait for its end. */
 static int start(struct grabber *grabber)
 {
@@ -132,6 +159,8 @@ static int start(struct grabber *grabber)
 	int ends[2], err;
 	pid_t child;
 
+	if (!room_to_leave_one_behind())
+		return -EBUSY;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
 	ours = ends[0];
@@ -168,18 +197,20 @@ static int ask(struct grabber *grabber, const struct question *question)
 static int grab(struct grabber *grabber, const struct owner *owner, uint64_t cookie)
 {
 	struct question question;
-	int tries, fd = -EPIPE;
+	bool first;
+	int fd;
 
 	memset(&question, 0, sizeof(question)); /* with what is between its members */
 	question.pid = owner->pid;
 	question.fd = owner->fd;
 	question.cookie = cookie;
-	for (tries = 0; tries < 2; tries++) {
+	do {
+		first = grabber->fd < 0;
 		fd = ask(grabber, &question);
 		if (fd != -ETIMEDOUT && fd != -EPIPE)
 			break;
-		grabber_close(grabber); /* what it was asked before holds it up */
-	}
+		grabber_close(grabber);
+	} while (!first); /* else what it was asked before may hold it up */
 	return fd;
 }
 
@@ -200,7 +231,14 @@ int grab_socket(struct grabber *grabber, const struct owner *owners, size_t n, u
 
 void grabber_close(struct grabber *grabber)
 {
-	if (grabber->fd >= 0)
+	struct pollfd end = {.fd = grabber->fd};
+
+	if (grabber->fd < 0)
+		return;
+	shutdown(grabber->fd, SHUT_WR);
+	if (poll(&end, 1, GOODBYE_MS) == 0 && n_left_behind < LEFT_BEHIND_MAX)
+		left_behind[n_left_behind++] = end;
+	else
 		close(grabber->fd);
 	grabber->fd = -1;
 }

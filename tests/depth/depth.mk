@@ -62,5 +62,5 @@ valgrind: deps-depth
 			$(CURDIR)/tests/depth/valgrind.suppressions $(VALGRIND) $(abspath $(BUILD))/$$program \
 			> $(VALGRIND)/$$program && chmod 755 $(VALGRIND)/$$program; \
 	done
-	-@HF_BUILD=$(VALGRIND) HF_SANITIZED=1 $(PYTEST) $(VALGRIND_TESTS)
+	-@HF_BUILD=$(VALGRIND) HF_SANITIZED=1 HF_VALGRIND=1 $(PYTEST) -rs --durations=15 $(VALGRIND_TESTS)
 	@find $(VALGRIND) -name '*.log' -size +0 -exec grep -h '^==' {} + > $(VALGRIND)/findings; cat $(VALGRIND)/findings; test ! -s $(VALGRIND)/findings

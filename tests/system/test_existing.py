@@ -5,7 +5,7 @@ from typing import Callable
 
 import pytest
 
-from harness import sockdiag
+from harness import build, sockdiag
 from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import PORT, rule
@@ -139,6 +139,7 @@ def test_named_namespace(daemon: Daemon, named_netns: Netns, make_agent: Callabl
     assert sock.settings == RULE
 
 
+@pytest.mark.skipif(build.VALGRIND, reason="valgrind has no pidfd_open(2)")
 def test_namespace_that_only_sockets_hold(daemon: Daemon, make_netns: Callable[[], Netns],
                                           make_agent: Callable[..., Agent], cgroup: Cgroup,
                                           holdfast: Command) -> None:

@@ -290,6 +290,7 @@ def test_vanishing_namespaces(daemon: Daemon, holdfast: Command, agent: Agent,
 
 
 @needs("5.11", "to know a socket's namespace without taking hold of it")
+@pytest.mark.skipif(build.VALGRIND, reason="valgrind has no pidfd_open(2)")
 def test_file_that_does_not_close(daemon: Daemon, agent: Agent, listener: Listener,
                                   make_netns: Callable[[], Netns], workdir: str) -> None:
     """A descriptor that was a socket when it was found, and a file of a stuck file system since.

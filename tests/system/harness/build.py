@@ -9,6 +9,8 @@ HOLDFASTD = os.path.abspath(os.path.join(DIRECTORY, "holdfastd"))
 HOLDFAST = os.path.abspath(os.path.join(DIRECTORY, "holdfast"))
 # Set where the programs were built with ASan and UBSan: they take longer to start.
 SANITIZED = bool(os.environ.get("HF_SANITIZED"))
+# Set where the programs run under valgrind, which isn't the kernel: 3.19 has no pidfd_open(2).
+VALGRIND = bool(os.environ.get("HF_VALGRIND"))
 
 _REPORTS = ("ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer")
 
