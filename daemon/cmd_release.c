@@ -6,6 +6,7 @@
 #include "util.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -58,6 +59,7 @@ int release_main(const struct command *command, int argc, char **argv)
 		tidy(command->pin_dir, ours);
 	if (status)
 		return status;
+	signal(SIGHUP, SIG_IGN); /* what has begun ends: the terminal's, or `holdfast reload`'s */
 	err = pins_lock(&plane.pins, command->pin_dir, &e);
 	if (err == -EBUSY)
 		error_prefix(&e, err, "stop the daemon instead");

@@ -25,18 +25,32 @@ static uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
-/* Waits for the outcome of a reload that began after we asked for one. */
-static int wait_outcome(const struct plane *plane, uint64_t asked_us, struct plane_text *outcome,
+/* The number of the first reload that begins after this. */
+static int number_next(const struct plane *plane, uint64_t *number, struct error *e)
+{
+	struct plane_text before = {0};
+	int err = plane_get_text(plane, PIN_RELOAD, &before, e);
+
+	if (err && err != -ENOENT)
+		return err;
+	*number = reload_number(before.number);
+	free(before.text);
+	return 0;
+}
+
+/* Waits for the outcome of the reload of that number, or of a later one. */
+static int wait_outcome(const struct plane *plane, uint64_t number, struct plane_text *outcome,
 			struct error *e)
 {
 	const struct timespec pause = {.tv_nsec = POLL_NS};
+	uint64_t asked_us = now_us();
 	int err;
 
 	while (now_us() - asked_us < GIVE_UP_US) {
 		err = plane_get_text(plane, PIN_RELOAD, outcome, e);
 		if (err && err != -ENOENT)
 			return err;
-		if (!err && outcome->number >= asked_us)
+		if (!err && outcome->number >= number)
 			return 0;
 		if (!err)
 			free(outcome->text);
@@ -51,7 +65,7 @@ static int ask(const struct plane *plane)
 {
 	struct plane_text outcome;
 	struct error e = {0};
-	uint64_t asked_us;
+	uint64_t number;
 	pid_t pid;
 	bool well;
 
@@ -60,13 +74,14 @@ static int ask(const struct plane *plane)
 		fputs("holdfast: the daemon is gone: start it instead\n", stderr);
 		return STATUS_BROKEN;
 	}
-	asked_us = now_us();
+	if (number_next(plane, &number, &e))
+		return command_failed(&e);
 	if (kill(pid, SIGHUP) < 0) {
 		error_set(&e, errno, "can't ask the daemon, process %d: %s", (int)pid,
 			  strerror(errno));
 		return command_failed(&e);
 	}
-	if (wait_outcome(plane, asked_us, &outcome, &e))
+	if (wait_outcome(plane, number, &outcome, &e))
 		return command_failed(&e);
 	well = outcome.status == 0;
 	fputs(outcome.text, well ? stdout : stderr);

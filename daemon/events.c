@@ -315,10 +315,14 @@ int daemon_add_sources(struct daemon *daemon)
 		err = sd_event_source_set_enabled(daemon->probed, SD_EVENT_OFF);
 	if (err >= 0)
 		err = sd_event_source_set_enabled(daemon->settle, SD_EVENT_OFF);
-	if (err >= 0)
-		err = sd_event_set_watchdog(daemon->event, true);
 	if (err < 0)
 		return err;
+	err = sd_event_set_watchdog(daemon->event, true);
+	if (err < 0) /* it is the environment's */
+		log_warning(&daemon->log,
+			    "the service manager's watchdog isn't served, WATCHDOG_USEC and "
+			    "WATCHDOG_PID are no use: %s",
+			    strerror(-err));
 	daemon_arm_timer(daemon);
 	return 0;
 }

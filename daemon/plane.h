@@ -53,6 +53,16 @@ int plane_get_text(const struct plane *plane, const char *name, struct plane_tex
 		   struct error *e);
 
 /*
+ * How reloads are numbered in the text PIN_RELOAD: odd while one is under way (the text is still
+ * the one before's), even when it has ended. Returns the number at the end of the next one that
+ * begins. By no clock: the daemon may be in a time namespace, time_namespaces(7).
+ */
+static inline uint64_t reload_number(uint64_t now)
+{
+	return now + 2 + now % 2;
+}
+
+/*
  * Puts these rules in force in one step: a connection sees the old rules or the
  * new, never a mix or none. Keeps the configuration's text beside them for
  * status and explain. On failure the old rules stay. info->generation is set.

@@ -146,25 +146,41 @@ int daemon_start_names(struct daemon *daemon, struct error *e)
 	return err ? err : resolve(daemon, &daemon->config, e);
 }
 
-/* How the reload went, where `holdfast reload` looks for it. */
-static void publish_outcome(const struct daemon *daemon, uint64_t started_us, int err, char *lines)
+/* Where `holdfast reload` looks for it. The number is odd while a reload is under way. */
+static void publish(const struct daemon *daemon, uint64_t number, int err, char *lines)
 {
-	struct plane_text text = {.number = started_us, .status = err, .text = lines};
+	struct plane_text text = {.number = number, .status = err, .text = lines};
 	struct error e = {0};
 
 	if (plane_put_text(&daemon->plane, PIN_RELOAD, &text, &e))
 		log_warning(&daemon->log, "holdfast reload won't learn how it went: %s", e.text);
 }
 
+/* Says that one has begun, beside how the last one went; returns the number of its end. */
+static uint64_t publish_begin(const struct daemon *daemon)
+{
+	struct plane_text before = {0};
+	char nothing[] = "";
+	uint64_t number;
+
+	if (plane_get_text(&daemon->plane, PIN_RELOAD, &before, NULL))
+		before = (struct plane_text){0};
+	number = reload_number(before.number);
+	publish(daemon, number - 1, before.status, before.text ? before.text : nothing);
+	free(before.text);
+	return number;
+}
+
 void daemon_reload(struct daemon *daemon)
 {
-	uint64_t started_us = daemon_now_us();
 	_cleanup_free_ char *lines = NULL;
 	struct error e = {0};
+	uint64_t number;
 	size_t size;
 	int err;
 
-	daemon_notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64, started_us);
+	daemon_notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64, daemon_now_us());
+	number = publish_begin(daemon);
 	daemon->log.copy = open_memstream(&lines, &size);
 	err = reload(daemon, &e);
 	if (err)
@@ -180,7 +196,7 @@ void daemon_reload(struct daemon *daemon)
 							     : STATS_RELOAD_FAILED);
 	exporter_due(daemon->exporter);
 	if (lines)
-		publish_outcome(daemon, started_us, err, lines);
+		publish(daemon, number, err, lines);
 	malloc_trim(0); /* the old configuration, and what it took to read the new one */
 	daemon_notify("READY=1");
 }

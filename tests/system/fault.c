@@ -28,7 +28,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum kind { KERNEL = 1, MEMORY = 2, KILL = 4 /* and don't let it fail */, OPTION = 8 };
+/* KILL, HANGUP: that signal there, and the call doesn't fail. */
+enum kind { KERNEL = 1, MEMORY = 2, KILL = 4, OPTION = 8, HANGUP = 16 };
 
 /* The test writes kinds and nth, and sets count to 0; here it is counted up. */
 struct order {
@@ -107,8 +108,10 @@ static bool fails(enum kind kind, const char *what, long detail)
 		return false;
 	if (order->kinds & KILL)
 		kill(getpid(), SIGKILL);
-	errno = ENOMEM;
-	return true;
+	if (order->kinds & HANGUP)
+		kill(getpid(), SIGHUP);
+	errno = order->kinds & HANGUP ? before : ENOMEM;
+	return !(order->kinds & HANGUP);
 }
 
 static bool is_ours(const char *path)

@@ -13,7 +13,7 @@ from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import rule
 from harness.daemon import Daemon
-from harness.fault import KERNEL, KILL, Fault, steps
+from harness.fault import HANGUP, KERNEL, KILL, Fault, steps
 from harness.options import UNTOUCHED, Settings, held
 from harness.sockets import Agent, Listener, Socket
 from harness.wait import wait_for
@@ -196,7 +196,8 @@ def test_reload(ground: Ground, fault: Fault, daemon: Daemon) -> None:
         ground.look(call, A_VALUES, B_VALUES)
         daemon.start(B)
         ground.settled(call, B_VALUES)
-        daemon.reload(quiet)
+        daemon.configure(quiet)
+        assert ground.holdfast("reload").status == 0, call
         ground.settled(call, A_VALUES)
     daemon.stop()
     ground.end()
@@ -239,4 +240,32 @@ def test_release(ground: Ground, fault: Fault, daemon: Daemon) -> None:
         assert result.status == -9 or not call, result
         ground.look(call, UNTOUCHED, A_VALUES)
         clean_up(ground, call, nth)
+    ground.end()
+
+
+def test_release_hung_up(ground: Ground, fault: Fault, daemon: Daemon) -> None:
+    """The terminal goes, or somebody asks for a reload: what has begun ends."""
+    daemon.start(A)
+    daemon.kill()
+    fault.order(0)
+    assert ground.holdfast("release").status == 0
+    calls = fault.count
+    fault.take_notes()
+    fault.order(-1)
+    ended = 0
+    for nth in steps(calls, SAMPLES):
+        daemon.start(A)
+        daemon.kill()
+        fault.order(nth, KERNEL | HANGUP)
+        result = ground.holdfast("release")
+        call = fault.take_notes()
+        fault.order(-1)
+        assert result.status in (0, -1), result
+        if result.status:
+            ground.settled(call, A_VALUES)
+            ground.claim(call, ground.attached, "detached half-way")
+            assert ground.holdfast("release").status == 0
+        ended += not result.status
+        ground.gone(call)
+    assert ended, "none of them has begun to release anything"
     ground.end()

@@ -45,6 +45,24 @@ def test_stop_restores(daemon: Daemon, agent: Agent, listener: Listener, holdfas
     assert holdfast("status").status == NOTHING_ATTACHED
 
 
+def test_watchdog(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It tells the service manager that it is alive, as often as that wants to hear it."""
+    monkeypatch.setenv("WATCHDOG_USEC", "500000")
+    daemon.start(OLD)
+    for _ in range(3):
+        daemon.wait_told("WATCHDOG=1")
+    assert "WATCHDOG" not in daemon.log
+
+
+def test_watchdog_of_no_use(daemon: Daemon, agent: Agent, listener: Listener,
+                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment says of a watchdog is no reason not to hold connections."""
+    monkeypatch.setenv("WATCHDOG_USEC", "soon")
+    daemon.start(OLD)
+    assert agent.connect("127.0.0.1", listener.port).settings == OLD_VALUES
+    assert daemon.log.count("WATCHDOG_USEC") == 1
+
+
 def test_pin_dir_that_was_there(daemon: Daemon) -> None:
     """An empty folder on the bpffs will do; nothing is left in it afterwards."""
     os.mkdir(daemon.pin_dir)

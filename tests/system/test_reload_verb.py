@@ -1,5 +1,6 @@
 """`holdfast reload`: asks the daemon, waits for the outcome, and prints it."""
 
+import os
 import signal
 import subprocess
 import threading
@@ -107,6 +108,25 @@ def test_daemon_that_dies_meanwhile(daemon: Daemon, holdfast: Command) -> None:
         process.wait()
     assert process.returncode == BROKEN and not out
     assert len(err.strip().splitlines()) == 1, err
+
+
+@pytest.mark.parametrize("seconds", [100_000, -60])
+def test_in_a_time_namespace(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
+                             seconds: int) -> None:
+    """The two may have clocks that have nothing to do with each other."""
+    if not os.path.exists("/proc/self/ns/time"):
+        pytest.skip("the kernel has no time namespaces (CONFIG_TIME_NS)")
+    elsewhere = ["unshare", "--time", f"--monotonic={seconds}", "--fork"]
+    daemon.start(OLD)
+    holdfast("reload")
+    for config, values in ((NEW, NEW_VALUES), (OLD, OLD_VALUES)):
+        daemon.configure(config)
+        result = run(*elsewhere, build.HOLDFAST, "--pin-dir", daemon.pin_dir, "reload")
+        assert result.status == WELL and "1 rule in force" in result.out, result
+        assert agent.connect("127.0.0.1", listener.port).settings == values
+    daemon.configure("[rule]\n")
+    result = run(*elsewhere, build.HOLDFAST, "--pin-dir", daemon.pin_dir, "reload")
+    assert result.status == NOT_WELL, result
 
 
 @pytest.mark.races

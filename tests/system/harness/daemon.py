@@ -87,6 +87,10 @@ class Daemon:
         self._await("READY=1")
         return time.monotonic()
 
+    def wait_told(self, what: str) -> None:
+        """Waits until it has told the service manager that."""
+        self._await(what)
+
     def wait_ready(self) -> None:
         """Waits for the end of the start; AssertionError where it ends before that."""
         self._await("READY=1")

@@ -12,6 +12,7 @@ from .compiler import compile_c
 KERNEL, MEMORY = 1, 2
 KILL = 4  # with one of these: killed where the call would fail
 OPTION = 8
+HANGUP = 16  # with one of the first two: it gets SIGHUP there, and the call doesn't fail
 EXHAUSTIVE = bool(os.environ.get("HF_EXHAUSTIVE"))
 SEED = int(os.environ.get("HF_SEED") or random.randrange(1 << 32))
 
