@@ -131,13 +131,10 @@ static int list_dropins(struct conf_parser *parser, const char *path, struct nam
 	_cleanup_closedir_ DIR *folder = opendir(path);
 	struct dirent *entry;
 
-	struct stat st;
-
 	if (!folder)
 		return errno == ENOENT ? 0 : -errno;
 	/* A folder is no file that was read: it shows only where something is wrong with it. */
-	if (fstat(dirfd(folder), &st) == 0 &&
-	    ((st.st_uid != 0 && st.st_uid != geteuid()) || st.st_mode & (S_IWGRP | S_IWOTH))) {
+	if (conf_others_write(dirfd(folder))) {
 		conf_begin_file(parser, path);
 		if (parser->out_of_memory)
 			return -ENOMEM;
@@ -168,7 +165,7 @@ static int load_from(int patience_ms, const char *file, const char *dropins, str
 	int err;
 
 	*messages = (struct conf_messages){0};
-	conf_read_file(&parser, file, true);
+	conf_read_file(&parser, file, CONF_FILE_IF_THERE);
 	err = list_dropins(&parser, dropins, &names);
 	if (err == -ENOMEM)
 		return err;
@@ -180,7 +177,7 @@ static int load_from(int patience_ms, const char *file, const char *dropins, str
 				   strerror(-err));
 	}
 	for (i = 0; i < names.n && !parser.out_of_memory; i++)
-		conf_read_file(&parser, names.list[i], false);
+		conf_read_file(&parser, names.list[i], CONF_FILE_DROPIN);
 	if (!parser.n_files && !parser.out_of_memory)
 		return config_builtin(config, NULL);
 	return conclude(&parser, config, messages);
@@ -201,7 +198,7 @@ int conf_load_within(int patience_ms, const char *path, struct config *config,
 		return load_from(patience_ms, CONF_DEFAULT_FILE, CONF_DEFAULT_DROPINS, config,
 				 messages);
 	*messages = (struct conf_messages){0};
-	conf_read_file(&parser, path, false);
+	conf_read_file(&parser, path, CONF_FILE);
 	return conclude(&parser, config, messages);
 }
 

@@ -13,9 +13,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
+#include <libgen.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 /* Longer than any sensible configuration; /dev/zero is none. */
@@ -330,21 +332,82 @@ static int read_all(int fd, int patience_ms, char **text, size_t *size)
 	return 0;
 }
 
-void conf_check_writers(struct conf_parser *parser, int fd)
+/* A ConfigMap's folder, for one, may be written by anyone who had a way there: nobody has. */
+static bool on_read_only_mount(int fd)
+{
+	struct statvfs fs;
+
+	return fstatvfs(fd, &fs) == 0 && fs.f_flag & ST_RDONLY;
+}
+
+static bool others_own(const struct stat *st)
+{
+	return st->st_uid != 0 && st->st_uid != geteuid();
+}
+
+static const char *other_writers(const struct stat *st)
+{
+	if (!(st->st_mode & (S_IWGRP | S_IWOTH)))
+		return NULL;
+	return st->st_mode & S_IWOTH ? "anyone" : "its group";
+}
+
+bool conf_others_write(int fd)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)))
-		return;
-	if (st.st_uid != 0 && st.st_uid != geteuid())
-		conf_unsafe(parser, parser->place,
-			    "belongs to user %u, who can change it (chown root)", st.st_uid);
-	else if (st.st_mode & (S_IWGRP | S_IWOTH))
-		conf_unsafe(parser, parser->place, "can be written by %s (chmod go-w)",
-			    st.st_mode & S_IWOTH ? "anyone" : "its group");
+		return false;
+	if (S_ISDIR(st.st_mode) && on_read_only_mount(fd))
+		return false;
+	return others_own(&st) || other_writers(&st);
 }
 
-bool conf_read_file(struct conf_parser *parser, const char *path, bool may_be_missing)
+void conf_check_writers(struct conf_parser *parser, int fd)
+{
+	struct stat st;
+
+	if (!conf_others_write(fd) || fstat(fd, &st) < 0)
+		return;
+	if (others_own(&st))
+		conf_unsafe(parser, parser->place,
+			    "belongs to user %u, who can change it (chown root)", st.st_uid);
+	else if (other_writers(&st))
+		conf_unsafe(parser, parser->place, "can be written by %s (chmod go-w)",
+			    other_writers(&st));
+}
+
+/* Whoever may write to its folder can put another file in its place, unless that is as /tmp is. */
+static void check_folder(struct conf_parser *parser, const char *path)
+{
+	_cleanup_free_ char *copy = strdup(path);
+	char folder[CONF_QUOTE_MAX];
+	_cleanup_close_ int fd = -1;
+	const char *name;
+	struct stat st;
+
+	if (!copy) {
+		parser->out_of_memory = true;
+		return;
+	}
+	name = dirname(copy);
+	fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0 || !conf_others_write(fd))
+		return;
+	conf_quote(folder, name, strlen(name));
+	if (others_own(&st))
+		conf_unsafe(parser, parser->place,
+			    "the folder %s belongs to user %u, who can put another file there "
+			    "(chown root)",
+			    folder, st.st_uid);
+	else if (other_writers(&st) && !(st.st_mode & S_ISVTX))
+		conf_unsafe(parser, parser->place,
+			    "the folder %s can be written by %s, who can put another file there "
+			    "(chmod go-w)",
+			    folder, other_writers(&st));
+}
+
+bool conf_read_file(struct conf_parser *parser, const char *path, enum conf_file_kind kind)
 {
 	/* Else a FIFO that nobody writes to would keep open() for ever. */
 	const int wait = parser->patience_ms < 0 ? 0 : O_NONBLOCK;
@@ -354,13 +417,15 @@ bool conf_read_file(struct conf_parser *parser, const char *path, bool may_be_mi
 	int err;
 
 	err = fd < 0 ? -errno : 0;
-	if (err == -ENOENT && may_be_missing)
+	if (err == -ENOENT && kind == CONF_FILE_IF_THERE)
 		return false;
 	conf_begin_file(parser, path);
 	if (parser->out_of_memory)
 		return true;
 	if (!err)
 		conf_check_writers(parser, fd);
+	if (!err && kind != CONF_FILE_DROPIN)
+		check_folder(parser, path);
 	if (!err)
 		err = read_all(fd, parser->patience_ms, &text, &size);
 	if (err == -ENOMEM)

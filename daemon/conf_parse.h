@@ -110,10 +110,25 @@ void conf_begin_file(struct conf_parser *parser, const char *name);
 /* conf_file.c: all lines of a text; the file is begun already. */
 void conf_read_text(struct conf_parser *parser, const char *text, size_t size);
 
-/* Begins the file and reads it. False: it isn't there, which is no fault if it may be missing. */
-bool conf_read_file(struct conf_parser *parser, const char *path, bool may_be_missing);
+enum conf_file_kind {
+	CONF_FILE,
+	CONF_FILE_IF_THERE,
+	CONF_FILE_DROPIN, /* its folder is judged by itself, once for all of them */
+};
 
-/* Says so where somebody else can write to what we are reading; it is begun already. */
+/*
+ * Begins the file and reads it; says so where somebody else can write to it, or put another one
+ * in its place. False: it isn't there, which is no fault of CONF_FILE_IF_THERE.
+ */
+bool conf_read_file(struct conf_parser *parser, const char *path, enum conf_file_kind kind);
+
+/*
+ * Whether others than root and ourselves can write to a file or a folder; not to a folder of a
+ * mount that is read-only.
+ */
+bool conf_others_write(int fd);
+
+/* Says so where that is the case of what we are reading; it is begun already. */
 void conf_check_writers(struct conf_parser *parser, int fd);
 
 /* conf_section.c: "[name]" at parser->place; name is size bytes. */

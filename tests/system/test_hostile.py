@@ -63,6 +63,37 @@ def test_writable_configuration(daemon: Daemon, cgroup: Cgroup, agent: Agent, li
     os.chown(daemon.config_file, 0, 0)
 
 
+@pytest.mark.parametrize("mode, owner, sound", [
+    (0o777, 0, False), (0o775, 0, False), (0o755, 65534, False), (0o1777, 65534, False),
+    (0o1777, 0, True), (0o755, 0, True)])
+def test_writable_folder(daemon: Daemon, cgroup: Cgroup, workdir: str, mode: int, owner: int,
+                         sound: bool) -> None:
+    """Where others can put another file in the place of ours it is as good as theirs."""
+    folder = os.path.join(workdir, "etc")
+    os.mkdir(folder)
+    daemon.config_file = os.path.join(folder, "holdfast.conf")
+    daemon.configure(RULE)
+    os.chmod(folder, mode)
+    os.chown(folder, owner, 0)
+    checked = run(build.HOLDFAST, "check", daemon.config_file)
+    assert checked.status == 0
+    assert (f"{daemon.config_file}:0: warning: the folder {folder} " in checked.err) is not sound
+    if sound:
+        daemon.start()
+        return
+    daemon.launch()
+    assert daemon.wait() == 78
+    assert f"{daemon.config_file}:0: error: the folder {folder} " in daemon.log.splitlines()[0]
+    assert not attached(cgroup)
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        daemon.start()  # as a ConfigMap is: nobody can write there
+        daemon.stop()
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
 def test_names(daemon: Daemon, holdfast: Command, make_agent: Callable[..., Agent],
                make_cgroup: Callable[..., Cgroup], cgroup: Cgroup, netns: Netns,
                listener: Listener) -> None:
