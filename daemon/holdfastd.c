@@ -181,8 +181,8 @@ static void warn_of_another(const struct daemon *daemon)
 		log_warning(
 			&daemon->log,
 			"another holdfast (program %u, bpftool cgroup tree shows it) is attached "
-			"to the cgroup %s or above it: each undoes what the other one sets, and "
-			"takes it for the application's",
+			"to the cgroup %s, above it or below it: each undoes what the other one "
+			"sets, and takes it for the application's",
 			id, info.cgroup);
 }
 

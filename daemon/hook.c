@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "hook.h"
 
+#include "cgroup.h"
 #include "util.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* -ENOLINK: the link isn't there, or not on that cgroup (any more). */
@@ -119,25 +121,70 @@ static uint32_t program_of(const struct pins *pins, const char *name,
 	return link.prog_id;
 }
 
-uint32_t hook_find_other(const struct pins *pins, const char *name, const char *cgroup)
+static bool is_named(uint32_t id, const char name[BPF_OBJ_NAME_LEN])
 {
-	_cleanup_close_ int fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	char ours[BPF_OBJ_NAME_LEN];
-	uint32_t ids[64], n = ARRAY_SIZE(ids), i, id = program_of(pins, name, ours);
+	_cleanup_close_ int fd = bpf_prog_get_fd_by_id(id);
+	struct bpf_prog_info info = {0};
+	uint32_t size = sizeof(info);
 
-	if (!id || fd < 0 ||
-	    bpf_prog_query(fd, BPF_CGROUP_SOCK_OPS, BPF_F_QUERY_EFFECTIVE, NULL, ids, &n) < 0)
+	return fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0 &&
+	       strncmp(info.name, name, sizeof(info.name)) == 0;
+}
+
+/* One like ours that runs there, but is not ours. 0: none. */
+static uint32_t find_in_effect(int cgroup, uint32_t ours, const char name[BPF_OBJ_NAME_LEN])
+{
+	uint32_t ids[64], n = ARRAY_SIZE(ids), i;
+
+	if (bpf_prog_query(cgroup, BPF_CGROUP_SOCK_OPS, BPF_F_QUERY_EFFECTIVE, NULL, ids, &n) < 0)
 		return 0;
 	for (i = 0; i < n && i < ARRAY_SIZE(ids); i++) {
-		struct bpf_prog_info info = {0};
-		uint32_t size = sizeof(info);
-		_cleanup_close_ int program = ids[i] == id ? -1 : bpf_prog_get_fd_by_id(ids[i]);
-
-		if (program >= 0 && bpf_obj_get_info_by_fd(program, &info, &size) == 0 &&
-		    strncmp(info.name, ours, sizeof(ours)) == 0)
+		if (ids[i] != ours && is_named(ids[i], name))
 			return ids[i];
 	}
 	return 0;
+}
+
+/* Where a link of the cgroup's hierarchy is, in the cgroup or below it. */
+static bool is_within(const struct bpf_link_info *link, int cgroup, const char *path)
+{
+	char real[PATH_MAX], below[PATH_MAX];
+
+	return realpath(path, real) &&
+	       cgroup_path(cgroup, real, link->cgroup.cgroup_id, below, sizeof(below)) == 0 &&
+	       below[0] == '/';
+}
+
+/* The same of what is attached below it. */
+static uint32_t find_below(int cgroup, const char *path, uint32_t ours,
+			   const char name[BPF_OBJ_NAME_LEN])
+{
+	uint32_t id = 0;
+
+	while (bpf_link_get_next_id(id, &id) == 0) {
+		_cleanup_close_ int fd = bpf_link_get_fd_by_id(id);
+		struct bpf_link_info link = {0};
+		uint32_t size = sizeof(link);
+
+		if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &link, &size) == 0 &&
+		    link.type == BPF_LINK_TYPE_CGROUP &&
+		    link.cgroup.attach_type == BPF_CGROUP_SOCK_OPS && link.prog_id != ours &&
+		    is_within(&link, cgroup, path) && is_named(link.prog_id, name))
+			return link.prog_id;
+	}
+	return 0;
+}
+
+uint32_t hook_find_other(const struct pins *pins, const char *name, const char *cgroup)
+{
+	_cleanup_close_ int fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char program[BPF_OBJ_NAME_LEN];
+	uint32_t ours = program_of(pins, name, program), other;
+
+	if (!ours || fd < 0)
+		return 0;
+	other = find_in_effect(fd, ours, program);
+	return other ? other : find_below(fd, cgroup, ours, program);
 }
 
 int hook_attached(const struct pins *pins, const char *name, struct error *e)

@@ -7,6 +7,7 @@
 #include "rules.h"
 
 #include <linux/bpf.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct hook_target {
@@ -29,8 +30,8 @@ int hook_attach(const struct pins *pins, const char *name, int program_fd,
 int hook_attached(const struct pins *pins, const char *name, struct error *e);
 
 /*
- * The id of another holdfast's program that runs on the same cgroup's sockets, attached to it or
- * above it; 0: there is none, or it can't be found out. `name`: of our pinned link.
+ * The id of another holdfast's program that runs on sockets of the same cgroup, attached to it,
+ * above it or below it; 0: there is none, or it can't be found out. `name`: of our pinned link.
  */
 uint32_t hook_find_other(const struct pins *pins, const char *name, const char *cgroup);
 

@@ -169,3 +169,19 @@ def test_another_holdfast(make_daemon, make_cgroup, cgroup: Cgroup) -> None:
     daemon.kill()
     daemon.start(RULE)
     assert "another holdfast" not in beside.log + daemon.log
+
+
+def test_another_holdfast_below(make_daemon, make_cgroup, cgroup: Cgroup) -> None:
+    """The one on the host comes after the one in a container; one of a similar name isn't it."""
+    first = make_cgroup("first", cgroup)
+    place = make_cgroup("below", first)
+    below = make_daemon(place)
+    below.start(RULE)
+    theirs, = bpf.attached(place.directory, bpf.SOCK_OPS)
+    similar = make_daemon(make_cgroup("fir", cgroup))
+    similar.start(RULE)
+    daemon = make_daemon(first)
+    daemon.start(RULE)
+    assert f"program {theirs}," in daemon.log
+    assert f"the cgroup {first.directory}, above it or below it" in daemon.log
+    assert "another holdfast" not in below.log + similar.log
