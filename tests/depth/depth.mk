@@ -52,7 +52,7 @@ VALGRIND_TESTS ?= tests/system/test_lifecycle.py tests/system/test_reload.py \
 
 valgrind: deps-depth
 	@$(MAKE) --no-print-directory -j$$(nproc) all unit-programs
-	@mkdir -p $(VALGRIND) && rm -f $(VALGRIND)/*.log
+	@mkdir -p $(VALGRIND) && chmod 1777 $(VALGRIND) && rm -f $(VALGRIND)/*.log # of users, too
 	@for test in $(UNIT_TESTS); do echo "  VALGRIND $$test"; \
 		valgrind --quiet --leak-check=full --error-exitcode=99 --suppressions=tests/depth/valgrind.suppressions \
 			$$test > $(VALGRIND)/unit.out 2>&1 || { cat $(VALGRIND)/unit.out; exit 1; }; \

@@ -187,7 +187,7 @@ tries=0
 until grep -q ready "$LOG"; do
     sleep 0.1
     tries=$((tries + 1))
-    test $tries -lt 200
+    test $tries -lt 900
 done
 test -e /sys/fs/bpf/holdfast/layout-*/hf_sockops
 """
@@ -208,7 +208,7 @@ def test_bpffs_of_its_own(agent: Agent, listener: Listener, cgroup: Cgroup, work
         ["unshare", "--mount", "sh", "-c", OWN_BPFFS + end + "! mountpoint -q /sys/fs/bpf\n", "sh",
          *recorder.unit_limits(), build.HOLDFASTD, "--config", config, "--cgroup",
          cgroup.directory],
-        capture_output=True, text=True, env=environment, timeout=60, check=False)
+        capture_output=True, text=True, env=environment, timeout=180, check=False)
     assert done.returncode == 0, done
     assert sock.settings == UNTOUCHED
     assert not bpf.attached(cgroup.directory, bpf.SOCK_OPS)

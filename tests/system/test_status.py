@@ -110,7 +110,7 @@ def test_socket(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Comm
     assert diag and diag.timer == sockdiag.TIMER_KEEPALIVE
     assert shown["idle"] == pytest.approx(diag.idle, abs=0.5)
     assert shown["next_probe"] == pytest.approx(diag.expires, abs=0.5)
-    assert 118 <= shown["next_probe"] <= 119.5
+    assert (100 if build.VALGRIND else 118) <= shown["next_probe"] <= 119.5
     del shown["idle"], shown["next_probe"]
     assert shown == {
         "family": family, "local": info["local"][0], "local_port": info["local"][1],

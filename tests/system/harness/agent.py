@@ -10,13 +10,15 @@ import struct
 import threading
 from typing import Any
 
-from . import netns, options
+from . import build, netns, options
 from .orders import rename, serve
 
 SO_COOKIE = 57
 PR_SET_PDEATHSIG = 1
 CLONE_FILES = 0x400
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+# A daemon may be starting meanwhile.
+CONNECT_TIMEOUT = 90 if build.VALGRIND else 5
 _libc = ctypes.CDLL(None, use_errno=True)
 _sockets: dict[int, socket.socket] = {}
 
@@ -49,7 +51,7 @@ def connect(address: str, port: int, family: str | None, source: str | None,
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
     if source:
         sock.bind((source, 0))
-    sock.settimeout(5)
+    sock.settimeout(CONNECT_TIMEOUT)
     sock.connect((address, port))
     sock.settimeout(None)
     return _keep(sock)
