@@ -133,11 +133,7 @@ def clean_up(ground: Ground, call: str, nth: int) -> None:
 
 def test_first_start(ground: Ground, fault: Fault, daemon: Daemon) -> None:
     """Held, or untouched."""
-    fault.order(0)
-    daemon.start(A)
-    calls = fault.count
-    fault.take_notes()
-    fault.order(-1)
+    calls = fault.calls_of(lambda: daemon.start(A))
     daemon.stop()
     for nth in steps(calls, SAMPLES):
         call = ground.start_killed(nth)
@@ -152,11 +148,7 @@ def test_take_over(ground: Ground, fault: Fault, daemon: Daemon) -> None:
     """Held all the time, by the old rules or the new ones."""
     daemon.start(A)
     daemon.kill()
-    fault.order(0)
-    daemon.start(A)
-    calls = fault.count
-    fault.take_notes()
-    fault.order(-1)
+    calls = fault.calls_of(lambda: daemon.start(A))
     daemon.kill()
     for nth in steps(calls, SAMPLES):
         daemon.configure(B)
@@ -178,11 +170,7 @@ def test_reload(ground: Ground, fault: Fault, daemon: Daemon) -> None:
     """The old rules or the new ones; the guard comes and goes with them."""
     quiet = A + "[daemon]\nguard = no\n"
     daemon.start(quiet)
-    fault.order(0)
-    daemon.reload(B)
-    calls = fault.count
-    fault.take_notes()
-    fault.order(-1)
+    calls = fault.calls_of(lambda: daemon.reload(B))
     daemon.reload(quiet)
     for nth in steps(calls, SAMPLES):
         fault.order(nth, KERNEL | KILL)
@@ -206,11 +194,7 @@ def test_reload(ground: Ground, fault: Fault, daemon: Daemon) -> None:
 def test_stop(ground: Ground, fault: Fault, daemon: Daemon) -> None:
     """Held or given back; the rest follows."""
     daemon.start(A)
-    fault.order(0)
-    daemon.stop()
-    calls = fault.count
-    fault.take_notes()
-    fault.order(-1)
+    calls = fault.calls_of(daemon.stop)
     for nth in steps(calls, SAMPLES):
         daemon.start(A)
         fault.order(nth, KERNEL | KILL)
@@ -225,11 +209,7 @@ def test_release(ground: Ground, fault: Fault, daemon: Daemon) -> None:
     """The same by the command."""
     daemon.start(A)
     daemon.kill()
-    fault.order(0)
-    assert ground.holdfast("release").status == 0
-    calls = fault.count
-    fault.take_notes()
-    fault.order(-1)
+    calls = fault.calls_of(lambda: ground.holdfast("release"))
     for nth in steps(calls, SAMPLES):
         daemon.start(A)
         daemon.kill()
@@ -247,11 +227,7 @@ def test_release_hung_up(ground: Ground, fault: Fault, daemon: Daemon) -> None:
     """The terminal goes, or somebody asks for a reload: what has begun ends."""
     daemon.start(A)
     daemon.kill()
-    fault.order(0)
-    assert ground.holdfast("release").status == 0
-    calls = fault.count
-    fault.take_notes()
-    fault.order(-1)
+    calls = fault.calls_of(lambda: ground.holdfast("release"))
     ended = 0
     for nth in steps(calls, SAMPLES):
         daemon.start(A)

@@ -3,7 +3,7 @@
 import os
 import random
 import struct
-from typing import Sequence
+from typing import Callable, Sequence
 
 import pytest
 
@@ -43,6 +43,15 @@ class Fault:
         """How many calls there have been since the order."""
         with open(self._order, "rb") as file:
             return struct.unpack("=iii", file.read(12))[2]
+
+    def calls_of(self, action: Callable[[], object]) -> int:
+        """How many calls there are in it; none of them fails."""
+        self.order(0)
+        action()
+        calls = self.count
+        self.take_notes()
+        self.order(-1)
+        return calls
 
     def take_notes(self) -> str:
         """What has failed since the last time."""
