@@ -3,6 +3,7 @@
 
 #include "util.h"
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -54,10 +55,33 @@ bool kernel_can_mark(void)
 	return btf_names("TCP_BPF_SOCK_OPS_CB_FLAGS");
 }
 
+/*
+ * Whether a program that calls bpf_probe_read_kernel() loads. Not by libbpf_probe_bpf_helper(): up
+ * to 1.4 that takes for a yes what kernels since 6.10 say in a lockdown, "program of this type
+ * cannot use helper".
+ */
+static bool can_read_kernel(void)
+{
+	const struct bpf_insn program[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_10},
+		/* BPF_ADD and BPF_K are 0, both. NOLINTNEXTLINE(misc-redundant-expression) */
+		{.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_1, .imm = -8},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = 8},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3},
+		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_probe_read_kernel},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	_cleanup_close_ int fd = bpf_prog_load(BPF_PROG_TYPE_TRACEPOINT, "hf_can_read", "GPL",
+					       program, ARRAY_SIZE(program), NULL);
+
+	return fd >= 0;
+}
+
 bool kernel_can_search(void)
 {
 	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_loop, NULL) == 1 &&
-	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_probe_read_kernel, NULL) == 1;
+	       can_read_kernel();
 }
 
 bool kernel_can_survey(void)

@@ -8,6 +8,7 @@ from harness import bpf
 from harness.command import Command
 from harness.config import rule
 from harness.daemon import Daemon
+from harness.kernel import version
 from harness.options import UNTOUCHED, held
 from harness.sockets import Agent, Listener
 
@@ -51,3 +52,5 @@ def test_whole_life(daemon: Daemon, agent: Agent, listener: Listener, holdfast: 
     assert bpf.pinned(daemon.pin_dir)
     daemon.stop()
     assert before.settings == after.settings == UNTOUCHED
+    if version() >= (5, 15):
+        assert "existing connections are held through" not in daemon.log
