@@ -209,6 +209,8 @@ static const struct bad bad[] = {
 	{"[rule a]\ndestination = db.x\n[rule b]\ndestination = DB.x.\n", {{4, "claims DB.x."}}},
 	{A "port = 1-10\n[rule b]\ndestination = any\nport = 5-20\n[rule c]\nport = 15\ndestination = any\n",
 	 {{5, "rule \"b\" claims any, port 5"}, {9, "rule \"c\" claims any, port 15, side client, which rule \"b\""}}},
+	{"[rule a]\ndestination = any\nport = 1-200\n[rule b]\ndestination = any\nport = 127, 201\n",
+	 {{5, "rule \"b\" claims any, port 127"}}},
 	{A "enforce = no\n[rule b]\ndestination = any\n", {{5, "claims"}}},
 	{A "window = 350s\ntime = 350s\n", {{4, "time must be below window (write less than 350s)"}}},
 	{A "time = 1h\n", {{3, "time must be below window (write less than 1h)"}}},
