@@ -251,11 +251,9 @@ struct bpf_iter__bpf_sk_storage_map {
 	void *value;
 };
 
-struct bpf_iter__bpf_map_elem {
+struct bpf_iter__bpf_map {
 	struct bpf_iter_meta *meta;
 	struct bpf_map *map;
-	void *key;
-	void *value;
 };
 
 struct bpf_iter__task {

@@ -15,6 +15,5 @@ struct hf_counters_map hf_counters SEC(".maps");
 struct hf_ends_map hf_ends SEC(".maps");
 struct hf_targets_map hf_targets SEC(".maps");
 struct hf_wanted_map hf_wanted SEC(".maps");
-struct hf_chunks_map hf_chunks SEC(".maps");
 
 char LICENSE[] SEC("license") = "GPL";

@@ -113,13 +113,4 @@ struct hf_targets_map {
 };
 extern struct hf_targets_map hf_targets SEC(".maps");
 
-/* What hf_survey iterates over, an element a step; there is nothing in it. */
-struct hf_chunks_map {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, HF_SURVEY_CHUNKS);
-	__type(key, __u32);
-	__type(value, __u32);
-};
-extern struct hf_chunks_map hf_chunks SEC(".maps");
-
 #endif

@@ -237,17 +237,21 @@ static long hf_survey_buckets(__u32 index, void *context)
 	return 0;
 }
 
-SEC("iter/bpf_map_elem")
-int hf_survey(struct bpf_iter__bpf_map_elem *ctx)
+/*
+ * The maps of the host are none of our business; but an iterator over them takes as many steps
+ * as there are, of which HF_SURVEY_CHUNKS at least are ours. A part of the table is a step.
+ */
+SEC("iter/bpf_map")
+int hf_survey(struct bpf_iter__bpf_map *ctx)
 {
 	struct task_struct *reader = bpf_get_current_task_btf();
 	struct walk walk = {.seq = ctx->meta->seq};
 	struct inet_hashinfo *table;
 	const __u64 any = HF_SURVEY_TODO;
-	__u32 *chunk = ctx->key;
+	__u64 chunk = ctx->meta->seq_num;
 	__u32 each;
 
-	if (!chunk)
+	if (!ctx->map || chunk >= HF_SURVEY_CHUNKS)
 		return 0;
 	table = reader->nsproxy->net_ns->ipv4.tcp_death_row.hashinfo;
 	each = (table->ehash_mask + 1) / HF_SURVEY_CHUNKS;
@@ -255,7 +259,7 @@ int hf_survey(struct bpf_iter__bpf_map_elem *ctx)
 		bpf_seq_write(ctx->meta->seq, &any, sizeof(any));
 		return 0;
 	}
-	walk.first = (__u64)*chunk * each;
+	walk.first = chunk * each;
 	/* As a number, since it takes part in masks, which pointers may not. */
 	walk.table = word_at((__u64)table + bpf_core_field_offset(struct inet_hashinfo, ehash));
 	walk.buckets = walk.table + walk.first * bpf_core_type_size(struct inet_ehash_bucket);

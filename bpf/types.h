@@ -266,8 +266,11 @@ _Static_assert(sizeof(struct hf_view) == 88, "struct hf_view crosses the kernel 
 #define HF_SURVEY_TODO	((__u64)1 << 63) /* without an inode: of any */
 #define HF_SURVEY_LOOSE ((__u64)1 << 62)
 
-/* It takes so many steps. A power of two, since tables have that many buckets. */
-#define HF_SURVEY_CHUNKS 64
+/*
+ * It takes so many steps. A power of two, since tables have that many buckets, and no more than
+ * we have maps.
+ */
+#define HF_SURVEY_CHUNKS 8
 
 /* What the sweep did to a socket; one for each socket that it changed. */
 enum hf_swept {

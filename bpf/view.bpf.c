@@ -17,6 +17,9 @@
  * list of half the sockets or more to find the place where it was
  * (bpf_sk_storage_map_seq_find_next()).
  *
+ * Some kernels refuse iterators over maps (hardened ones, with EPERM). There
+ * hf_held_here and hf_settled_here do the same of the opener's namespace.
+ *
  * They stay pinned, so that `status` can read them while no daemon runs.
  */
 #include "socket.h"
@@ -34,32 +37,33 @@ HF_INLINE void remember(struct tcp_sock *tp, __u64 cookie)
 		--*left;
 }
 
+HF_INLINE int held(struct bpf_iter_meta *meta, struct sock *sk, struct hf_record *record)
+{
+	struct hf_view view;
+	struct tcp_sock *tp;
+
+	if (sk->__sk_common.skc_state == BPF_TCP_CLOSE)
+		return 0; /* over, though the application still has the file */
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp || !hf_socket_view(tp, record, &view))
+		return 0;
+	view.cookie = record->cookie;
+	remember(tp, view.cookie);
+	bpf_seq_write(meta->seq, &view, sizeof(view));
+	return 0;
+}
+
 SEC("iter/bpf_sk_storage_map")
 int hf_held(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct hf_record *record = ctx->value;
 	struct sock *sk = ctx->sk;
-	struct hf_view view;
-	struct tcp_sock *tp;
 
-	if (!sk || !record)
-		return 0;
-	tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp || sk->__sk_common.skc_state == BPF_TCP_CLOSE)
-		return 0; /* over, though the application still has the file */
-	if (!hf_socket_view(tp, record, &view))
-		return 0;
-	view.cookie = record->cookie;
-	remember(tp, view.cookie);
-	bpf_seq_write(ctx->meta->seq, &view, sizeof(view));
-	return 0;
+	return sk && record ? held(ctx->meta, sk, record) : 0;
 }
 
-SEC("iter/bpf_sk_storage_map")
-int hf_settled(struct bpf_iter__bpf_sk_storage_map *ctx)
+HF_INLINE int settled(struct bpf_iter_meta *meta, struct sock *sk, struct hf_record *record)
 {
-	struct hf_record *record = ctx->value;
-	struct sock *sk = ctx->sk;
 	const struct hf_rule *rule;
 	struct hf_keepalive own;
 	struct hf_flow flow;
@@ -67,7 +71,7 @@ int hf_settled(struct bpf_iter__bpf_sk_storage_map *ctx)
 	enum hf_side side;
 	__u64 word;
 
-	if (!sk || !record || sk->__sk_common.skc_state == BPF_TCP_CLOSE)
+	if (sk->__sk_common.skc_state == BPF_TCP_CLOSE)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp || !hf_socket_flow(tp, &flow))
@@ -81,8 +85,45 @@ int hf_settled(struct bpf_iter__bpf_sk_storage_map *ctx)
 			return 0;
 		word = HF_UNSETTLED | sk->__sk_common.skc_net.net->ns.inum;
 	}
-	bpf_seq_write(ctx->meta->seq, &word, sizeof(word));
+	bpf_seq_write(meta->seq, &word, sizeof(word));
 	return 0;
+}
+
+SEC("iter/bpf_sk_storage_map")
+int hf_settled(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct hf_record *record = ctx->value;
+	struct sock *sk = ctx->sk;
+
+	return sk && record ? settled(ctx->meta, sk, record) : 0;
+}
+
+/* The record of the socket that a TCP iterator has come to; most have none. */
+HF_INLINE struct hf_record *record_of(struct sock_common *skc)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(skc);
+
+	if (!tp || !((struct sock *)tp)->sk_bpf_storage)
+		return 0;
+	return bpf_sk_storage_get(&hf_sockets, tp, 0, 0);
+}
+
+SEC("iter/tcp")
+int hf_held_here(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct hf_record *record = skc ? record_of(skc) : 0;
+
+	return record ? held(ctx->meta, (struct sock *)skc, record) : 0;
+}
+
+SEC("iter/tcp")
+int hf_settled_here(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct hf_record *record = skc ? record_of(skc) : 0;
+
+	return record ? settled(ctx->meta, (struct sock *)skc, record) : 0;
 }
 
 SEC("iter/tcp")

@@ -150,11 +150,16 @@ enum level {
 #define HF_LEVEL LEVEL_FULL
 #endif
 
-static void leave_out(struct holdfast *skeleton, enum level level)
+/* over_maps: the kernel lets iterators go through maps. */
+static void leave_out(struct holdfast *skeleton, enum level level, bool over_maps)
 {
 	bool marks = level < LEVEL_NO_SETTING && kernel_can_mark();
 
 	bpf_program__set_autoload(skeleton->progs.hf_look, level >= LEVEL_NO_SETTING);
+	bpf_program__set_autoload(skeleton->progs.hf_held, over_maps);
+	bpf_program__set_autoload(skeleton->progs.hf_settled, over_maps);
+	bpf_program__set_autoload(skeleton->progs.hf_held_here, !over_maps);
+	bpf_program__set_autoload(skeleton->progs.hf_settled_here, !over_maps);
 	bpf_program__set_autoload(skeleton->progs.hf_sweep, level < LEVEL_NO_SETTING);
 	bpf_program__set_autoload(skeleton->progs.hf_probe, level < LEVEL_NO_SETTING);
 	skeleton->rodata->hf_guard_sets = level < LEVEL_NO_SETTING;
@@ -172,7 +177,7 @@ static void leave_out(struct holdfast *skeleton, enum level level)
 
 /* Positive: the errno with which the kernel refuses the programs of this level. */
 static int load_level(const struct plane *plane, const struct target *target, bool take_over,
-		      enum level level, struct holdfast **loaded, struct error *e)
+		      enum level level, bool over_maps, struct holdfast **loaded, struct error *e)
 {
 	__attribute__((cleanup(cleanup_skeleton))) struct holdfast *skeleton = holdfast__open();
 	uint32_t hz = 0;
@@ -180,7 +185,7 @@ static int load_level(const struct plane *plane, const struct target *target, bo
 
 	if (!skeleton)
 		return error_set(e, errno, "can't open the BPF programs: %s", strerror(errno));
-	leave_out(skeleton, level);
+	leave_out(skeleton, level, over_maps);
 	err = kernel_hz(&hz, e);
 	if (err)
 		return err;
@@ -204,7 +209,10 @@ static int load(const struct plane *plane, const struct target *target, bool tak
 	int level, err = 0, first = 0;
 
 	for (level = HF_LEVEL; level < N_LEVELS; level++) {
-		err = load_level(plane, target, take_over, (enum level)level, loaded, e);
+		err = load_level(plane, target, take_over, (enum level)level, true, loaded, e);
+		if (err == EPERM && level < LEVEL_NO_SETTING) /* the levels below can't without */
+			err = load_level(plane, target, take_over, (enum level)level, false, loaded,
+					 e);
 		if (err <= 0)
 			return err;
 		first = first ? first : err;
@@ -253,13 +261,17 @@ static int pin_iterators(const struct plane *plane, const struct holdfast *skele
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_sweep, NULL, e);
 	if (!err)
-		err = pin_iterator(plane, skeleton->progs.hf_survey, skeleton->maps.hf_chunks, e);
+		err = pin_iterator(plane, skeleton->progs.hf_survey, NULL, e);
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_probe, NULL, e);
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_held, skeleton->maps.hf_sockets, e);
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_settled, skeleton->maps.hf_sockets, e);
+	if (!err)
+		err = pin_iterator(plane, skeleton->progs.hf_held_here, NULL, e);
+	if (!err)
+		err = pin_iterator(plane, skeleton->progs.hf_settled_here, NULL, e);
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_matched, NULL, e);
 	if (!err)

@@ -207,7 +207,8 @@ int path_moved(const struct plane *plane, const struct netns_list *namespaces,
 
 	*n = 0;
 	*cookies = NULL;
-	err = iter_run(&plane->pins, PIN_HELD, sizeof(struct hf_view), add_end, &ends, e);
+	err = plane_iterate_all(plane, PIN_HELD, PIN_HELD_HERE, namespaces, sizeof(struct hf_view),
+				add_end, &ends, e);
 	if (!err && ends.n) {
 		qsort(ends.list, ends.n, sizeof(*ends.list), by_peer);
 		found = calloc(ends.n, sizeof(*found));

@@ -11,6 +11,8 @@
  *       hf_daemon             what the daemon has counted
  *       hf_survey hf_sweep hf_probe hf_held hf_settled hf_matched   iterators
  *       hf_owners hf_holders hf_strays hf_tasks                     iterators
+ *       hf_held_here hf_settled_here    in place of those without "here", on kernels that
+ *                             refuse iterators over maps
  *       hf_look               in place of hf_sweep and hf_probe, on kernels before 5.15
  *       hf_guard_program      to attach when the rules come to need it
  *       hf_ended hf_guard     links
@@ -42,7 +44,9 @@
 #define PIN_SURVEY	  "hf_survey"
 #define PIN_SWEEP	  "hf_sweep"
 #define PIN_HELD	  "hf_held"
+#define PIN_HELD_HERE	  "hf_held_here"
 #define PIN_SETTLED	  "hf_settled"
+#define PIN_SETTLED_HERE  "hf_settled_here"
 #define PIN_MATCHED	  "hf_matched"
 #define PIN_OWNERS	  "hf_owners"
 #define PIN_HOLDERS	  "hf_holders"

@@ -339,6 +339,23 @@ int plane_iterate(const struct plane *plane, const char *iterator, const struct 
 	return iter_read(fd, record_size, fn, arg, e);
 }
 
+int plane_iterate_all(const struct plane *plane, const char *all, const char *here,
+		      const struct netns_list *namespaces, size_t record_size, iter_fn fn,
+		      void *arg, struct error *e)
+{
+	size_t i;
+	int err = 0;
+
+	if (pins_has(&plane->pins, all))
+		return iter_run(&plane->pins, all, record_size, fn, arg, e);
+	for (i = 0; !err && i < namespaces->n; i++) {
+		err = plane_iterate(plane, here, &namespaces->list[i], record_size, fn, arg, e);
+		if (err == -ENOENT && pins_has(&plane->pins, here))
+			err = 0;
+	}
+	return err;
+}
+
 bool plane_match(const struct plane *plane, const struct hf_flow *flow, struct hf_rule *rule,
 		 enum hf_side *side)
 {

@@ -94,6 +94,15 @@ int plane_iterate(const struct plane *plane, const char *iterator, const struct 
 		  size_t record_size, iter_fn fn, void *arg, struct error *e);
 
 /*
+ * The same over the sockets of all of these namespaces: by one iterator that sees all, or where
+ * the kernel doesn't have that, by one that sees those of a namespace (PIN_HELD and
+ * PIN_HELD_HERE, PIN_SETTLED and PIN_SETTLED_HERE). A namespace that has gone is left out.
+ */
+int plane_iterate_all(const struct plane *plane, const char *all, const char *here,
+		      const struct netns_list *namespaces, size_t record_size, iter_fn fn,
+		      void *arg, struct error *e);
+
+/*
  * The way out: no rules, detached, every held socket as its application had it,
  * pins removed; with remove_dir the pin dir too. *restored and *left count the
  * sockets that were given back and those that could not be reached. Needs the

@@ -100,12 +100,14 @@ static int add_held(const void *record, void *arg)
 	return numbers_add(&held->dirty, netns);
 }
 
-static int read_held(const struct reconcile *reconcile, struct held *held, struct error *e)
+static int read_held(const struct reconcile *reconcile, const struct netns_list *namespaces,
+		     struct held *held, struct error *e)
 {
 	int err;
 
 	*held = (struct held){0};
-	err = iter_run(&reconcile->plane->pins, PIN_SETTLED, sizeof(uint64_t), add_held, held, e);
+	err = plane_iterate_all(reconcile->plane, PIN_SETTLED, PIN_SETTLED_HERE, namespaces,
+				sizeof(uint64_t), add_held, held, e);
 	if (err) {
 		held_free(held);
 		return err;
@@ -326,7 +328,7 @@ static int rounds(struct reconcile *reconcile, const struct netns_list *namespac
 
 		if (what != SWEEP && (round != 1 || !all_new(reconcile, result))) {
 			held_free(&held);
-			ret = read_held(reconcile, &held, first ? &ignored : e);
+			ret = read_held(reconcile, namespaces, &held, first ? &ignored : e);
 			if (ret)
 				return ret;
 		}

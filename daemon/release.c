@@ -49,9 +49,9 @@ static int restore_all(struct plane *plane, size_t *restored, size_t *left, stru
 			first = err;
 	}
 	existing_free(&existing);
+	err = plane_iterate_all(plane, PIN_HELD, PIN_HELD_HERE, &namespaces, sizeof(struct hf_view),
+				count_held, left, first ? &ignored : e);
 	netns_list_free(&namespaces);
-	err = iter_run(&plane->pins, PIN_HELD, sizeof(struct hf_view), count_held, left,
-		       first ? &ignored : e);
 	return first ? first : err;
 }
 

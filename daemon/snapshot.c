@@ -196,7 +196,8 @@ static int read_sockets(const struct plane *plane, struct snapshot *snapshot,
 	size_t i;
 	int err;
 
-	err = iter_run(&plane->pins, PIN_HELD, sizeof(struct hf_view), add_view, &held, e);
+	err = plane_iterate_all(plane, PIN_HELD, PIN_HELD_HERE, namespaces, sizeof(struct hf_view),
+				add_view, &held, e);
 	if (err)
 		return err;
 	sort_views(&held);
