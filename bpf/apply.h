@@ -30,17 +30,22 @@ HF_INLINE void hf_plan_read(struct hf_plan *plan, struct tcp_sock *tp)
 	hf_socket_sysctls(tp, &plan->sysctls);
 }
 
+/* Whether the sockops program hears of this socket's state changes, where it is to. */
+HF_INLINE bool hf_is_marked(struct tcp_sock *tp)
+{
+	return !hf_marks || tp->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_STATE_CB_FLAG;
+}
+
 /*
  * Under the rule that decided last there is nothing to do: what most sockets are at most
- * times, told without writing to any. Where the application wants keepalive on and left its
- * time to the namespace, the plan has to be made.
+ * times, told without writing to any.
  */
 HF_INLINE bool hf_as_it_was_left(const struct hf_record *record, const struct hf_plan *plan)
 {
 	return hf_keepalive_equal(&plan->now, &record->set) && !record->probing &&
+	       record->sysctl_time_s == plan->sysctls.time_s &&
 	       record->sysctl_interval_s == plan->sysctls.interval_s &&
-	       record->sysctl_probes == plan->sysctls.probes &&
-	       !(record->app.on && !record->app.time_s);
+	       record->sysctl_probes == plan->sysctls.probes;
 }
 
 /*
@@ -51,7 +56,7 @@ HF_INLINE void hf_mark(void *ctx, struct tcp_sock *tp)
 {
 	__u32 flags = tp->bpf_sock_ops_cb_flags;
 
-	if (hf_marks && !(flags & BPF_SOCK_OPS_STATE_CB_FLAG))
+	if (!hf_is_marked(tp))
 		hf_option(ctx, SOL_TCP, HF_TCP_BPF_SOCK_OPS_CB_FLAGS,
 			  flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }

@@ -74,7 +74,6 @@ HF_INLINE void hf_unset(struct hf_keepalive *want, const struct hf_keepalive *no
 HF_INLINE void hf_learn_first(struct hf_record *record, const struct hf_keepalive *now)
 {
 	record->app = *now;
-	record->asked = *now;
 	record->chosen =
 		(__u8)((hf_if(now->on) & HF_CHOSE_ON) | (hf_if(now->time_s) & HF_CHOSE_TIME) |
 		       (hf_if(now->interval_s) & HF_CHOSE_INTERVAL) |
@@ -93,15 +92,12 @@ HF_INLINE void hf_learn_again(struct hf_record *record, const struct hf_keepaliv
 	__u32 user_timeout = hf_if(now->user_timeout_ms ^ set->user_timeout_ms);
 	struct hf_keepalive app = record->app;
 
-	/* Who chooses a time for a keepalive that is on, wants it on. */
+	/* Unseen by the guard, who chooses a time for a keepalive that is on, wants it on. */
 	app.on = hf_select(on | (time & hf_if(now->on)), now->on, app.on);
 	app.time_s = hf_select(time, now->time_s, app.time_s);
 	app.interval_s = hf_select(interval, now->interval_s, app.interval_s);
 	app.probes = hf_select(probes, now->probes, app.probes);
 	app.user_timeout_ms = hf_select(user_timeout, now->user_timeout_ms, app.user_timeout_ms);
-	/* What the guard kept back is forgotten once something got past it. */
-	if (on | time | interval | probes | user_timeout)
-		record->asked = app;
 	record->app = app;
 	record->chosen |= (__u8)((on & HF_CHOSE_ON) | (time & HF_CHOSE_TIME) |
 				 (interval & HF_CHOSE_INTERVAL) | (probes & HF_CHOSE_PROBES) |
@@ -115,11 +111,12 @@ HF_INLINE void hf_decide(struct hf_record *record, const struct hf_rule *rule,
 	const struct hf_keepalive app = record->app;
 	__u32 app_time_s = hf_select(hf_if(app.time_s), app.time_s, sysctls->time_s);
 	__u32 when_longer = ~hf_if(rule->override ^ HF_OVERRIDE_WHEN_LONGER);
-	__u32 own = when_longer & hf_if(app.on) & hf_if_less(app_time_s, rule->time_s);
+	__u32 on = hf_if(app.on) | hf_if(record->chosen & HF_CHOSE_TIME_ONLY);
+	__u32 own = when_longer & on & hf_if_less(app_time_s, rule->time_s);
 	__u32 never = ~hf_if(rule->override ^ HF_OVERRIDE_NEVER);
 	__u32 chosen = record->chosen & never, shorter;
 
-	want->on = hf_select(own | hf_if(chosen & HF_CHOSE_ON), app.on, 1);
+	want->on = hf_select(hf_if(chosen & HF_CHOSE_ON), app.on, 1);
 	want->time_s = hf_select(own | hf_if(chosen & HF_CHOSE_TIME), app.time_s, rule->time_s);
 	want->interval_s = hf_select(own | hf_if(chosen & HF_CHOSE_INTERVAL), app.interval_s,
 				     rule->interval_s);

@@ -4,11 +4,14 @@
  * attached to cgroup/setsockopt, and only while some rule needs it. The kernel
  * locks the socket while it runs.
  *
- * Three outcomes, all of them success for the application:
- *   pass      the kernel does what was asked
- *   swallow   nothing happens (optlen -1 bypasses the kernel)
- *   own       under when-longer, an application that chooses a keepalive time
- *             shorter than the rule's gets all of its own settings
+ * What is asked for is remembered, whatever becomes of it; then it is decided
+ * anew what the socket is to have. Two outcomes, both of them success for the
+ * application:
+ *   pass      that is what is asked for, and the kernel does it
+ *   swallow   it isn't: nothing happens (optlen -1 bypasses the kernel)
+ * and with either one the socket's other options may change: under when-longer,
+ * an application that chooses a keepalive time shorter than the rule's gets all
+ * of its own settings.
  */
 #include "apply.h"
 
@@ -44,126 +47,105 @@ HF_INLINE bool is_ours(const struct bpf_sockopt *ctx)
 		ctx->optname == TCP_KEEPCNT || ctx->optname == TCP_USER_TIMEOUT);
 }
 
-/* Put value where the option belongs. False: the kernel is going to refuse it. */
-HF_INLINE bool ask(struct hf_keepalive *asked, const struct bpf_sockopt *ctx, int value)
+/* Put value where the option belongs. Its HF_CHOSE_*; 0: the kernel is going to refuse it. */
+HF_INLINE __u8 ask(struct hf_keepalive *asked, const struct bpf_sockopt *ctx, int value)
 {
 	if (ctx->level == SOL_SOCKET) {
 		asked->on = value != 0;
-		return true;
+		return HF_CHOSE_ON;
 	}
 	if (value < 0 || (!value && ctx->optname != TCP_USER_TIMEOUT))
-		return false;
+		return 0;
 	switch (ctx->optname) {
 	case TCP_KEEPIDLE:
 		if (value > 32767)
-			return false;
+			return 0;
 		asked->time_s = (__u32)value;
-		asked->on = 1; /* who chooses a time for a keepalive that is on, wants it on */
-		return true;
+		return HF_CHOSE_TIME;
 	case TCP_KEEPINTVL:
 		if (value > 32767)
-			return false;
+			return 0;
 		asked->interval_s = (__u32)value;
-		return true;
+		return HF_CHOSE_INTERVAL;
 	case TCP_KEEPCNT:
 		if (value > 127)
-			return false;
+			return 0;
 		asked->probes = (__u32)value;
-		return true;
+		return HF_CHOSE_PROBES;
 	}
 	asked->user_timeout_ms = (__u32)value;
+	return HF_CHOSE_USER_TIMEOUT;
+}
+
+/* What the rule says that decided last, and the socket's namespace. */
+HF_INLINE void recall(const struct hf_record *record, struct hf_rule *rule,
+		      struct hf_keepalive *sysctls)
+{
+	__builtin_memset(rule, 0, sizeof(*rule));
+	rule->time_s = record->rule_time_s;
+	rule->interval_s = record->rule_interval_s;
+	rule->probes = record->rule_probes;
+	rule->user_timeout_ms = record->rule_user_timeout_ms;
+	rule->override = record->rule_override;
+	__builtin_memset(sysctls, 0, sizeof(*sysctls));
+	sysctls->time_s = record->sysctl_time_s;
+	sysctls->interval_s = record->sysctl_interval_s;
+	sysctls->probes = record->sysctl_probes;
+}
+
+/* Sets an option if the socket hasn't that value. False: it couldn't be set. */
+HF_INLINE bool put(struct bpf_sock *sk, int level, int option, __u32 *set, __u32 want)
+{
+	if (*set == want)
+		return true;
+	if (!hf_guard_sets || hf_option(sk, level, option, want))
+		return false;
+	*set = want;
 	return true;
 }
 
-/* Whether the application's own keepalive fires sooner than the rule's. */
-HF_INLINE bool sooner(const struct hf_record *record, const struct hf_keepalive *asked)
+/* In the order that hf_put() has; what the kernel is going to set now is in `set` already. */
+HF_INLINE void put_all(struct bpf_sock *sk, struct hf_record *record,
+		       const struct hf_keepalive *want)
 {
-	return asked->on && asked->time_s && asked->time_s < record->rule_time_s;
+	struct hf_keepalive *set = &record->set;
+	bool done = put(sk, SOL_SOCKET, SO_KEEPALIVE, &set->on, want->on);
+
+	done &= put(sk, SOL_TCP, TCP_KEEPINTVL, &set->interval_s, want->interval_s);
+	done &= put(sk, SOL_TCP, TCP_KEEPCNT, &set->probes, want->probes);
+	done &= put(sk, SOL_TCP, TCP_USER_TIMEOUT, &set->user_timeout_ms, want->user_timeout_ms);
+	done &= put(sk, SOL_TCP, TCP_KEEPIDLE, &set->time_s, want->time_s);
+	if (!done)
+		record->generation = 0; /* the next pass does it */
 }
 
-/*
- * From held to own: the three values that the application has asked for, also
- * those that were swallowed before it chose its time, and the namespace's where
- * it has asked for none. The kernel sets what it asks for now after us.
- */
-HF_INLINE int become_own(struct bpf_sockopt *ctx, struct hf_record *record)
+HF_INLINE int decide(struct bpf_sockopt *ctx, struct bpf_sock *sk, struct hf_record *record,
+		     int value)
 {
-	const struct hf_keepalive *asked = &record->asked;
-	__u32 interval_s = hf_or_sysctl(asked->interval_s, record->sysctl_interval_s, 32767);
-	__u32 probes = hf_or_sysctl(asked->probes, record->sysctl_probes, 127);
-	struct bpf_sock *sk = ctx->sk;
+	struct hf_keepalive sysctls, want, with;
+	struct hf_rule rule;
+	bool stands;
+	__u8 chose;
 
-	if (!sk)
+	chose = ask(&record->app, ctx, value);
+	if (!chose)
 		return pass(ctx);
-	record->app = *asked;
-	record->state = HF_STATE_OWN;
-	if (!hf_guard_sets) {
-		if (ctx->level == SOL_TCP) /* this is what the kernel sets now */
-			record->set.time_s = asked->time_s;
-		record->generation = 0; /* the next pass sets the rest */
-		return pass(ctx);
-	}
-	if (interval_s != record->set.interval_s &&
-	    !hf_option(sk, SOL_TCP, TCP_KEEPINTVL, interval_s))
-		record->set.interval_s = interval_s;
-	if (probes != record->set.probes && !hf_option(sk, SOL_TCP, TCP_KEEPCNT, probes))
-		record->set.probes = probes;
-	if (asked->time_s != record->set.time_s &&
-	    !hf_option(sk, SOL_TCP, TCP_KEEPIDLE, asked->time_s))
-		record->set.time_s = asked->time_s;
-	return pass(ctx);
-}
+	if (chose == HF_CHOSE_ON)
+		record->chosen &= (__u8)~HF_CHOSE_TIME_ONLY;
+	else if (chose == HF_CHOSE_TIME && record->set.on && !(record->chosen & HF_CHOSE_ON))
+		record->chosen |= HF_CHOSE_TIME_ONLY;
+	record->chosen |= chose;
+	recall(record, &rule, &sysctls);
+	hf_decide(record, &rule, &sysctls, &want);
+	hf_unset(&want, &record->set, &sysctls);
 
-/* Whether a TCP_USER_TIMEOUT may take effect. */
-HF_INLINE bool user_timeout_stands(const struct hf_record *record, __u32 value)
-{
-	if (!record->rule_user_timeout_ms || record->state == HF_STATE_OWN)
-		return true;
-	return record->rule_override == HF_OVERRIDE_WHEN_LONGER && value &&
-	       value <= record->rule_user_timeout_ms;
-}
-
-/* The application switches on what is on already: so it stays when it is given back. */
-HF_INLINE int switch_on(struct bpf_sockopt *ctx, struct hf_record *record)
-{
-	record->app.on = 1;
-	return pass(ctx);
-}
-
-HF_INLINE int decide(struct bpf_sockopt *ctx, struct hf_record *record, int value)
-{
-	struct hf_keepalive asked = record->asked;
-
-	if (!ask(&asked, ctx, value))
-		return pass(ctx);
-	if (ctx->level == SOL_TCP && ctx->optname == TCP_USER_TIMEOUT) {
-		if (!user_timeout_stands(record, asked.user_timeout_ms))
-			return swallow(ctx, record);
-		record->asked = asked;
-		record->app.user_timeout_ms = asked.user_timeout_ms;
-		record->set.user_timeout_ms = asked.user_timeout_ms;
-		return pass(ctx);
-	}
-	if (record->rule_override == HF_OVERRIDE_ALWAYS) {
-		if (ctx->level == SOL_SOCKET && asked.on)
-			return switch_on(ctx, record);
-		return swallow(ctx, record);
-	}
-
-	/* when-longer */
-	if (record->state == HF_STATE_OWN) {
-		if (!sooner(record, &asked))
-			return swallow(ctx, record);
-		record->asked = record->app = asked;
+	with = want;
+	ask(&with, ctx, value);
+	stands = hf_keepalive_equal(&with, &want);
+	if (stands)
 		ask(&record->set, ctx, value);
-		return pass(ctx);
-	}
-	record->asked = asked;
-	if (sooner(record, &asked) && (ctx->level == SOL_SOCKET || ctx->optname == TCP_KEEPIDLE))
-		return become_own(ctx, record);
-	if (ctx->level == SOL_SOCKET && asked.on)
-		return switch_on(ctx, record);
-	return swallow(ctx, record);
+	put_all(sk, record, &want);
+	return stands ? pass(ctx) : swallow(ctx, record);
 }
 
 SEC("cgroup/setsockopt")
@@ -176,9 +158,9 @@ int hf_guard(struct bpf_sockopt *ctx)
 	if (!is_ours(ctx) || !sk || ctx->optlen < (int)sizeof(*value))
 		return pass(ctx);
 	record = bpf_sk_storage_get(&hf_sockets, sk, 0, 0);
-	if (!record || record->rule_override == HF_OVERRIDE_NEVER)
+	if (!record || record->hushed)
 		return pass(ctx);
 	if ((void *)(value + 1) > ctx->optval_end)
 		return pass(ctx);
-	return decide(ctx, record, *value);
+	return decide(ctx, sk, record, *value);
 }

@@ -183,6 +183,7 @@ struct sock {
 	struct sock_cgroup_data sk_cgrp_data;
 	struct socket *sk_socket;
 	int sk_err;
+	__u32 sk_max_ack_backlog;		  /* of a listener, and of what it has accepted */
 	struct bpf_local_storage *sk_bpf_storage; /* NULL: it has none of anybody */
 };
 
@@ -210,6 +211,7 @@ struct tcp_sock {
 	__u32 snd_nxt;		      /* sequence number of what is sent next */
 	__u32 snd_una;		      /* of what isn't acknowledged yet */
 	__u8 bpf_sock_ops_cb_flags;   /* BPF_SOCK_OPS_*_CB_FLAG */
+	__u8 repair : 1;	      /* being restored, TCP_REPAIR */
 };
 
 enum sock_flags {

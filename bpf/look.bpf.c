@@ -11,6 +11,7 @@ int hf_look(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct hf_record *record = ctx->value;
 	struct sock *sk = ctx->sk;
+	struct hf_flow flow;
 	struct hf_look look;
 	struct tcp_sock *tp;
 
@@ -20,7 +21,10 @@ int hf_look(struct bpf_iter__bpf_sk_storage_map *ctx)
 	if (!tp || sk->__sk_common.skc_state == BPF_TCP_CLOSE)
 		return 0;
 	__builtin_memset(&look, 0, sizeof(look));
-	if (!hf_socket_view(tp, record, &look.view))
+	if (!hf_socket_flow(tp, &flow))
+		return 0;
+	hf_flow_recall(&flow, record);
+	if (!hf_socket_view(tp, record, &flow, &look.view))
 		return 0;
 	look.view.cookie = record->cookie;
 	hf_socket_keepalive(tp, &look.own);

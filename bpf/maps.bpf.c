@@ -15,5 +15,6 @@ struct hf_counters_map hf_counters SEC(".maps");
 struct hf_ends_map hf_ends SEC(".maps");
 struct hf_targets_map hf_targets SEC(".maps");
 struct hf_wanted_map hf_wanted SEC(".maps");
+struct hf_listeners_map hf_listeners SEC(".maps");
 
 char LICENSE[] SEC("license") = "GPL";

@@ -113,4 +113,17 @@ struct hf_targets_map {
 };
 extern struct hf_targets_map hf_targets SEC(".maps");
 
+/*
+ * The ports that are listened on, as the TCP iterators meet them before they come to
+ * connections. An entry counts only in its own session. The daemon clears them away.
+ */
+struct hf_listeners_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64 * 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct hf_listener);
+	__type(value, __u64);
+};
+extern struct hf_listeners_map hf_listeners SEC(".maps");
+
 #endif

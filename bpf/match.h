@@ -87,9 +87,9 @@ HF_INLINE __u32 hf_port_class(void *trie, enum hf_side side, __u16 port)
 }
 
 /*
- * The rule for a flow, or NULL; *side says which port matched. Where both
- * sides have a rule the longer prefix wins, and the client's where they are
- * equally long.
+ * The rule for a flow, or NULL; *side says which end we are. Where it isn't known
+ * who opened the connection, both sides' rules may match: the longer prefix wins,
+ * and the client's where they are equally long.
  */
 HF_INLINE const struct hf_rule *hf_match(void *trie, const struct hf_flow *flow, enum hf_side *side)
 {
@@ -99,14 +99,18 @@ HF_INLINE const struct hf_rule *hf_match(void *trie, const struct hf_flow *flow,
 	__u32 class_;
 	struct hf_key key;
 
-	class_ = hf_port_class(trie, HF_SIDE_CLIENT, flow->peer_port);
+	class_ = flow->opener == HF_OPENER_PEER
+			 ? 0
+			 : hf_port_class(trie, HF_SIDE_CLIENT, flow->peer_port);
 	if (class_) {
 		hf_key_peer(&key, HF_SIDE_CLIENT, class_, flow->family, flow->peer, bits);
 		value = HF_LOOKUP(trie, &key);
 		client = value ? &value->rule : 0;
 	}
 
-	class_ = hf_port_class(trie, HF_SIDE_SERVER, flow->local_port);
+	class_ = flow->opener == HF_OPENER_US
+			 ? 0
+			 : hf_port_class(trie, HF_SIDE_SERVER, flow->local_port);
 	if (class_) {
 		hf_key_peer(&key, HF_SIDE_SERVER, class_, flow->family, flow->peer, bits);
 		value = HF_LOOKUP(trie, &key);

@@ -32,7 +32,9 @@ HF_INLINE int owner_of(struct bpf_iter__task_file *ctx, bool stray)
 	if (!tp || !hf_socket_flow(tp, &flow))
 		return 0;
 	/* The record only where it must be: most files are none of ours, and the ports are at hand.
+	 * A rule of either side: whoever asks knows which sockets he means.
 	 */
+	flow.opener = HF_OPENER_UNKNOWN;
 	if (!hf_rule_for(&flow, &side) && !bpf_sk_storage_get(&hf_sockets, tp, 0, 0))
 		return 0;
 

@@ -78,7 +78,7 @@ HF_INLINE void hf_plan_hold(struct hf_plan *plan, struct hf_record *record,
 	hf_unset(&plan->want, &plan->now, &plan->sysctls);
 }
 
-/* Plan to give it back what the application would have had without us. */
+/* Plan to give it back what the application would have without us. */
 HF_INLINE void hf_plan_restore(struct hf_plan *plan, struct hf_record *record)
 {
 	hf_plan_learn(plan, record, false);
@@ -109,17 +109,24 @@ HF_INLINE int hf_plan_carry_out(void *ctx, void *socket, const struct hf_plan *p
 	return err;
 }
 
-/* Remember under which rule the socket is now, and what it has: record->set is the caller's. */
+/*
+ * Remember under which rule the socket is now, and what decided: what it has (record->set),
+ * and which end of it we are (side and opener), are the caller's.
+ */
 HF_INLINE void hf_plan_record(const struct hf_plan *plan, struct hf_record *record,
 			      const struct hf_rule *rule)
 {
 	record->probing = 0;
+	record->hushed = 0;
 	record->rule = rule->index;
 	record->rule_key = rule->key;
 	record->generation = rule->generation;
 	record->rule_time_s = rule->time_s;
+	record->rule_interval_s = rule->interval_s;
+	record->rule_probes = rule->probes;
 	record->rule_override = rule->override;
 	record->rule_user_timeout_ms = rule->user_timeout_ms;
+	record->sysctl_time_s = plan->sysctls.time_s;
 	record->sysctl_interval_s = plan->sysctls.interval_s;
 	record->sysctl_probes = plan->sysctls.probes;
 }

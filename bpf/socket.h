@@ -34,7 +34,12 @@ HF_INLINE __u32 hf_seconds(__u32 jiffies)
 	return hz ? jiffies / hz : 0;
 }
 
-/* Where the socket goes. False: neither IPv4 nor IPv6. */
+/*
+ * Where the socket goes. False: neither IPv4 nor IPv6. Who opened it, as far as the socket
+ * itself tells: what a listener accepts is a copy of it, its backlog included
+ * (sk_clone_lock()), and who never listened has none. Where the backlog is 0 (`listen(fd,
+ * 0)`), or the connection was restored, a listener tells: hf_flow_ask_listeners().
+ */
 HF_INLINE bool hf_socket_flow(struct tcp_sock *tp, struct hf_flow *flow)
 {
 	struct sock_common *skc = (struct sock_common *)tp;
@@ -43,6 +48,7 @@ HF_INLINE bool hf_socket_flow(struct tcp_sock *tp, struct hf_flow *flow)
 	__builtin_memset(flow, 0, sizeof(*flow));
 	flow->peer_port = bpf_ntohs(skc->skc_dport);
 	flow->local_port = skc->skc_num;
+	flow->opener = ((struct sock *)tp)->sk_max_ack_backlog ? HF_OPENER_PEER : HF_OPENER_US;
 	if (family == AF_INET) {
 		*(__be32 *)flow->peer = skc->skc_daddr;
 		flow->family = 4;
@@ -122,6 +128,47 @@ HF_INLINE bool hf_socket_in_scope(struct tcp_sock *tp)
 	return false;
 }
 
+/* Whether some rule may have one of its ports, whoever opened it. */
+HF_INLINE bool hf_may_match(const struct hf_flow *flow)
+{
+	return hf_gate_open(HF_SIDE_CLIENT, flow->peer_port) ||
+	       hf_gate_open(HF_SIDE_SERVER, flow->local_port);
+}
+
+/* What was known of the opener when the record was made counts. */
+HF_INLINE void hf_flow_recall(struct hf_flow *flow, const struct hf_record *record)
+{
+	__u8 opener = record->opener;
+
+	if (opener)
+		flow->opener = opener;
+}
+
+/* A listener of the namespace that the iterator is in: it meets them all before connections. */
+HF_INLINE void hf_note_listener(struct bpf_iter_meta *meta, struct tcp_sock *tp)
+{
+	struct sock_common *skc = (struct sock_common *)tp;
+	struct hf_listener key = {.netns = skc->skc_net.net->ns.inum, .port = skc->skc_num};
+	__u64 session = meta->session_id;
+
+	bpf_map_update_elem(&hf_listeners, &key, &session, BPF_ANY);
+}
+
+/* A connection to a port that is listened on was opened by the peer. */
+HF_INLINE void hf_flow_ask_listeners(struct hf_flow *flow, struct bpf_iter_meta *meta,
+				     struct tcp_sock *tp)
+{
+	struct sock_common *skc = (struct sock_common *)tp;
+	struct hf_listener key = {.netns = skc->skc_net.net->ns.inum, .port = flow->local_port};
+	__u64 *session;
+
+	if (flow->opener != HF_OPENER_US || !hf_may_match(flow))
+		return;
+	session = bpf_map_lookup_elem(&hf_listeners, &key);
+	if (session && *session == meta->session_id)
+		flow->opener = HF_OPENER_PEER;
+}
+
 /* The rule in force for a flow, or NULL. */
 HF_INLINE const struct hf_rule *hf_rule_for(const struct hf_flow *flow, enum hf_side *side)
 {
@@ -130,8 +177,7 @@ HF_INLINE const struct hf_rule *hf_rule_for(const struct hf_flow *flow, enum hf_
 
 	*side = HF_SIDE_CLIENT;
 	/* The gate first: see gate.h for the order in which they change. */
-	if (!hf_gate_open(HF_SIDE_CLIENT, flow->peer_port) &&
-	    !hf_gate_open(HF_SIDE_SERVER, flow->local_port))
+	if (!hf_may_match(flow))
 		return 0;
 	trie = bpf_map_lookup_elem(&hf_rules, &zero);
 	return trie ? hf_match(trie, flow, side) : 0;
@@ -172,20 +218,20 @@ HF_INLINE bool hf_settled_under(const struct hf_record *record, const struct hf_
 	return hf_decided_by(record, rule) && hf_keepalive_equal(own, &record->set);
 }
 
-/* Everything about the socket that goes to user space. record may be NULL. */
+/*
+ * Everything about the socket that goes to user space. record may be NULL. flow is the
+ * socket's, with all that is known of its opener.
+ */
 HF_INLINE bool hf_socket_view(struct tcp_sock *tp, const struct hf_record *record,
-			      struct hf_view *view)
+			      const struct hf_flow *flow, struct hf_view *view)
 {
 	struct sock_common *skc = (struct sock_common *)tp;
 	struct hf_keepalive own, sysctls;
 	const struct hf_rule *rule;
-	struct hf_flow flow;
 	enum hf_side side;
 
 	__builtin_memset(view, 0, sizeof(*view));
-	if (!hf_socket_flow(tp, &flow))
-		return false;
-	rule = hf_rule_for(&flow, &side);
+	rule = hf_rule_for(flow, &side);
 	/* Of both in one if, clang from 16 on ORs the pointers: no verifier takes that. */
 	if (!rule) {
 		asm volatile("");
@@ -203,8 +249,9 @@ HF_INLINE bool hf_socket_view(struct tcp_sock *tp, const struct hf_record *recor
 
 	view->netns = skc->skc_net.net->ns.inum;
 	view->state = skc->skc_state;
-	view->local_port = flow.local_port;
-	view->peer_port = flow.peer_port;
+	view->local_port = flow->local_port;
+	view->peer_port = flow->peer_port;
+	view->opener = flow->opener;
 	hf_socket_addresses(tp, &view->family, view->local, view->peer);
 	if (rule) {
 		view->flags |= HF_VIEW_MATCH;
@@ -216,6 +263,8 @@ HF_INLINE bool hf_socket_view(struct tcp_sock *tp, const struct hf_record *recor
 		view->flags |= HF_VIEW_RECORD;
 		view->way = record->way;
 		view->own = record->state;
+		if (record->opener)
+			view->flags |= HF_VIEW_OPENER;
 		if (hf_settled_under(record, rule, &own))
 			view->flags |= HF_VIEW_SETTLED;
 	}

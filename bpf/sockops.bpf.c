@@ -7,24 +7,38 @@
 #include "apply.h"
 #include "ended.h"
 
-HF_INLINE void established(struct bpf_sock_ops *ops, enum hf_way way)
+/*
+ * A socket that was held and disconnected, and is connected to somewhere else by now, or
+ * listens: it gets back what the application would have without us.
+ */
+HF_INLINE void give_back(struct bpf_sock_ops *ops, struct tcp_sock *tp)
 {
 	struct bpf_sock *sk = ops->sk;
-	const struct hf_rule *rule;
 	struct hf_record *record;
-	struct hf_flow flow;
-	struct tcp_sock *tp;
 	struct hf_plan plan;
-	enum hf_side side;
+
+	if (!sk || !((struct sock *)tp)->sk_bpf_storage)
+		return;
+	record = bpf_sk_storage_get(&hf_sockets, sk, 0, 0);
+	if (!record)
+		return;
+	if (record->held_ns) {
+		hf_plan_read(&plan, tp);
+		hf_plan_restore(&plan, record);
+		hf_plan_carry_out(ops, tp, &plan, true);
+	}
+	bpf_sk_storage_delete(&hf_sockets, sk);
+}
+
+HF_INLINE void hold(struct bpf_sock_ops *ops, struct tcp_sock *tp, const struct hf_rule *rule,
+		    enum hf_side side, enum hf_way way)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct hf_record *record;
+	struct hf_plan plan;
 	bool first;
 
 	if (!sk)
-		return;
-	tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp || !hf_socket_flow(tp, &flow))
-		return;
-	rule = hf_rule_for(&flow, &side);
-	if (!rule || !(rule->flags & HF_RULE_ENFORCE))
 		return;
 	record = bpf_sk_storage_get(&hf_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!record)
@@ -33,6 +47,8 @@ HF_INLINE void established(struct bpf_sock_ops *ops, enum hf_way way)
 	record->cookie = bpf_get_socket_cookie(ops);
 	record->held_ns = bpf_ktime_get_ns();
 	record->way = (__u8)way;
+	record->side = (__u8)side;
+	record->opener = way == HF_WAY_CONNECT ? HF_OPENER_US : HF_OPENER_PEER;
 	record->ended = 0;
 	hf_plan_read(&plan, tp);
 	hf_plan_hold(&plan, record, rule, first);
@@ -46,6 +62,42 @@ HF_INLINE void established(struct bpf_sock_ops *ops, enum hf_way way)
 	if (hf_tell_by_sockops)
 		bpf_sock_ops_cb_flags_set(ops, (int)ops->bpf_sock_ops_cb_flags |
 						       BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
+HF_INLINE void established(struct bpf_sock_ops *ops, enum hf_way way)
+{
+	struct bpf_sock *sk = ops->sk;
+	const struct hf_rule *rule;
+	struct hf_flow flow;
+	struct tcp_sock *tp;
+	enum hf_side side;
+
+	if (!sk)
+		return;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp || !hf_socket_flow(tp, &flow))
+		return;
+	flow.opener = way == HF_WAY_CONNECT ? HF_OPENER_US : HF_OPENER_PEER;
+	/* Restored (CRIU), whoever opened it: the next pass finds out. */
+	if (BPF_CORE_READ_BITFIELD(tp, repair))
+		return;
+	rule = hf_rule_for(&flow, &side);
+	if (!rule || !(rule->flags & HF_RULE_ENFORCE))
+		give_back(ops, tp);
+	else
+		hold(ops, tp, rule, side, way);
+}
+
+HF_INLINE void listening(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct tcp_sock *tp;
+
+	if (!sk)
+		return;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (tp)
+		give_back(ops, tp);
 }
 
 /* What ended.bpf.c does, of held sockets alone. */
@@ -72,6 +124,9 @@ int hf_sockops(struct bpf_sock_ops *ops)
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		established(ops, HF_WAY_ACCEPT);
+		break;
+	case BPF_SOCK_OPS_TCP_LISTEN_CB: /* what it accepts would inherit the rule's values */
+		listening(ops);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
 		state_changed(ops);

@@ -97,14 +97,20 @@ __noinline __u64 hf_survey_socket(__u64 address)
 	if (state == BPF_TCP_TIME_WAIT || state == BPF_TCP_NEW_SYN_RECV)
 		return 0; /* something smaller than a socket */
 	known = read_record((struct sock *)tp, &record);
-	/* The same rules choose the same one again, so that it needn't be looked up. */
+	/*
+	 * The same rules choose the same one again, so that it needn't be looked up: whoever
+	 * connects a socket to somewhere else meets the hook.
+	 */
 	if (known && record.generation == generation_in_force()) {
 		hf_plan_read(&plan, tp);
-		if (state != BPF_TCP_ESTABLISHED || hf_as_it_was_left(&record, &plan))
+		if (state != BPF_TCP_ESTABLISHED ||
+		    (hf_as_it_was_left(&record, &plan) && hf_is_marked(tp)))
 			return 0;
 	}
 	if (!hf_socket_flow(tp, &flow))
 		return 0;
+	if (known)
+		hf_flow_recall(&flow, &record);
 	rule = hf_rule_for(&flow, &side);
 	if (!rule) {
 		asm volatile("");
@@ -112,9 +118,9 @@ __noinline __u64 hf_survey_socket(__u64 address)
 			return 0;
 	}
 	netns = skc->skc_net.net->ns.inum;
-	if (!rule || !(rule->flags & HF_RULE_ENFORCE))
+	if (!rule || !(rule->flags & HF_RULE_ENFORCE) || !hf_socket_in_scope(tp))
 		return netns | (known ? HF_SURVEY_TODO : HF_SURVEY_LOOSE);
-	if (state != BPF_TCP_ESTABLISHED || !hf_socket_in_scope(tp))
+	if (state != BPF_TCP_ESTABLISHED)
 		return known ? 0 : netns | HF_SURVEY_LOOSE;
 	return netns | HF_SURVEY_TODO;
 }
@@ -213,6 +219,8 @@ static __noinline __u64 touch(__u64 table, __u64 buckets)
 				   bpf_core_field_offset(struct tcp_sock, keepalive_probes));
 		touched += word_at(socket[i] + bpf_core_field_offset(struct inet_connection_sock,
 								     icsk_user_timeout));
+		touched += word_at(socket[i] +
+				   bpf_core_field_offset(struct tcp_sock, bpf_sock_ops_cb_flags));
 	}
 	return touched;
 }

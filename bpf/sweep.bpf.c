@@ -15,12 +15,12 @@
  * then calls the program again for the same socket with an empty one, so that
  * whoever gets false must leave everything as it is.
  */
-HF_INLINE bool report(struct bpf_iter__tcp *ctx, struct tcp_sock *tp,
-		      const struct hf_record *record, enum hf_swept what, int error)
+HF_INLINE bool report(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, __u64 cookie,
+		      enum hf_swept what, int error)
 {
 	struct sock_common *skc = (struct sock_common *)tp;
 	struct hf_sweep sweep = {
-		.cookie = record->cookie,
+		.cookie = cookie,
 		.netns = skc->skc_net.net->ns.inum,
 		.local_port = skc->skc_num,
 		.peer_port = bpf_ntohs(skc->skc_dport),
@@ -32,15 +32,15 @@ HF_INLINE bool report(struct bpf_iter__tcp *ctx, struct tcp_sock *tp,
 }
 
 HF_INLINE void hold(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_record *record,
-		    const struct hf_rule *rule)
+		    const struct hf_rule *rule, const struct hf_flow *flow, enum hf_side side)
 {
 	enum hf_swept what = HF_SWEPT_HELD;
-	bool first = !record;
+	bool first = !record, marked = hf_is_marked(tp);
 	struct hf_plan plan;
 	int err;
 
 	hf_plan_read(&plan, tp);
-	if (record && hf_decided_by(record, rule) && hf_as_it_was_left(record, &plan))
+	if (record && marked && hf_decided_by(record, rule) && hf_as_it_was_left(record, &plan))
 		return;
 	if (first) {
 		record = bpf_sk_storage_get(&hf_sockets, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
@@ -49,6 +49,7 @@ HF_INLINE void hold(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_re
 		record->cookie = bpf_get_socket_cookie(tp);
 		record->held_ns = bpf_ktime_get_ns();
 		record->way = HF_WAY_SWEEP;
+		record->opener = flow->opener;
 	} else if (record->generation == rule->generation) {
 		what = HF_SWEPT_HEALED;
 	} else {
@@ -57,21 +58,24 @@ HF_INLINE void hold(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_re
 
 	hf_plan_hold(&plan, record, rule, first);
 	if (first || hf_plan_changes(&plan)) {
-		if (!report(ctx, tp, record, what, 0)) {
+		if (!report(ctx, tp, record->cookie, what, 0)) {
 			if (first)
 				bpf_sk_storage_delete(&hf_sockets, tp);
 			return;
 		}
 		err = hf_plan_carry_out(tp, tp, &plan, false);
 		if (err) {
-			report(ctx, tp, record, HF_SWEPT_FAILED, err);
+			report(ctx, tp, record->cookie, HF_SWEPT_FAILED, err);
 			bpf_sk_storage_delete(&hf_sockets, tp);
 			return;
 		}
+	} else if (!marked && !report(ctx, tp, record->cookie, HF_SWEPT_MARKED, 0)) {
+		return;
 	}
 	hf_mark(tp, tp);
 	hf_socket_keepalive(tp, &record->set);
 	hf_plan_record(&plan, record, rule);
+	record->side = (__u8)side;
 	if (first)
 		hf_count_held(record);
 }
@@ -83,12 +87,21 @@ HF_INLINE void restore(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf
 
 	hf_plan_read(&plan, tp);
 	hf_plan_restore(&plan, record);
-	if (!report(ctx, tp, record, HF_SWEPT_RESTORED, 0))
+	if (!report(ctx, tp, record->cookie, HF_SWEPT_RESTORED, 0))
 		return;
 	err = hf_plan_carry_out(tp, tp, &plan, false);
 	if (err)
-		report(ctx, tp, record, HF_SWEPT_FAILED, err);
+		report(ctx, tp, record->cookie, HF_SWEPT_FAILED, err);
 	bpf_sk_storage_delete(&hf_sockets, tp);
+}
+
+/* Of a socket that no rule matches and that isn't held: it would match as the other end. */
+HF_INLINE bool is_other_side(struct hf_flow *flow)
+{
+	enum hf_side side;
+
+	flow->opener = HF_OPENER_UNKNOWN;
+	return hf_rule_for(flow, &side) != 0;
 }
 
 SEC("iter/tcp")
@@ -106,18 +119,27 @@ int hf_sweep(struct bpf_iter__tcp *ctx)
 	tp = bpf_skc_to_tcp_sock(skc); /* NULL: a request or time-wait socket */
 	if (!tp || !hf_socket_flow(tp, &flow))
 		return 0;
-	rule = hf_rule_for(&flow, &side);
-	if (rule && !(rule->flags & HF_RULE_ENFORCE)) {
-		asm volatile(""); /* else clang masks the pointer: no verifier takes that */
-		rule = 0;
-	}
+	if (skc->skc_state == BPF_TCP_LISTEN)
+		hf_note_listener(ctx->meta, tp);
 	if (((struct sock *)tp)->sk_bpf_storage)
 		record = bpf_sk_storage_get(&hf_sockets, tp, 0, 0);
+	if (record)
+		hf_flow_recall(&flow, record);
+	else
+		hf_flow_ask_listeners(&flow, ctx->meta, tp);
 
-	if (rule && ((struct sock_common *)tp)->skc_state == BPF_TCP_ESTABLISHED &&
-	    hf_socket_in_scope(tp))
-		hold(ctx, tp, record, rule);
-	else if (!rule && record)
-		restore(ctx, tp, record);
+	rule = hf_rule_for(&flow, &side);
+	if (!rule && !record) {
+		if (skc->skc_state == BPF_TCP_ESTABLISHED && is_other_side(&flow))
+			report(ctx, tp, bpf_get_socket_cookie(tp), HF_SWEPT_OTHER_SIDE, 0);
+		return 0;
+	}
+	if (!rule || !(rule->flags & HF_RULE_ENFORCE) || !hf_socket_in_scope(tp)) {
+		if (record)
+			restore(ctx, tp, record);
+		return 0;
+	}
+	if (skc->skc_state == BPF_TCP_ESTABLISHED)
+		hold(ctx, tp, record, rule, &flow, side);
 	return 0;
 }

@@ -13,13 +13,20 @@
 
 /* Version of everything pinned; part of the pin path. (A test builds another one.) */
 #ifndef HF_LAYOUT
-#define HF_LAYOUT 1
+#define HF_LAYOUT 2
 #endif
 
-/* Which end of a connection a rule's port names. */
+/* Which end of a connection this host is, and so which port a rule names. */
 enum hf_side {
-	HF_SIDE_CLIENT = 0, /* the peer's port */
-	HF_SIDE_SERVER = 1, /* the local port */
+	HF_SIDE_CLIENT = 0, /* we opened it: the peer's port */
+	HF_SIDE_SERVER = 1, /* the peer opened it: the local port */
+};
+
+/* Who opened a connection. */
+enum hf_opener {
+	HF_OPENER_UNKNOWN = 0, /* either: rules of both sides may match */
+	HF_OPENER_US = 1,
+	HF_OPENER_PEER = 2,
 };
 
 /* What to do where the application has keepalive settings of its own. */
@@ -88,6 +95,7 @@ _Static_assert(sizeof(struct hf_gate) == 16384, "struct hf_gate is part of the p
 /* The ends of a connection, as the matcher wants them. */
 struct hf_flow {
 	__u8 family;	  /* 4 or 6; IPv4-mapped IPv6 is 4: hf_flow_unmap() */
+	__u8 opener;	  /* enum hf_opener */
 	__u16 peer_port;  /* host byte order */
 	__u16 local_port; /* host byte order */
 	__u8 peer[16];	  /* network byte order; IPv4 in the first four bytes, the rest 0 */
@@ -138,6 +146,9 @@ enum {
 	HF_CHOSE_INTERVAL = 1 << 2,
 	HF_CHOSE_PROBES = 1 << 3,
 	HF_CHOSE_USER_TIMEOUT = 1 << 4,
+	/* A time, while keepalive was on by us alone: until it is switched off it counts as on, but
+	 * off is what is given back. */
+	HF_CHOSE_TIME_ONLY = 1 << 5,
 };
 
 /* How a socket came to be held. */
@@ -150,35 +161,45 @@ enum hf_way {
 enum hf_state {
 	HF_STATE_HELD = 0, /* the rule's values were put in */
 	HF_STATE_OWN = 1,  /* the application's own were left standing */
-	/* Before 5.15: being changed from user space, and maybe never done with it. `asked` is
-	 * then what the socket had before, and `set` what it is to have. */
+	/* Before 5.15: being changed from user space, and maybe never done with it. `before` is
+	 * then what the socket had, and `set` what it is to have. */
 	HF_STATE_CHANGING = 2,
 };
 
-/* Socket storage: the rule that was applied, and what there was before. */
+/* Socket storage: the rule that was applied, and what the application has asked for. */
 struct hf_record {
-	__u64 cookie;		   /* socket cookie, as sock_diag has it */
-	__u64 rule_key;		   /* hf_rule.key */
-	__u64 held_ns;		   /* CLOCK_MONOTONIC at the first decision; 0: none yet */
-	struct hf_keepalive app;   /* what it had before, and what was let through since */
-	struct hf_keepalive asked; /* the same, with what the guard kept from taking effect */
-	struct hf_keepalive set;   /* what the socket had after our last visit */
-	__u32 generation;	   /* of the rules that decided last; 0: to be decided again */
-	__u32 rule;		   /* hf_rule.index of that generation */
+	__u64 cookie;		    /* socket cookie, as sock_diag has it */
+	__u64 rule_key;		    /* hf_rule.key */
+	__u64 held_ns;		    /* CLOCK_MONOTONIC at the first decision; 0: none yet */
+	struct hf_keepalive app;    /* what the application would have without us: what it had
+				       before, and all that it has asked for since, whether the
+				       guard let it through or not */
+	struct hf_keepalive set;    /* what the socket had after our last visit */
+	struct hf_keepalive before; /* see HF_STATE_CHANGING */
+	__u32 generation;	    /* of the rules that decided last; 0: to be decided again */
+	__u32 rule;		    /* hf_rule.index of that generation */
 	/* For the guard, which can't look these up on every kernel. Of the namespace: */
+	__u32 sysctl_time_s;
 	__u32 sysctl_interval_s;
 	__u32 sysctl_probes;
 	/* Of that rule: */
 	__u32 rule_user_timeout_ms;
 	__u16 rule_time_s;
+	__u16 rule_interval_s;
+	__u8 rule_probes;
 	__u8 rule_override;
+	__u8 side;    /* enum hf_side: which end this host is under that rule */
+	__u8 opener;  /* enum hf_opener; the hook knows it, of others it was inferred */
 	__u8 chosen;  /* HF_CHOSE_*: what the application set itself */
 	__u8 state;   /* enum hf_state */
 	__u8 way;     /* enum hf_way */
 	__u8 ended;   /* its end has been reported */
 	__u8 probing; /* time is HF_PROBE_TIME_S for a moment: ours, not the application's */
+	__u8 hushed;  /* before 5.15: options that are set now are ours, and no concern of the
+			 guard's */
+	__u8 pad[6];
 };
-_Static_assert(sizeof(struct hf_record) == 112, "struct hf_record is part of the pinned layout");
+_Static_assert(sizeof(struct hf_record) == 128, "struct hf_record is part of the pinned layout");
 
 /* The keepalive time of a socket that is being probed: the shortest there is. */
 #define HF_PROBE_TIME_S 1
@@ -236,6 +257,7 @@ enum {
 	HF_VIEW_MATCH = 1 << 1,	  /* a rule matches: rule and generation count */
 	HF_VIEW_SETTLED = 1 << 2, /* nothing to do: the rules in force have decided, and it is as
 				     they left it */
+	HF_VIEW_OPENER = 1 << 3,  /* the record knows who opened it; else it is inferred */
 };
 
 /* A socket as the view iterators write it: all read from the socket itself. */
@@ -253,7 +275,8 @@ struct hf_view {
 	__u8 family;		 /* 4, or 6 where sock_diag would say so */
 	__u16 local_port;	 /* host byte order */
 	__u16 peer_port;
-	__u8 pad[2];
+	__u8 opener; /* enum hf_opener */
+	__u8 pad;
 	__u8 local[16]; /* network byte order; IPv4 in the first four bytes */
 	__u8 peer[16];
 };
@@ -272,13 +295,16 @@ _Static_assert(sizeof(struct hf_view) == 88, "struct hf_view crosses the kernel 
  */
 #define HF_SURVEY_CHUNKS 8
 
-/* What the sweep did to a socket; one for each socket that it changed. */
+/* What the sweep did to a socket, or found; one for each socket that it changed. */
 enum hf_swept {
-	HF_SWEPT_HELD = 1,     /* newly held (or newly found to be own) */
-	HF_SWEPT_CHANGED = 2,  /* other values than before: the rules have changed */
-	HF_SWEPT_HEALED = 3,   /* the application had undone them */
-	HF_SWEPT_RESTORED = 4, /* no rule matches any more: as the application had it */
-	HF_SWEPT_FAILED = 5,   /* the kernel refused; error says with what */
+	HF_SWEPT_HELD = 1,	 /* newly held (or newly found to be own) */
+	HF_SWEPT_CHANGED = 2,	 /* other values than before: the rules have changed */
+	HF_SWEPT_HEALED = 3,	 /* the application had undone them */
+	HF_SWEPT_RESTORED = 4,	 /* no rule matches any more: as the application had it */
+	HF_SWEPT_FAILED = 5,	 /* the kernel refused; error says with what */
+	HF_SWEPT_MARKED = 6,	 /* another sockops program had switched off that we hear of its
+				    end; it is on again, and nothing else was done */
+	HF_SWEPT_OTHER_SIDE = 7, /* nothing: a rule has its port, but of the other side */
 };
 
 struct hf_sweep {
@@ -327,6 +353,14 @@ struct hf_look {
 	__u8 pad[3];
 };
 _Static_assert(sizeof(struct hf_look) == 136, "struct hf_look crosses the kernel border");
+
+/* A port that somebody listens on; the value is the session of the iterator that met it. */
+struct hf_listener {
+	__u64 netns; /* inode */
+	__u32 port;  /* host byte order */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct hf_listener) == 16, "struct hf_listener is part of the pinned layout");
 
 #define HF_COMM_LEN 16
 

@@ -39,13 +39,17 @@ HF_INLINE void remember(struct tcp_sock *tp, __u64 cookie)
 
 HF_INLINE int held(struct bpf_iter_meta *meta, struct sock *sk, struct hf_record *record)
 {
+	struct hf_flow flow;
 	struct hf_view view;
 	struct tcp_sock *tp;
 
 	if (sk->__sk_common.skc_state == BPF_TCP_CLOSE)
 		return 0; /* over, though the application still has the file */
 	tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp || !hf_socket_view(tp, record, &view))
+	if (!tp || !hf_socket_flow(tp, &flow))
+		return 0;
+	hf_flow_recall(&flow, record);
+	if (!hf_socket_view(tp, record, &flow, &view))
 		return 0;
 	view.cookie = record->cookie;
 	remember(tp, view.cookie);
@@ -76,6 +80,7 @@ HF_INLINE int settled(struct bpf_iter_meta *meta, struct sock *sk, struct hf_rec
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp || !hf_socket_flow(tp, &flow))
 		return 0;
+	hf_flow_recall(&flow, record);
 	rule = hf_rule_for(&flow, &side);
 	hf_socket_keepalive(tp, &own);
 	word = record->cookie;
@@ -130,15 +135,28 @@ SEC("iter/tcp")
 int hf_matched(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *skc = ctx->sk_common;
+	struct hf_record *record;
+	struct hf_flow flow;
 	struct hf_view view;
 	struct tcp_sock *tp;
 
 	if (!skc)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(skc);
-	if (!tp || skc->skc_state == BPF_TCP_LISTEN || !hf_socket_in_scope(tp))
+	if (!tp || !hf_socket_flow(tp, &flow))
 		return 0;
-	if (!hf_socket_view(tp, bpf_sk_storage_get(&hf_sockets, tp, 0, 0), &view))
+	if (skc->skc_state == BPF_TCP_LISTEN) {
+		hf_note_listener(ctx->meta, tp);
+		return 0;
+	}
+	if (!hf_socket_in_scope(tp))
+		return 0;
+	record = bpf_sk_storage_get(&hf_sockets, tp, 0, 0);
+	if (record)
+		hf_flow_recall(&flow, record);
+	else
+		hf_flow_ask_listeners(&flow, ctx->meta, tp);
+	if (!hf_socket_view(tp, record, &flow, &view))
 		return 0;
 	view.cookie = bpf_get_socket_cookie(tp);
 	remember(tp, view.cookie);

@@ -49,13 +49,24 @@ static void read_options(const int *socket, struct hf_keepalive *now)
 #include "../bpf/plan.h"
 
 static bool match(const struct adoption *adoption, __u8 family, const __u8 peer[16],
-		  __u16 local_port, __u16 peer_port, struct hf_rule *rule, enum hf_side *side)
+		  __u16 local_port, __u16 peer_port, enum hf_opener opener, struct hf_rule *rule,
+		  enum hf_side *side)
 {
-	struct hf_flow flow = {.family = family, .local_port = local_port, .peer_port = peer_port};
+	struct hf_flow flow = {.family = family,
+			       .opener = (__u8)opener,
+			       .local_port = local_port,
+			       .peer_port = peer_port};
 
 	memcpy(flow.peer, peer, sizeof(flow.peer));
 	hf_flow_unmap(&flow);
 	return plane_match(adoption->existing->plane, &flow, rule, side);
+}
+
+/* The peer, if somebody listens on the local port; else what the caller takes it for. */
+static enum hf_opener who_opened(struct adoption *adoption, uint16_t local_port,
+				 enum hf_opener otherwise)
+{
+	return adoption_listens(adoption, local_port) ? HF_OPENER_PEER : otherwise;
 }
 
 /*
@@ -72,15 +83,15 @@ static int make_records(struct adoption *adoption, struct error *e)
 	size_t i;
 
 	for (i = 0; i < adoption->diags.n; i++) {
-		struct hf_record record = {.cookie = diag[i].cookie,
-					   .rule_override = HF_OVERRIDE_NEVER,
-					   .way = HF_WAY_SWEEP,
-					   .ended = 1};
+		struct hf_record record = {
+			.cookie = diag[i].cookie, .way = HF_WAY_SWEEP, .hushed = 1, .ended = 1};
 		_cleanup_close_ int fd = -1;
 
 		if (diag[i].state != TCP_ESTABLISHED || adoption_look(adoption, diag[i].cookie) ||
 		    !match(adoption, diag[i].family, diag[i].peer, diag[i].local_port,
-			   diag[i].peer_port, &rule, &side) ||
+			   diag[i].peer_port,
+			   who_opened(adoption, diag[i].local_port, HF_OPENER_UNKNOWN), &rule,
+			   &side) ||
 		    !(rule.flags & HF_RULE_ENFORCE) ||
 		    !scope_has(&adoption->existing->scope, diag[i].cgroup_id))
 			continue;
@@ -152,7 +163,7 @@ static int write_record(const struct adoption *adoption, int fd, const struct hf
  */
 static void hush_guard(struct hf_record *record)
 {
-	record->rule_override = HF_OVERRIDE_NEVER;
+	record->hushed = 1;
 	record->generation = 0;
 }
 
@@ -169,7 +180,7 @@ static int announce(const struct adoption *adoption, int fd, const struct hf_rec
 		hf_plan_record(plan, &announced, rule);
 	hush_guard(&announced);
 	announced.state = HF_STATE_CHANGING;
-	announced.asked = plan->now;
+	announced.before = plan->now;
 	announced.set = plan->want;
 	return write_record(adoption, fd, &announced);
 }
@@ -183,7 +194,7 @@ static void settle_one(uint32_t *set, uint32_t before, uint32_t now)
 /* What was announced was done in part: whatever was left as it had been is ours, too. */
 static void settle(struct hf_record *record, const struct hf_keepalive *now)
 {
-	const struct hf_keepalive *before = &record->asked;
+	const struct hf_keepalive *before = &record->before;
 	struct hf_keepalive *set = &record->set;
 
 	settle_one(&set->on, before->on, now->on);
@@ -191,7 +202,6 @@ static void settle(struct hf_record *record, const struct hf_keepalive *now)
 	settle_one(&set->interval_s, before->interval_s, now->interval_s);
 	settle_one(&set->probes, before->probes, now->probes);
 	settle_one(&set->user_timeout_ms, before->user_timeout_ms, now->user_timeout_ms);
-	record->asked = record->app;
 	record->state = HF_STATE_HELD;
 }
 
@@ -205,7 +215,7 @@ static uint64_t now_ns(void)
 
 /* As hold() of sweep.bpf.c. */
 static int hold(const struct adoption *adoption, const struct hf_look *look,
-		const struct hf_rule *rule, struct hf_record *record, int fd)
+		const struct hf_rule *rule, enum hf_side side, struct hf_record *record, int fd)
 {
 	struct hf_plan plan = {.now = look->own, .sysctls = look->sysctls};
 	enum hf_swept what = HF_SWEPT_CHANGED;
@@ -232,6 +242,7 @@ static int hold(const struct adoption *adoption, const struct hf_look *look,
 	}
 	record->set = plan.want;
 	hf_plan_record(&plan, record, rule);
+	record->side = (__u8)side;
 	if (write_record(adoption, fd, record))
 		return 0; /* closed meanwhile, for good */
 	if (first)
@@ -249,9 +260,9 @@ static int restore(const struct adoption *adoption, const struct hf_look *look,
 	struct hf_plan plan = {.now = look->own, .sysctls = look->sysctls};
 	int err, ret;
 
-	if (!record->held_ns) { /* never decided on */
+	if (!record->held_ns) { /* never decided on: made to find out who opened it */
 		bpf_map_delete_elem(adoption->sockets_fd, &fd);
-		return 0;
+		return report(adoption, look, HF_SWEPT_OTHER_SIDE, 0);
 	}
 	hf_plan_restore(&plan, record);
 	err = announce(adoption, fd, record, NULL, &plan);
@@ -266,6 +277,7 @@ static int restore(const struct adoption *adoption, const struct hf_look *look,
 static int visit(struct adoption *adoption, const struct hf_look *look)
 {
 	const struct diag_socket *diag = adoption_diag(adoption, look->view.cookie);
+	enum hf_opener opener = look->view.opener;
 	_cleanup_close_ int fd = -1;
 	struct hf_record record;
 	struct hf_rule rule;
@@ -274,11 +286,13 @@ static int visit(struct adoption *adoption, const struct hf_look *look)
 
 	if (look->view.flags & HF_VIEW_SETTLED)
 		return 0;
+	if (!(look->view.flags & HF_VIEW_OPENER))
+		opener = who_opened(adoption, look->view.local_port, opener);
 	matches = match(adoption, look->view.family, look->view.peer, look->view.local_port,
-			look->view.peer_port, &rule, &side) &&
-		  rule.flags & HF_RULE_ENFORCE;
-	if (matches && (look->view.state != TCP_ESTABLISHED ||
-			(diag && !scope_has(&adoption->existing->scope, diag->cgroup_id))))
+			look->view.peer_port, opener, &rule, &side) &&
+		  rule.flags & HF_RULE_ENFORCE &&
+		  (!diag || scope_has(&adoption->existing->scope, diag->cgroup_id));
+	if (matches && look->view.state != TCP_ESTABLISHED)
 		return 0;
 	fd = adoption_grab(adoption, look->view.cookie, look->inode);
 	if (fd < 0)
@@ -289,7 +303,8 @@ static int visit(struct adoption *adoption, const struct hf_look *look)
 	}
 	if (record.state == HF_STATE_CHANGING)
 		settle(&record, &look->own);
-	return matches ? hold(adoption, look, &rule, &record, fd)
+	record.opener = (__u8)opener;
+	return matches ? hold(adoption, look, &rule, side, &record, fd)
 		       : restore(adoption, look, &record, fd);
 }
 
@@ -369,8 +384,8 @@ static int view(struct adoption *adoption, const struct diag_socket *diag)
 	struct hf_rule rule;
 	enum hf_side side;
 
-	if (!match(adoption, diag->family, diag->peer, diag->local_port, diag->peer_port, &rule,
-		   &side) ||
+	if (!match(adoption, diag->family, diag->peer, diag->local_port, diag->peer_port,
+		   who_opened(adoption, diag->local_port, HF_OPENER_US), &rule, &side) ||
 	    !scope_has(&adoption->existing->scope, diag->cgroup_id))
 		return 0;
 	fd = adoption_grab(adoption, diag->cookie, diag->inode);

@@ -73,6 +73,16 @@ int adoption_read_diags(struct adoption *adoption, struct error *e)
 	return err;
 }
 
+bool adoption_listens(struct adoption *adoption, uint16_t port)
+{
+	struct error ignored;
+
+	if (!adoption->knows_listeners)
+		sockdiag_listeners(adoption->ns, &adoption->listeners, &ignored);
+	adoption->knows_listeners = true;
+	return numbers_have(&adoption->listeners, port);
+}
+
 const struct hf_look *adoption_look(const struct adoption *adoption, uint64_t cookie)
 {
 	return adoption->looks.n ? bsearch(&cookie, adoption->looks.list, adoption->looks.n,
@@ -130,6 +140,7 @@ void adoption_end(struct adoption *adoption)
 		close(adoption->sockets_fd);
 	free(adoption->looks.list);
 	free(adoption->diags.list);
+	numbers_free(&adoption->listeners);
 }
 
 int adoption_skip(struct adoption *adoption, int err, const char *what)

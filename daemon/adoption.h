@@ -30,6 +30,8 @@ struct adoption {
 	const char *failed_at; /* what it was */
 	struct looks looks;
 	struct diags diags;
+	bool knows_listeners;	  /* the next one is filled in */
+	struct numbers listeners; /* the ports that are listened on; sorted */
 };
 
 /* adoption_end() frees what it holds, also after a failure. */
@@ -40,6 +42,9 @@ void adoption_end(struct adoption *adoption);
 /* Reads them, anew each time. Negative errno. */
 int adoption_read_looks(struct adoption *adoption, struct error *e);
 int adoption_read_diags(struct adoption *adoption, struct error *e);
+
+/* Whether somebody listens on the port, of whatever address. False also where that isn't known. */
+bool adoption_listens(struct adoption *adoption, uint16_t port);
 
 /* By cookie; NULL: not among them. */
 const struct hf_look *adoption_look(const struct adoption *adoption, uint64_t cookie);

@@ -2,6 +2,9 @@
 #include "existing.h"
 
 #include "adopt.h"
+#include "util.h"
+
+#include <bpf/bpf.h>
 
 static int ignore_record(const void *record, void *arg)
 {
@@ -42,6 +45,16 @@ int existing_probe(struct existing *existing, const struct netns *ns, struct err
 		return plane_iterate(existing->plane, PIN_PROBE, ns, sizeof(struct hf_sweep),
 				     ignore_record, NULL, e);
 	return adopt_probe(existing, ns, e);
+}
+
+void existing_forget_listeners(const struct plane *plane)
+{
+	_cleanup_close_ int map = pins_get(&plane->pins, PIN_LISTENERS, NULL);
+	struct hf_listener key;
+
+	while (map >= 0 && bpf_map_get_next_key(map, NULL, &key) == 0 &&
+	       bpf_map_delete_elem(map, &key) == 0)
+		;
 }
 
 int existing_matched(struct existing *existing, const struct netns *ns, iter_fn fn, void *arg,

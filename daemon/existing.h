@@ -48,6 +48,9 @@ int existing_sweep(struct existing *existing, const struct netns *ns, iter_fn fn
  */
 int existing_probe(struct existing *existing, const struct netns *ns, struct error *e);
 
+/* What the iterators have noted of listeners counts for them alone, while they run. */
+void existing_forget_listeners(const struct plane *plane);
+
 /* fn gets a struct hf_view for each socket of the namespace that a rule matches, held or not. */
 int existing_matched(struct existing *existing, const struct netns *ns, iter_fn fn, void *arg,
 		     struct error *e);

@@ -59,6 +59,7 @@ int explain_parse(const char *text, struct hf_flow *flow, struct error *e)
 	int err;
 
 	memset(flow, 0, sizeof(*flow));
+	flow->opener = HF_OPENER_US;
 	flow->peer_port = DEFAULT_PORT;
 	if (strlen(text) >= sizeof(copy))
 		return error_set(e, EINVAL, "\"%s\" is too long for an address", QUOTE(text));

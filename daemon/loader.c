@@ -259,6 +259,8 @@ static int pin_iterators(const struct plane *plane, const struct holdfast *skele
 	/* load() has made it. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	err = pin_map(plane, skeleton->maps.hf_wanted, e);
 	if (!err)
+		err = pin_map(plane, skeleton->maps.hf_listeners, e);
+	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_sweep, NULL, e);
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_survey, NULL, e);

@@ -6,7 +6,7 @@
  *   PIN-DIR/                  locked (flock) by the daemon for as long as it runs
  *   PIN-DIR/layout-N/         N: HF_LAYOUT of types.h
  *       hf_rules hf_gate hf_sockets hf_info                         maps
- *       hf_counters hf_ends hf_targets hf_wanted                    maps
+ *       hf_counters hf_ends hf_targets hf_wanted hf_listeners       maps
  *       hf_config hf_reload   maps with a text: the rules, how the last reload went
  *       hf_daemon             what the daemon has counted
  *       hf_survey hf_sweep hf_probe hf_held hf_settled hf_matched   iterators
@@ -51,6 +51,7 @@
 #define PIN_OWNERS	  "hf_owners"
 #define PIN_HOLDERS	  "hf_holders"
 #define PIN_WANTED	  "hf_wanted"
+#define PIN_LISTENERS	  "hf_listeners"
 #define PIN_STRAYS	  "hf_strays"
 #define PIN_TASKS	  "hf_tasks"
 #define PIN_LOOK	  "hf_look"

@@ -82,12 +82,19 @@ int reconcile_set_rules(struct reconcile *reconcile, const struct config *config
 struct held {
 	struct cookies settled; /* of sockets that need nothing */
 	struct numbers dirty;	/* inodes of namespaces that hold some that do; sorted */
+	struct cookies others;	/* of sockets that would match as the other end: a sweep's word */
 };
 
-static void held_free(struct held *held)
+static void held_forget(struct held *held)
 {
 	cookies_free(&held->settled);
 	numbers_free(&held->dirty);
+}
+
+static void held_free(struct held *held)
+{
+	held_forget(held);
+	cookies_free(&held->others);
 }
 
 static int add_held(const void *record, void *arg)
@@ -105,7 +112,7 @@ static int read_held(const struct reconcile *reconcile, const struct netns_list 
 {
 	int err;
 
-	*held = (struct held){0};
+	held_forget(held);
 	err = plane_iterate_all(reconcile->plane, PIN_SETTLED, PIN_SETTLED_HERE, namespaces,
 				sizeof(uint64_t), add_held, held, e);
 	if (err) {
@@ -119,8 +126,22 @@ static int read_held(const struct reconcile *reconcile, const struct netns_list 
 struct missing {
 	const struct reconcile *reconcile;
 	const struct held *held;
+	const struct netns *ns;
+	bool knows_listeners;
+	struct numbers listeners; /* ports that are listened on; sorted */
 	size_t n;
 };
+
+/* As the sweep has it, but for a connection whose listener is gone: it tells us of that. */
+static enum hf_opener who_opened(struct missing *missing, uint16_t local_port)
+{
+	struct error ignored;
+
+	if (!missing->knows_listeners)
+		sockdiag_listeners(missing->ns, &missing->listeners, &ignored);
+	missing->knows_listeners = true;
+	return numbers_have(&missing->listeners, local_port) ? HF_OPENER_PEER : HF_OPENER_US;
+}
 
 static int count_missing(const struct diag_socket *socket, void *arg)
 {
@@ -129,7 +150,8 @@ static int count_missing(const struct diag_socket *socket, void *arg)
 	const struct hf_rule *rule;
 	enum hf_side side;
 
-	if (cookies_have(&missing->held->settled, socket->cookie))
+	if (cookies_have(&missing->held->settled, socket->cookie) ||
+	    cookies_have(&missing->held->others, socket->cookie))
 		return 0;
 	flow.family = socket->family;
 	flow.peer_port = socket->peer_port;
@@ -137,6 +159,10 @@ static int count_missing(const struct diag_socket *socket, void *arg)
 	memcpy(flow.peer, socket->peer, sizeof(flow.peer));
 	hf_flow_unmap(&flow);
 	rule = lpm_match(missing->reconcile->lpm, &flow, &side);
+	if (rule) {
+		flow.opener = (__u8)who_opened(missing, socket->local_port);
+		rule = lpm_match(missing->reconcile->lpm, &flow, &side);
+	}
 	if (rule && rule->flags & HF_RULE_ENFORCE &&
 	    scope_has(&missing->reconcile->scope, socket->cgroup_id))
 		missing->n++;
@@ -155,9 +181,10 @@ static int find_missing(const struct reconcile *reconcile, const struct held *he
 
 		if (fd < 0)
 			return fd;
-		missing = (struct missing){.reconcile = reconcile, .held = held};
+		missing = (struct missing){.reconcile = reconcile, .held = held, .ns = ns};
 		err = sockdiag_dump(fd, 1u << TCP_ESTABLISHED, &reconcile->filter, false,
 				    count_missing, &missing, e);
+		numbers_free(&missing.listeners);
 	} while (err == -EINTR && ++tries < DUMPS);
 	*n = missing.n;
 	return err;
@@ -213,6 +240,8 @@ static int on_swept(const void *record, void *arg)
 		[HF_SWEPT_FAILED] = "refused",
 	};
 
+	if (sweep->what == HF_SWEPT_OTHER_SIDE)
+		return cookies_add(&sweeping->held->others, sweep->cookie);
 	if (!count && sweep->what != HF_SWEPT_FAILED)
 		return 0;
 	if (sweep->what == HF_SWEPT_HELD && cookies_add(&sweeping->held->settled, sweep->cookie))
@@ -327,7 +356,6 @@ static int rounds(struct reconcile *reconcile, const struct netns_list *namespac
 		int ret;
 
 		if (what != SWEEP && (round != 1 || !all_new(reconcile, result))) {
-			held_free(&held);
 			ret = read_held(reconcile, namespaces, &held, first ? &ignored : e);
 			if (ret)
 				return ret;
@@ -348,6 +376,7 @@ static int rounds(struct reconcile *reconcile, const struct netns_list *namespac
 		existing_free(&existing);
 	}
 	held_free(&held);
+	existing_forget_listeners(reconcile->plane);
 	return first;
 }
 

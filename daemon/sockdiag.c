@@ -19,6 +19,12 @@
 /* Each dump has a socket of its own. */
 #define SEQUENCE 1
 
+/* TCP_LISTEN of <netinet/tcp.h>, which doesn't go with <linux/tcp.h>. */
+#define STATE_LISTEN 10
+
+/* How often an interrupted dump is asked for again. */
+#define DUMPS 5
+
 /* Of struct tcp_info, as far as we read. */
 #define INFO_USED                                                                                  \
 	(offsetof(struct tcp_info, tcpi_last_ack_recv) +                                           \
@@ -305,6 +311,32 @@ int sockdiag_dump(int fd, uint32_t states, const struct port_filter *filter, boo
 		ret = got < 0 ? (int)got : sockdiag_take(buffer, (size_t)got, fn, arg, &last, e);
 	}
 	return ret;
+}
+
+static int add_port(const struct diag_socket *socket, void *arg)
+{
+	return numbers_add(arg, socket->local_port);
+}
+
+int sockdiag_listeners(const struct netns *ns, struct numbers *ports, struct error *e)
+{
+	struct port_range every = {1, 65535};
+	const struct port_filter filter = {.ranges = {[HF_SIDE_SERVER] = &every},
+					   .n = {[HF_SIDE_SERVER] = 1}};
+	int err, tries = 0;
+
+	do {
+		_cleanup_close_ int fd = sockdiag_open_in(ns, e);
+
+		if (fd < 0)
+			return fd;
+		numbers_free(ports);
+		err = sockdiag_dump(fd, 1u << STATE_LISTEN, &filter, false, add_port, ports, e);
+	} while (err == -EINTR && ++tries < DUMPS);
+	if (err)
+		numbers_free(ports);
+	numbers_sort(ports);
+	return err;
 }
 
 static int request_one(int fd, const struct diag_ends *ends)

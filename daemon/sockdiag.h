@@ -8,6 +8,7 @@
 
 #include "error.h"
 #include "netns.h"
+#include "numbers.h"
 #include "rules.h"
 
 #include <stdbool.h>
@@ -52,6 +53,9 @@ int sockdiag_open_in(const struct netns *ns, struct error *e);
  */
 int sockdiag_dump(int fd, uint32_t states, const struct port_filter *filter, bool info,
 		  sockdiag_fn fn, void *arg, struct error *e);
+
+/* The local ports of the namespace's listeners, sorted. Negative errno: there are none in it. */
+int sockdiag_listeners(const struct netns *ns, struct numbers *ports, struct error *e);
 
 /* The ends of a connection, as sock_diag has them. */
 struct diag_ends {

@@ -1,6 +1,7 @@
 """The guard: what applications do to a socket that is held, by the rule's `override`."""
 
 import errno
+import struct
 from typing import NamedTuple
 
 import pytest
@@ -76,9 +77,12 @@ SHORTER = [Case(changes, outcome, "own") for changes, outcome in (
     ([{"time": 60, "interval": 300}], held(60, 300, 9)),
     # Shorter still, and longer again, as long as it is sooner than the rule.
     ([{"time": 60}, {"time": 15}, {"time": 90}], held(90, 75, 9)),
-    # From then on it can't be made longer than the rule's time, nor switched off.
-    ([{"time": 60, "interval": 7, "probes": 2}, {"time": 5000}, {"time": TIME}, {"keepalive": 0}],
-     held(60, 7, 2)),
+    # Sooner, later, and sooner again: what was asked for meanwhile counts.
+    ([{"time": 60, "interval": 7}, {"time": 5000, "probes": 2}, {"time": 15}], held(15, 7, 2)),
+)]
+# One whose own keepalive doesn't fire sooner any more gets the rule's values.
+NO_LONGER = [Case([{"time": 60, "interval": 7, "probes": 2}, change], RULE, "held") for change in (
+    {"time": 5000}, {"time": TIME}, {"keepalive": 0},
 )]
 ALWAYS = [Case([change], RULE, "held") for change in (
     {"keepalive": 0}, {"time": 15}, {"time": 5000}, {"interval": 7, "probes": 2},
@@ -87,8 +91,9 @@ ALWAYS = [Case([change], RULE, "held") for change in (
 
 
 @pytest.mark.parametrize("override, cases", [
-    ("when-longer", LONGER_OR_OFF), ("when-longer", SHORTER), ("always", ALWAYS),
-], ids=["when-longer-longer", "when-longer-shorter", "always"])
+    ("when-longer", LONGER_OR_OFF), ("when-longer", SHORTER), ("when-longer", NO_LONGER),
+    ("always", ALWAYS),
+], ids=["when-longer-longer", "when-longer-shorter", "when-longer-no-longer", "always"])
 @pytest.mark.parametrize("before", [
     pytest.param(False, id="connected"),
     pytest.param(True, id="swept")])
@@ -115,11 +120,15 @@ def test_own_since_connect(daemon: Daemon, agent: Agent, listener: Listener,
     """One that was `own` from the start is no freer: not longer than the rule, not off."""
     start(daemon, "when-longer")
     sock = agent.connect("127.0.0.1", listener.port, keepalive=1, time=60, interval=7, probes=2)
-    for change in ({"time": 5000}, {"time": TIME}, {"keepalive": 0}):
+    assert verdict(holdfast, sock) == "own"
+    for change in ({"time": 5000}, {"time": TIME}, {"keepalive": 0, "time": 60}):
         sock.change(**change)
-        assert sock.settings == held(60, 7, 2), change
+        expect(sock, RULE)
     sock.change(interval=9, probes=3)
-    assert sock.settings == held(60, 9, 3)
+    assert sock.settings == RULE
+    assert verdict(holdfast, sock) == "held"
+    sock.change(keepalive=1)
+    expect(sock, held(60, 9, 3))
     assert verdict(holdfast, sock) == "own"
 
 
@@ -235,16 +244,138 @@ def test_counter(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener)
     assert counters(daemon.pin_dir, "b").guarded == 8
 
 
-def test_restored_as_it_was_before(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """What was kept from taking effect doesn't come back; what became `own` is left alone."""
-    start(daemon, "when-longer")
-    fought = agent.connect("127.0.0.1", listener.port, keepalive=1, time=7000)
-    fought.change(keepalive=0, time=5000, interval=50)
-    own = agent.connect("127.0.0.1", listener.port)
-    own.change(time=15, interval=7)
+ASKED = [
+    [{"keepalive": 1, "time": 1000, "interval": 33, "probes": 6, "user_timeout": 7000}],
+    [{"keepalive": 1, "time": 60}],
+    [{"keepalive": 1}, {"keepalive": 0}],
+    [{"keepalive": 0, "time": 5000, "interval": 50}, {"time": 4000}],
+    [{"keepalive": 1, "time": 60, "interval": 7, "probes": 2}, {"time": 5000, "interval": 8}],
+    [{"probes": 127, "user_timeout": 0}],
+]
+
+
+def outcome(changes: list[dict[str, int]], before: Settings) -> Settings:
+    """What an application has that nobody keeps from anything."""
+    for change in changes:
+        before = before._replace(**change)
+    return before
+
+
+@pytest.mark.parametrize("swept", [False, True], ids=["connected", "swept"])
+@pytest.mark.parametrize("before", [UNTOUCHED, held(7000, 70, 7, 70000)], ids=["unset", "set"])
+@pytest.mark.parametrize("override", ["when-longer", "always", "never"])
+def test_given_back_as_asked_for(daemon: Daemon, agent: Agent, listener: Listener, override: str,
+                                 before: Settings, swept: bool) -> None:
+    """What an application asks for meanwhile is what it has afterwards, kept back or not."""
+    def connect() -> Socket:
+        sock = agent.connect("127.0.0.1", listener.port)
+        if before != UNTOUCHED:
+            sock.change(**before._asdict())
+        return sock
+
+    socks = [connect() for _ in ASKED] if swept else []
+    # The rule's user timeout is longer than what is asked for: that is let through.
+    start(daemon, override, user_timeout="240s")
+    socks = socks or [connect() for _ in ASKED]
+    for sock, changes in zip(socks, ASKED):
+        for change in changes:
+            sock.change(**change)
     daemon.stop()
-    assert fought.settings == UNTOUCHED._replace(keepalive=1, time=7000)
-    assert own.settings == held(15, 7, 9)
+    for sock, changes in zip(socks, ASKED):
+        assert sock.settings == outcome(changes, before), changes
+
+
+def test_only_a_short_time_while_off(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """A time without keepalive: on by us alone it counts, and off it is again afterwards."""
+    start(daemon, "when-longer")
+    sock = agent.connect("127.0.0.1", listener.port)
+    sock.change(time=15, interval=7)
+    expect(sock, held(15, 7, 9))
+    daemon.stop()
+    assert sock.settings == Settings(0, 15, 7, 9)
+
+
+@pytest.mark.parametrize("before, after", [("always", "never"), ("when-longer", "never"),
+                                           ("always", "when-longer")])
+def test_a_relaxed_rule(daemon: Daemon, agent: Agent, listener: Listener, before: str,
+                        after: str) -> None:
+    """What was asked for under the guard counts at once when a reload lets it."""
+    text = (daemon_section(reconcile="60s") + rule("all", time=f"{TIME}s", interval=f"{INTERVAL}s",
+                                                   probes=PROBES, user_timeout="240s",
+                                                   override="OVERRIDE"))
+    daemon.start(text.replace("OVERRIDE", before))
+    sock = agent.connect("127.0.0.1", listener.port)
+    # In this order: until it has chosen the time it isn't sooner than the rule.
+    wanted = {"keepalive": 1, "time": 60, "interval": 33, "probes": 7, "user_timeout": 300000}
+    sock.change(**wanted)
+    later = agent.connect("127.0.0.1", listener.port)
+    later.change(keepalive=0, time=5000)
+    daemon.reload(text.replace("OVERRIDE", after))
+    assert sock.settings == Settings(**wanted)
+    assert later.settings == (Settings(0, 5000, INTERVAL, PROBES, MINUTE_4) if after == "never"
+                              else RULE._replace(user_timeout=MINUTE_4))
+
+
+@pytest.mark.parametrize("swept", [False, True], ids=["connected", "swept"])
+def test_own_by_the_namespaces_time(daemon: Daemon, agent: Agent, netns: Netns,
+                                    listener: Listener, swept: bool) -> None:
+    """Keepalive on, the time left to a namespace that is sooner: all settings are its own."""
+    netns.sysctl("ipv4/tcp_keepalive_time", 60)
+    sock = agent.connect("127.0.0.1", listener.port, keepalive=1) if swept else None
+    start(daemon, "when-longer")
+    sock = sock or agent.connect("127.0.0.1", listener.port, keepalive=1)
+    assert sock.settings == held(60, 75, 9)
+    sock.change(interval=33, probes=7)
+    assert sock.settings == held(60, 33, 7)
+    sock.change(time=5000)
+    expect(sock, RULE)
+    daemon.stop()
+    assert sock.settings == held(5000, 33, 7)
+
+
+def test_values_that_are_longer_than_a_number(daemon: Daemon, agent: Agent,
+                                              listener: Listener) -> None:
+    """The kernel takes the first four bytes of a longer value; so does the guard."""
+    start(daemon, "always")
+    sock = agent.connect("127.0.0.1", listener.port)
+    for option in ("keepalive", "time"):
+        sock.change_raw(option, struct.pack("=ii", 0 if option == "keepalive" else 15, 1))
+    assert sock.settings == RULE
+    daemon.stop()
+    assert sock.settings == Settings(0, 15, 75, 9)
+
+
+def test_user_timeout_of_one_that_is_own(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """It keeps all of its own settings, the user timeout with them, and may change that, too."""
+    start(daemon, "when-longer", user_timeout="240s")
+    sock = agent.connect("127.0.0.1", listener.port)
+    assert sock.settings == RULE._replace(user_timeout=MINUTE_4)
+    sock.change(user_timeout=MINUTE_4)  # that of the rule
+    sock.change(user_timeout=300000)
+    assert sock.settings == RULE._replace(user_timeout=MINUTE_4)
+    sock.change(keepalive=1, time=60)
+    expect(sock, held(60, 75, 9, 300000))
+    sock.change(user_timeout=500000)
+    assert sock.settings == held(60, 75, 9, 500000)
+    sock.change(keepalive=0)
+    expect(sock, RULE._replace(user_timeout=MINUTE_4))
+    daemon.stop()
+    assert sock.settings == Settings(0, 60, 75, 9, 500000)
+
+
+def test_asked_for_between_two_guards(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """The guard off and on again: what was asked for before, meanwhile and afterwards."""
+    one = rule("all", time=f"{TIME}s", interval=f"{INTERVAL}s", probes=PROBES, override="always")
+    daemon.start(daemon_section(guard="yes") + one)
+    sock = agent.connect("127.0.0.1", listener.port)
+    sock.change(time=1000)
+    daemon.reload(daemon_section(guard="no") + one)
+    sock.change(interval=33)
+    daemon.reload(daemon_section(guard="yes") + one)
+    assert sock.settings == RULE
+    sock.change(probes=7)
+    daemon.stop()
+    assert sock.settings == Settings(0, 1000, 33, 7)
 
 
 @pytest.mark.parametrize("override", ["when-longer", "always"])
@@ -256,10 +387,11 @@ def test_switched_on_while_held(daemon: Daemon, agent: Agent, listener: Listener
     sock.change(keepalive=1)
     other = agent.connect("127.0.0.1", listener.port)
     other.change(keepalive=1)
-    other.change(keepalive=0)  # never took effect
+    other.change(keepalive=0)
     assert sock.settings == other.settings == RULE
     daemon.stop()
-    assert sock.settings == other.settings == UNTOUCHED._replace(keepalive=1)
+    assert sock.settings == UNTOUCHED._replace(keepalive=1)
+    assert other.settings == UNTOUCHED
 
 
 FIGHT = """

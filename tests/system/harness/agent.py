@@ -14,6 +14,7 @@ from . import build, netns, options
 from .orders import rename, serve
 
 SO_COOKIE = 57
+TCP_REPAIR, TCP_REPAIR_OFF_NO_WP = 19, -1
 PR_SET_PDEATHSIG = 1
 CLONE_FILES = 0x400
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
@@ -33,24 +34,55 @@ def _new(address: str, family: str | None) -> socket.socket:
     return socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM)
 
 
-def listen(address: str, port: int) -> dict[str, int]:
+def listen(address: str, port: int, backlog: int) -> dict[str, int]:
     """A listener; `::` takes IPv4 too."""
     sock = _new(address, None)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((address, port))
-    sock.listen(1024)
+    sock.listen(backlog)
     return {"id": _keep(sock), "port": sock.getsockname()[1]}
 
 
+def listen_on(sock: int) -> None:
+    """Makes a socket that isn't connected a listener, on a port of the kernel's choice."""
+    _sockets[sock].listen(1024)
+
+
+def disconnect(sock: int) -> None:
+    """connect(AF_UNSPEC): as if it had never been connected."""
+    nowhere = struct.pack("=H14x", socket.AF_UNSPEC)
+    if _libc.connect(sock, nowhere, len(nowhere)) < 0:
+        raise OSError(ctypes.get_errno(), "connect(AF_UNSPEC)")
+
+
+def connect_again(sock: int, address: str, port: int) -> None:
+    """Connects a socket that isn't connected."""
+    _sockets[sock].settimeout(CONNECT_TIMEOUT)
+    _sockets[sock].connect((address, port))
+    _sockets[sock].settimeout(None)
+
+
+def restore(local: tuple[str, int], peer: tuple[str, int]) -> int:
+    """A connection as CRIU restores it: TCP_REPAIR, and no packet."""
+    sock = _new(local[0], None)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+    sock.bind(tuple(local))
+    sock.connect(tuple(peer))
+    sock.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP)
+    return _keep(sock)
+
+
 def connect(address: str, port: int, family: str | None, source: str | None,
-            device: str | None, values: dict[str, int]) -> int:
+            source_port: int, device: str | None, values: dict[str, int]) -> int:
     """A connection; `values` are set before connect()."""
     sock = _new(address, family)
     options.write(sock, values)
     if device:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
-    if source:
-        sock.bind((source, 0))
+    if source or source_port:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((source or "", source_port))
     sock.settimeout(CONNECT_TIMEOUT)
     sock.connect((address, port))
     sock.settimeout(None)
@@ -94,6 +126,11 @@ def settings(sock: int) -> options.Settings:
 def change(sock: int, values: dict[str, int]) -> None:
     """setsockopt on an open connection."""
     options.write(_sockets[sock], values)
+
+
+def change_raw(sock: int, option: str, value: str) -> None:
+    """setsockopt with a value of any length, in hexadecimal."""
+    _sockets[sock].setsockopt(*options.NUMBERS[option], bytes.fromhex(value))
 
 
 def send(sock: int, text: str) -> None:
@@ -239,8 +276,9 @@ def churn_stop() -> list[tuple[options.Settings, int]]:
 def main() -> None:
     """Takes orders."""
     serve({order.__name__: order for order in (
-        listen, connect, accept, serve_all, info, settings, change, send, receive, error, close,
-        fork, duplicate, to_a_thread, rename, loopback_up, leave, park, unpark, churn_start, churn_stop)})
+        listen, listen_on, connect, disconnect, connect_again, restore, accept, serve_all, info,
+        settings, change, change_raw, send, receive, error, close, fork, duplicate, to_a_thread,
+        rename, loopback_up, leave, park, unpark, churn_start, churn_stop)})
 
 
 if __name__ == "__main__":

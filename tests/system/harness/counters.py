@@ -1,5 +1,6 @@
 """What the kernel side has counted by rule, read from the pinned map itself."""
 
+import glob
 import os
 import struct
 from contextlib import suppress
@@ -42,7 +43,8 @@ def _key(rule: str) -> bytes:
 
 def read(pin_dir: str, rule: str) -> Counters:
     """The counters of a rule."""
-    fd = bpf.get(os.path.join(pin_dir, "layout-1", "hf_counters"))
+    [layout] = glob.glob(os.path.join(pin_dir, "layout-*"))
+    fd = bpf.get(os.path.join(layout, "hf_counters"))
     key = _key(rule)
     by_user_space = bytes(byte ^ 0xff for byte in key)
     by_cpu = []

@@ -40,6 +40,23 @@ class Socket:
         """setsockopt, in the order given: keepalive, time, interval, probes, user_timeout."""
         self._call("change", values=values)
 
+    def change_raw(self, option: str, value: bytes) -> None:
+        """setsockopt with a value of any length."""
+        self._call("change_raw", option=option, value=value.hex())
+
+    def disconnect(self) -> None:
+        """connect(AF_UNSPEC)."""
+        self._call("disconnect")
+
+    def connect_again(self, address: str, port: int) -> None:
+        """connect(), after disconnect()."""
+        self._call("connect_again", address=address, port=port)
+
+    def listen_on(self) -> "Listener":
+        """Makes it a listener, after disconnect()."""
+        self._call("listen_on")
+        return Listener(self.agent, self.number, 0)
+
     def send(self, text: str) -> None:
         """Sends a little text."""
         self._call("send", text=text)
@@ -82,27 +99,32 @@ class Agent(Remote):
         with open(f"/proc/{self.pid}/comm", encoding="utf-8") as file:
             return file.read().rstrip("\n")
 
-    def listen(self, port: int, address: str = ANY) -> Listener:
+    def listen(self, port: int, address: str = ANY, backlog: int = 1024) -> Listener:
         """A listener, by default on all addresses of both families."""
-        made = self.call("listen", address=address, port=port)
+        made = self.call("listen", address=address, port=port, backlog=backlog)
         return Listener(self, made["id"], made["port"])
 
     def begin_connect(self, address: str, port: int, family: str | None = None,
                       source: str | None = None, device: str | None = None,
-                      **values: int) -> None:
+                      source_port: int = 0, **values: int) -> None:
         """Starts to connect; end_connect() waits for the end of it."""
         self.begin("connect", address=address, port=port, family=family, source=source,
-                   device=device, values=values)
+                   source_port=source_port, device=device, values=values)
 
     def end_connect(self) -> Socket:
         """The connection that begin_connect() has asked for."""
         return Socket(self, self.end())
 
     def connect(self, address: str, port: int, family: str | None = None,
-                source: str | None = None, device: str | None = None, **values: int) -> Socket:
+                source: str | None = None, device: str | None = None, source_port: int = 0,
+                **values: int) -> Socket:
         """A connection; `values` (keepalive, time...) are set before connect()."""
-        self.begin_connect(address, port, family, source, device, **values)
+        self.begin_connect(address, port, family, source, device, source_port, **values)
         return self.end_connect()
+
+    def restore(self, local: tuple[str, int], peer: tuple[str, int]) -> Socket:
+        """A connection as CRIU restores it."""
+        return Socket(self, self.call("restore", local=local, peer=peer))
 
     def churn_start(self, address: str, port: int) -> None:
         """Starts to open connection after connection in the background."""
