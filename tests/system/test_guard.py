@@ -233,7 +233,7 @@ def test_counter(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener)
              for name, address in (("a", "10.20.0.8"), ("b", "10.20.0.9"))}
     socks["a"].change(keepalive=0, time=5000)
     socks["a"].change(user_timeout=1000)  # not ours
-    socks["a"].change(time=15)  # stands
+    socks["a"].change(keepalive=1, time=15)  # stands
     for _ in range(7):
         socks["b"].change(time=15)
     assert counters(daemon.pin_dir, "a").guarded == 2
