@@ -205,6 +205,16 @@ HF_INLINE void hf_socket_addresses(struct tcp_sock *tp, __u8 *family, __u8 local
 	((__be32 *)peer)[3] = skc->skc_v6_daddr.in6_u.u6_addr32[3];
 }
 
+/* The record of the socket that a TCP iterator has come to; most have none. */
+HF_INLINE struct hf_record *hf_record_of(struct sock_common *skc)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(skc);
+
+	if (!tp || !((struct sock *)tp)->sk_bpf_storage)
+		return 0;
+	return bpf_sk_storage_get(&hf_sockets, tp, 0, 0);
+}
+
 /* Whether that rule has decided on the socket last. */
 HF_INLINE bool hf_decided_by(const struct hf_record *record, const struct hf_rule *rule)
 {

@@ -103,21 +103,11 @@ int hf_settled(struct bpf_iter__bpf_sk_storage_map *ctx)
 	return sk && record ? settled(ctx->meta, sk, record) : 0;
 }
 
-/* The record of the socket that a TCP iterator has come to; most have none. */
-HF_INLINE struct hf_record *record_of(struct sock_common *skc)
-{
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(skc);
-
-	if (!tp || !((struct sock *)tp)->sk_bpf_storage)
-		return 0;
-	return bpf_sk_storage_get(&hf_sockets, tp, 0, 0);
-}
-
 SEC("iter/tcp")
 int hf_held_here(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *skc = ctx->sk_common;
-	struct hf_record *record = skc ? record_of(skc) : 0;
+	struct hf_record *record = skc ? hf_record_of(skc) : 0;
 
 	return record ? held(ctx->meta, (struct sock *)skc, record) : 0;
 }
@@ -126,7 +116,7 @@ SEC("iter/tcp")
 int hf_settled_here(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *skc = ctx->sk_common;
-	struct hf_record *record = skc ? record_of(skc) : 0;
+	struct hf_record *record = skc ? hf_record_of(skc) : 0;
 
 	return record ? settled(ctx->meta, (struct sock *)skc, record) : 0;
 }

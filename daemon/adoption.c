@@ -44,11 +44,13 @@ static int add_diag(const struct diag_socket *socket, void *arg)
 
 int adoption_read_looks(struct adoption *adoption, struct error *e)
 {
+	struct netns ns = *adoption->ns;
+	const struct netns_list only = {.list = &ns, .n = 1};
 	int err;
 
 	adoption->looks.n = 0;
-	err = iter_run(&adoption->existing->plane->pins, PIN_LOOK, sizeof(struct hf_look), add_look,
-		       &adoption->looks, e);
+	err = plane_iterate_all(adoption->existing->plane, PIN_LOOK, PIN_LOOK_HERE, &only,
+				sizeof(struct hf_look), add_look, &adoption->looks, e);
 	if (!err && adoption->looks.n)
 		qsort(adoption->looks.list, adoption->looks.n, sizeof(struct hf_look), by_cookie);
 	return err;

@@ -27,7 +27,7 @@ void existing_free(struct existing *existing)
 
 bool existing_by_kernel(const struct plane *plane)
 {
-	return !pins_has(&plane->pins, PIN_LOOK);
+	return pins_has(&plane->pins, PIN_SWEEP);
 }
 
 int existing_sweep(struct existing *existing, const struct netns *ns, iter_fn fn, void *arg,

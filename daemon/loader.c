@@ -150,12 +150,19 @@ enum level {
 #define HF_LEVEL LEVEL_FULL
 #endif
 
+/* Whether the kernel lets iterators go through maps: hardened ones refuse it with EPERM. */
+#ifndef HF_OVER_MAPS
+#define HF_OVER_MAPS true
+#endif
+
 /* over_maps: the kernel lets iterators go through maps. */
 static void leave_out(struct holdfast *skeleton, enum level level, bool over_maps)
 {
 	bool marks = level < LEVEL_NO_SETTING && kernel_can_mark();
 
-	bpf_program__set_autoload(skeleton->progs.hf_look, level >= LEVEL_NO_SETTING);
+	bpf_program__set_autoload(skeleton->progs.hf_look, level >= LEVEL_NO_SETTING && over_maps);
+	bpf_program__set_autoload(skeleton->progs.hf_look_here,
+				  level >= LEVEL_NO_SETTING && !over_maps);
 	bpf_program__set_autoload(skeleton->progs.hf_held, over_maps);
 	bpf_program__set_autoload(skeleton->progs.hf_settled, over_maps);
 	bpf_program__set_autoload(skeleton->progs.hf_held_here, !over_maps);
@@ -209,8 +216,9 @@ static int load(const struct plane *plane, const struct target *target, bool tak
 	int level, err = 0, first = 0;
 
 	for (level = HF_LEVEL; level < N_LEVELS; level++) {
-		err = load_level(plane, target, take_over, (enum level)level, true, loaded, e);
-		if (err == EPERM && level < LEVEL_NO_SETTING) /* the levels below can't without */
+		err = load_level(plane, target, take_over, (enum level)level, HF_OVER_MAPS, loaded,
+				 e);
+		if (err == EPERM)
 			err = load_level(plane, target, take_over, (enum level)level, false, loaded,
 					 e);
 		if (err <= 0)
@@ -286,6 +294,8 @@ static int pin_iterators(const struct plane *plane, const struct holdfast *skele
 		err = pin_iterator(plane, skeleton->progs.hf_tasks, NULL, e);
 	if (!err)
 		err = pin_iterator(plane, skeleton->progs.hf_look, skeleton->maps.hf_sockets, e);
+	if (!err)
+		err = pin_iterator(plane, skeleton->progs.hf_look_here, NULL, e);
 	return err;
 }
 

@@ -11,8 +11,8 @@
  *       hf_daemon             what the daemon has counted
  *       hf_survey hf_sweep hf_probe hf_held hf_settled hf_matched   iterators
  *       hf_owners hf_holders hf_strays hf_tasks                     iterators
- *       hf_held_here hf_settled_here    in place of those without "here", on kernels that
- *                             refuse iterators over maps
+ *       hf_held_here hf_settled_here hf_look_here   in place of those without "here", on
+ *                             kernels that refuse iterators over maps
  *       hf_look               in place of hf_sweep and hf_probe, on kernels before 5.15
  *       hf_guard_program      to attach when the rules come to need it
  *       hf_ended hf_guard     links
@@ -55,6 +55,7 @@
 #define PIN_STRAYS	  "hf_strays"
 #define PIN_TASKS	  "hf_tasks"
 #define PIN_LOOK	  "hf_look"
+#define PIN_LOOK_HERE	  "hf_look_here"
 #define PIN_ENDED	  "hf_ended"
 #define PIN_GUARD	  "hf_guard"
 #define PIN_GUARD_PROGRAM "hf_guard_program"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "support.h"
 
+#include "existing.h"
 #include "grab.h"
 
 #include <stdio.h>
@@ -8,14 +9,14 @@
 
 bool support_adopts(const struct plane *plane)
 {
-	return !pins_has(&plane->pins, PIN_LOOK) || grab_possible();
+	return existing_by_kernel(plane) || grab_possible();
 }
 
 bool support_limits(const struct plane *plane, char text[SUPPORT_TEXT_MAX])
 {
 	struct utsname kernel;
 
-	if (!pins_has(&plane->pins, PIN_LOOK) || uname(&kernel) < 0)
+	if (existing_by_kernel(plane) || uname(&kernel) < 0)
 		return false;
 	if (!grab_possible())
 		snprintf(text, SUPPORT_TEXT_MAX,

@@ -1,7 +1,8 @@
 """What holdfastd does on kernels that can't do all that it would like, on any kernel.
 
-A build whose first try leaves out what they lack: level 1 is a kernel before 6.2, level 2 one
-before 5.15, level 3 one before 5.11. The whole suite runs on such kernels in the virtual machines; here is what differs.
+A build whose first try leaves out what they lack: level 0 is one that refuses iterators over maps,
+level 1 a kernel before 6.2, level 2 one before 5.15, level 3 one before 5.11. The whole suite runs
+on such kernels in the virtual machines; here is what differs.
 """
 
 import os
@@ -108,7 +109,7 @@ def test_own_afterwards(daemon: Daemon, agent: Agent, listener: Listener) -> Non
     assert sock.settings.time == 60
     wait_for(lambda: sock.settings == held(60, 7, 2), "the rest has been set")
     sock.change(time=5000)
-    assert sock.settings == held(60, 7, 2)
+    wait_for(lambda: sock.settings == VALUES, "it has the rule's values again")
 
 
 def test_probe(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
@@ -149,7 +150,7 @@ def test_says_what_is_missing(level: int, daemon: Daemon, agent: Agent,
     """One line, in the log and from `status`; not of what is slower and no more."""
     daemon.start(RULE)
     line = "can't set options from BPF iterators"
-    if level == 1:
+    if level <= 1:
         assert line not in daemon.log and not holdfast("status").err
         assert "limits" not in holdfast.status()["enforcement"]
         return

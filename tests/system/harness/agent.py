@@ -109,6 +109,11 @@ def info(sock: int) -> dict[str, Any]:
     }
 
 
+def local_port(sock: int) -> int:
+    """The port that a socket is bound to, connected or not."""
+    return _sockets[sock].getsockname()[1]
+
+
 def serve_all(sock: int) -> None:
     """From now on, accepts every connection of a listener in the background, and closes it."""
     def run() -> None:
@@ -277,7 +282,7 @@ def main() -> None:
     """Takes orders."""
     serve({order.__name__: order for order in (
         listen, listen_on, connect, disconnect, connect_again, restore, accept, serve_all, info,
-        settings, change, change_raw, send, receive, error, close, fork, duplicate, to_a_thread,
+        local_port, settings, change, change_raw, send, receive, error, close, fork, duplicate, to_a_thread,
         rename, loopback_up, leave, park, unpark, churn_start, churn_stop)})
 
 

@@ -13,8 +13,8 @@ from .remote import TESTS_DIR
 PROGRAMS = {"storm": ["-pthread"], "flood": ["-pthread"], "fault": ["-shared", "-fPIC", "-ldl"]}
 # The same source, but for the layout of what is pinned; and but for its version.
 BUILDS = {"layout": ["BPF_CPPFLAGS=-DHF_LAYOUT=999"], "version": ["VERSION=99.0.0"]}
-# What the loader tries first: 0 is what the newest kernels take.
-LEVELS = (1, 2, 3)
+# What the loader tries first: 0 is what the newest kernels take, here without iterators over maps.
+LEVELS = (0, 1, 2, 3)
 
 _PREBUILT = os.environ.get("HF_PREBUILT")
 _FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror"]
@@ -66,7 +66,8 @@ def build_of_level(level: int, source: str, directory: str) -> str:
     shutil.copytree(source, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns(
         "tests", "vm", "deb", "rpm", "clang", "sanitized", "holdfastd", "loader.o",
         "libholdfast.a"))
-    make(f"BUILD={directory}", f"BPF_CPPFLAGS=-DHF_LEVEL={level}",
+    make(f"BUILD={directory}",
+         f"BPF_CPPFLAGS=-DHF_LEVEL={level}" + (" -DHF_OVER_MAPS=false" if level == 0 else ""),
          f"SANITIZE={int(build.SANITIZED)}", *FLAGS, f"{directory}/holdfastd")
     return directory
 

@@ -32,6 +32,11 @@ class Socket:
         return self._call("info")
 
     @property
+    def local_port(self) -> int:
+        """The port that it is bound to."""
+        return self._call("local_port")
+
+    @property
     def error(self) -> int:
         """The pending error (an errno), which reading clears."""
         return self._call("error")
