@@ -232,6 +232,53 @@ static void test_probe_is_ours(void **state)
 	assert_int_equal(record.app.time_s, HF_PROBE_TIME_S);
 }
 
+/* Past the guard: each option by itself is learned, and nothing else with it. */
+static void test_each_option_is_learned(void **state)
+{
+	static const struct hf_keepalive set = {1, 600, 60, 5, 30000};
+	static const struct {
+		struct hf_keepalive now, app;
+		uint8_t chosen;
+	} cases[] = {
+		{{0, 600, 60, 5, 30000}, {0, 1, 2, 3, 4}, HF_CHOSE_ON},
+		{{1, 15, 60, 5, 30000}, {1, 15, 2, 3, 4}, HF_CHOSE_TIME}, /* wants it on, too */
+		{{0, 15, 60, 5, 30000}, {0, 15, 2, 3, 4}, HF_CHOSE_ON | HF_CHOSE_TIME},
+		{{1, 600, 7, 5, 30000}, {0, 1, 7, 3, 4}, HF_CHOSE_INTERVAL},
+		{{1, 600, 60, 9, 30000}, {0, 1, 2, 9, 4}, HF_CHOSE_PROBES},
+		{{1, 600, 60, 5, 0}, {0, 1, 2, 3, 0}, HF_CHOSE_USER_TIMEOUT},
+		{{1, 600, 60, 5, 30000}, {0, 1, 2, 3, 4}, 0},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct hf_record record = {.app = {0, 1, 2, 3, 4}, .set = set};
+
+		hf_learn_again(&record, &cases[i].now);
+		assert_settings(&record.app, &cases[i].app);
+		assert_int_equal(record.chosen, cases[i].chosen);
+	}
+}
+
+/* A time while keepalive is on by us alone: it counts as on, and isn't what was asked for. */
+static void test_only_a_time(void **state)
+{
+	struct hf_rule rule = {.time_s = 600, .interval_s = 60, .probes = 5};
+	struct hf_record record = {.app = {.time_s = 15}, .chosen = HF_CHOSE_TIME};
+	struct hf_keepalive want;
+
+	(void)state;
+	hf_decide(&record, &rule, &sysctls, &want);
+	assert_int_equal(record.state, HF_STATE_HELD);
+	assert_int_equal(want.time_s, 600);
+	record.chosen |= HF_CHOSE_TIME_ONLY;
+	hf_decide(&record, &rule, &sysctls, &want);
+	assert_int_equal(record.state, HF_STATE_OWN);
+	assert_int_equal(want.time_s, 15);
+	assert_int_equal(want.on, 1);
+	assert_int_equal(record.app.on, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +287,8 @@ int main(void)
 		cmocka_unit_test(test_changes_are_learned),
 		cmocka_unit_test(test_never_lets_it_stand),
 		cmocka_unit_test(test_probe_is_ours),
+		cmocka_unit_test(test_each_option_is_learned),
+		cmocka_unit_test(test_only_a_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

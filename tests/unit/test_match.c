@@ -113,8 +113,8 @@ static int reference_side(const struct config *config, bool server, unsigned fam
 	return found;
 }
 
-static int reference(const struct config *config, unsigned family, const uint8_t *address,
-		     unsigned peer_port, unsigned local_port, bool *server)
+static int reference(const struct config *config, enum hf_opener opener, unsigned family,
+		     const uint8_t *address, unsigned peer_port, unsigned local_port, bool *server)
 {
 	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 	int client_rule, server_rule, client_worth, server_worth;
@@ -127,6 +127,11 @@ static int reference(const struct config *config, unsigned family, const uint8_t
 	}
 	client_rule = reference_side(config, false, family, peer, peer_port, &client_worth);
 	server_rule = reference_side(config, true, family, peer, local_port, &server_worth);
+	/* "`client` (this host opened the connection...), `server` (the peer opened it...)" */
+	if (opener == HF_OPENER_US)
+		server_rule = -1;
+	if (opener == HF_OPENER_PEER)
+		client_rule = -1;
 	/* Only lengths count between the sides. */
 	*server = server_rule >= 0 && (client_rule < 0 || server_worth / 2 > client_worth / 2);
 	return *server ? server_rule : client_rule;
@@ -363,7 +368,7 @@ static void compare(const struct config *config, const struct lpm *lpm, const st
 	char text[64];
 	int want, got;
 
-	want = reference(config, flow.family, flow.peer, flow.peer_port, flow.local_port, &server);
+	want = reference(config, flow.opener, flow.family, flow.peer, flow.peer_port, flow.local_port, &server);
 	hf_flow_unmap(&flow);
 	rule = lpm_match(lpm, &flow, &side);
 	got = rule ? (int)rule->index : -1;
@@ -415,10 +420,11 @@ static void test_random(void **state)
 			random_peer(&r, &config, &flow);
 			flow.peer_port = port_at_edge(&r, &config);
 			flow.local_port = port_at_edge(&r, &config);
+			flow.opener = (uint8_t)below(&r, 3);
 			compare(&config, lpm, &flow);
 			flows++;
-			matched += reference(&config, flow.family, flow.peer, flow.peer_port,
-					     flow.local_port, &server) >= 0;
+			matched += reference(&config, flow.opener, flow.family, flow.peer,
+					     flow.peer_port, flow.local_port, &server) >= 0;
 		}
 		lpm_free(lpm);
 		free(entries);
