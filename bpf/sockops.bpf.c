@@ -17,7 +17,7 @@ HF_INLINE void give_back(struct bpf_sock_ops *ops, struct tcp_sock *tp)
 	struct hf_record *record;
 	struct hf_plan plan;
 
-	if (!sk || !((struct sock *)tp)->sk_bpf_storage)
+	if (!sk)
 		return;
 	record = bpf_sk_storage_get(&hf_sockets, sk, 0, 0);
 	if (!record)
@@ -64,39 +64,33 @@ HF_INLINE void hold(struct bpf_sock_ops *ops, struct tcp_sock *tp, const struct 
 						       BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
-HF_INLINE void established(struct bpf_sock_ops *ops, enum hf_way way)
+/* A connection that is established, or a listener: what it accepts would inherit the rule's
+ * values. One place for all, since what it calls is large. */
+HF_INLINE void begun(struct bpf_sock_ops *ops)
 {
+	enum hf_way way =
+		ops->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB ? HF_WAY_CONNECT : HF_WAY_ACCEPT;
 	struct bpf_sock *sk = ops->sk;
-	const struct hf_rule *rule;
+	const struct hf_rule *rule = 0;
+	enum hf_side side = 0;
 	struct hf_flow flow;
 	struct tcp_sock *tp;
-	enum hf_side side;
 
 	if (!sk)
 		return;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp || !hf_socket_flow(tp, &flow))
 		return;
-	flow.opener = way == HF_WAY_CONNECT ? HF_OPENER_US : HF_OPENER_PEER;
 	/* Restored (CRIU), whoever opened it: the next pass finds out. */
 	if (BPF_CORE_READ_BITFIELD(tp, repair))
 		return;
-	rule = hf_rule_for(&flow, &side);
-	if (!rule || !(rule->flags & HF_RULE_ENFORCE))
-		give_back(ops, tp);
-	else
+	if (ops->op != BPF_SOCK_OPS_TCP_LISTEN_CB) {
+		flow.opener = way == HF_WAY_CONNECT ? HF_OPENER_US : HF_OPENER_PEER;
+		rule = hf_rule_for(&flow, &side);
+	}
+	if (rule && rule->flags & HF_RULE_ENFORCE)
 		hold(ops, tp, rule, side, way);
-}
-
-HF_INLINE void listening(struct bpf_sock_ops *ops)
-{
-	struct bpf_sock *sk = ops->sk;
-	struct tcp_sock *tp;
-
-	if (!sk)
-		return;
-	tp = bpf_skc_to_tcp_sock(sk);
-	if (tp)
+	else if (((struct sock *)tp)->sk_bpf_storage)
 		give_back(ops, tp);
 }
 
@@ -120,13 +114,9 @@ int hf_sockops(struct bpf_sock_ops *ops)
 {
 	switch (ops->op) {
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
-		established(ops, HF_WAY_CONNECT);
-		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-		established(ops, HF_WAY_ACCEPT);
-		break;
-	case BPF_SOCK_OPS_TCP_LISTEN_CB: /* what it accepts would inherit the rule's values */
-		listening(ops);
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		begun(ops);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
 		state_changed(ops);

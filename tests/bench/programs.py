@@ -54,11 +54,11 @@ def _connections(world: World, netns: Netns) -> list[Row]:
 
 
 def _iterators(world: World, netns: Netns, daemon: Daemon, path: str) -> list[Row]:
-    """A run is a socket, a file or a task; of hf_survey a 64th of the table of connections."""
+    """A run is a socket, a file or a task; of hf_survey an eighth of the table of connections."""
     rows = []
     folder = daemon.layout
-    for name in ("hf_survey", "hf_sweep", "hf_matched", "hf_settled", "hf_held", "hf_owners",
-                 "hf_holders", "hf_strays"):
+    for name in ("hf_survey", "hf_sweep", "hf_matched", "hf_settled", "hf_settled_here",
+                 "hf_held", "hf_held_here", "hf_owners", "hf_holders", "hf_strays"):
         pin = os.path.join(folder, name)
         if not os.path.exists(pin):
             continue
