@@ -59,7 +59,7 @@ static bool match(const struct adoption *adoption, __u8 family, const __u8 peer[
 
 	memcpy(flow.peer, peer, sizeof(flow.peer));
 	hf_flow_unmap(&flow);
-	return plane_match(adoption->existing->plane, &flow, rule, side);
+	return plane_match(adoption->adopter->plane, &flow, rule, side);
 }
 
 /* The peer, if somebody listens on the local port; else what the caller takes it for. */
@@ -93,7 +93,7 @@ static int make_records(struct adoption *adoption, struct error *e)
 			   who_opened(adoption, diag[i].local_port, HF_OPENER_UNKNOWN), &rule,
 			   &side) ||
 		    !(rule.flags & HF_RULE_ENFORCE) ||
-		    !scope_has(&adoption->existing->scope, diag[i].cgroup_id))
+		    !scope_has(&adoption->adopter->scope, diag[i].cgroup_id))
 			continue;
 		fd = adoption_grab(adoption, diag[i].cookie, diag[i].inode);
 		if (fd < 0)
@@ -125,7 +125,7 @@ static int report(const struct adoption *adoption, const struct hf_look *look, e
 /* Under the key's complement: see struct hf_counters. Nobody else counts there. */
 static void count_held(const struct adoption *adoption, uint64_t rule_key)
 {
-	_cleanup_close_ int map = pins_get(&adoption->existing->plane->pins, PIN_COUNTERS, NULL);
+	_cleanup_close_ int map = pins_get(&adoption->adopter->plane->pins, PIN_COUNTERS, NULL);
 	int cpus = libbpf_num_possible_cpus();
 	_cleanup_free_ struct hf_counters *each =
 		cpus > 0 ? calloc((size_t)cpus, sizeof(*each)) : NULL;
@@ -291,7 +291,7 @@ static int visit(struct adoption *adoption, const struct hf_look *look)
 	matches = match(adoption, look->view.family, look->view.peer, look->view.local_port,
 			look->view.peer_port, opener, &rule, &side) &&
 		  rule.flags & HF_RULE_ENFORCE &&
-		  (!diag || scope_has(&adoption->existing->scope, diag->cgroup_id));
+		  (!diag || scope_has(&adoption->adopter->scope, diag->cgroup_id));
 	if (matches && look->view.state != TCP_ESTABLISHED)
 		return 0;
 	fd = adoption_grab(adoption, look->view.cookie, look->inode);
@@ -308,11 +308,11 @@ static int visit(struct adoption *adoption, const struct hf_look *look)
 		       : restore(adoption, look, &record, fd);
 }
 
-int adopt_sweep(struct existing *existing, const struct netns *ns, iter_fn fn, void *arg,
+int adopt_sweep(struct adopter *adopter, const struct netns *ns, iter_fn fn, void *arg,
 		struct error *e)
 {
 	struct adoption adoption;
-	int err = adoption_begin(&adoption, existing, ns, fn, arg, e);
+	int err = adoption_begin(&adoption, adopter, ns, fn, arg, e);
 	size_t i;
 
 	if (!err)
@@ -354,11 +354,11 @@ static void probe(struct adoption *adoption, const struct hf_look *look)
 	write_record(adoption, fd, &record);
 }
 
-int adopt_probe(struct existing *existing, const struct netns *ns, struct error *e)
+int adopt_probe(struct adopter *adopter, const struct netns *ns, struct error *e)
 {
 	struct adoption adoption;
-	int err = adoption_begin(&adoption, existing, ns, NULL, NULL, e);
-	_cleanup_close_ int targets = err ? -1 : pins_get(&existing->plane->pins, PIN_TARGETS, e);
+	int err = adoption_begin(&adoption, adopter, ns, NULL, NULL, e);
+	_cleanup_close_ int targets = err ? -1 : pins_get(&adopter->plane->pins, PIN_TARGETS, e);
 	uint8_t yes;
 	size_t i;
 
@@ -386,7 +386,7 @@ static int view(struct adoption *adoption, const struct diag_socket *diag)
 
 	if (!match(adoption, diag->family, diag->peer, diag->local_port, diag->peer_port,
 		   who_opened(adoption, diag->local_port, HF_OPENER_US), &rule, &side) ||
-	    !scope_has(&adoption->existing->scope, diag->cgroup_id))
+	    !scope_has(&adoption->adopter->scope, diag->cgroup_id))
 		return 0;
 	fd = adoption_grab(adoption, diag->cookie, diag->inode);
 	if (fd == -ENOENT)
@@ -406,11 +406,11 @@ static int view(struct adoption *adoption, const struct diag_socket *diag)
 	return adoption->fn(&view, adoption->arg);
 }
 
-int adopt_matched(struct existing *existing, const struct netns *ns, iter_fn fn, void *arg,
+int adopt_matched(struct adopter *adopter, const struct netns *ns, iter_fn fn, void *arg,
 		  struct error *e)
 {
 	struct adoption adoption;
-	int err = adoption_begin(&adoption, existing, ns, fn, arg, e);
+	int err = adoption_begin(&adoption, adopter, ns, fn, arg, e);
 	size_t i;
 
 	if (!err)

@@ -13,13 +13,13 @@
 #ifndef HOLDFAST_ADOPT_H
 #define HOLDFAST_ADOPT_H
 
-#include "existing.h"
+#include "adopter.h"
 
 /* As their namesakes in existing.h have it. Sockets that no process has open are left out. */
-int adopt_sweep(struct existing *existing, const struct netns *ns, iter_fn fn, void *arg,
+int adopt_sweep(struct adopter *adopter, const struct netns *ns, iter_fn fn, void *arg,
 		struct error *e);
-int adopt_probe(struct existing *existing, const struct netns *ns, struct error *e);
-int adopt_matched(struct existing *existing, const struct netns *ns, iter_fn fn, void *arg,
+int adopt_probe(struct adopter *adopter, const struct netns *ns, struct error *e);
+int adopt_matched(struct adopter *adopter, const struct netns *ns, iter_fn fn, void *arg,
 		  struct error *e);
 
 #endif

@@ -49,7 +49,7 @@ int adoption_read_looks(struct adoption *adoption, struct error *e)
 	int err;
 
 	adoption->looks.n = 0;
-	err = plane_iterate_all(adoption->existing->plane, PIN_LOOK, PIN_LOOK_HERE, &only,
+	err = plane_iterate_all(adoption->adopter->plane, PIN_LOOK, PIN_LOOK_HERE, &only,
 				sizeof(struct hf_look), add_look, &adoption->looks, e);
 	if (!err && adoption->looks.n)
 		qsort(adoption->looks.list, adoption->looks.n, sizeof(struct hf_look), by_cookie);
@@ -66,7 +66,7 @@ int adoption_read_diags(struct adoption *adoption, struct error *e)
 		if (fd < 0)
 			return fd;
 		adoption->diags.n = 0;
-		err = sockdiag_dump(fd, STATES, &adoption->existing->filter, false, add_diag,
+		err = sockdiag_dump(fd, STATES, &adoption->adopter->filter, false, add_diag,
 				    &adoption->diags, e);
 	} while (err == -EINTR && ++tries < DUMPS);
 	if (!err && adoption->diags.n)
@@ -99,40 +99,17 @@ const struct diag_socket *adoption_diag(const struct adoption *adoption, uint64_
 				 : NULL;
 }
 
-/* What is found out only once for all namespaces of a round. */
-static int prepare(struct existing *existing, struct error *e)
-{
-	uint32_t generation;
-	int err;
-
-	if (existing->prepared)
-		return 0;
-	err = owners_find_by_inode(&existing->owners, e);
-	if (!err)
-		err = plane_get_config(existing->plane, false, &existing->config, &generation, e);
-	if (!err)
-		err = port_filter_init(&existing->filter, &existing->config);
-	if (err) {
-		owners_free(&existing->owners);
-		config_free(&existing->config);
-		return e && e->text[0] ? err : error_set(e, -err, "out of memory");
-	}
-	scope_open(&existing->scope, existing->plane);
-	existing->prepared = true;
-	return 0;
-}
-
-int adoption_begin(struct adoption *adoption, struct existing *existing, const struct netns *ns,
+int adoption_begin(struct adoption *adoption, struct adopter *adopter, const struct netns *ns,
 		   iter_fn fn, void *arg, struct error *e)
 {
 	int err;
 
 	*adoption = (struct adoption){
-		.existing = existing, .ns = ns, .fn = fn, .arg = arg, .sockets_fd = -1};
-	err = prepare(existing, e);
+		.adopter = adopter, .ns = ns, .fn = fn, .arg = arg, .sockets_fd = -1};
+	err = adopter_prepare(adopter, e);
 	if (err)
 		return err;
-	adoption->sockets_fd = pins_get(&existing->plane->pins, PIN_SOCKETS, e);
+	adoption->sockets_fd = pins_get(&adopter->plane->pins, PIN_SOCKETS, e);
 	return adoption->sockets_fd < 0 ? adoption->sockets_fd : 0;
 }
 
@@ -160,8 +137,8 @@ int adoption_grab(struct adoption *adoption, uint64_t cookie, uint32_t inode)
 	size_t n = 0;
 	int fd;
 
-	owners = inode ? owners_of(&adoption->existing->owners, cookie, inode, &n) : NULL;
-	fd = grab_socket(&adoption->existing->grabber, owners, n, cookie);
+	owners = inode ? owners_of(&adoption->adopter->owners, cookie, inode, &n) : NULL;
+	fd = grab_socket(&adoption->adopter->grabber, owners, n, cookie);
 	if (fd < 0)
 		adoption_skip(adoption, fd,
 			      "sockets of other processes can't be had (pidfd_getfd)");

@@ -7,7 +7,7 @@
 #ifndef HOLDFAST_ADOPTION_H
 #define HOLDFAST_ADOPTION_H
 
-#include "existing.h"
+#include "adopter.h"
 
 struct looks {
 	struct hf_look *list; /* of all namespaces; sorted by cookie; owned */
@@ -21,7 +21,7 @@ struct diags {
 
 /* One pass over one namespace. */
 struct adoption {
-	struct existing *existing;
+	struct adopter *adopter;
 	const struct netns *ns;
 	iter_fn fn;
 	void *arg;
@@ -35,7 +35,7 @@ struct adoption {
 };
 
 /* adoption_end() frees what it holds, also after a failure. */
-int adoption_begin(struct adoption *adoption, struct existing *existing, const struct netns *ns,
+int adoption_begin(struct adoption *adoption, struct adopter *adopter, const struct netns *ns,
 		   iter_fn fn, void *arg, struct error *e);
 void adoption_end(struct adoption *adoption);
 

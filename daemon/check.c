@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "check.h"
 #include "duration.h"
+#include "json.h"
 #include "rules_json.h"
 #include "text.h"
 #include "util.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* `holdfast check`: reads the configuration as the daemon would. */
 #include "check.h"
-#include "rules_json.h"
+#include "json.h"
 #include "command.h"
 
 #include <errno.h>

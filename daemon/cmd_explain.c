@@ -4,7 +4,7 @@
 #include "conf.h"
 #include "explain.h"
 #include "lpm.h"
-#include "rules_json.h"
+#include "json.h"
 #include "util.h"
 
 #include <errno.h>

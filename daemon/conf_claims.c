@@ -5,6 +5,7 @@
  * marking the ports that are taken, a bit each.
  */
 #include "conf_parse.h"
+#include "text.h"
 #include "util.h"
 
 #include <string.h>
@@ -148,9 +149,9 @@ static void report(struct conf_parser *parser, const struct config *config,
 	const struct rule *later = &config->rules[claim->rule];
 	const struct conf_section *a = &parser->rules[first], *b = &parser->rules[claim->rule];
 	const struct rule *earlier = &config->rules[first];
-	char text[PREFIX_TEXT_MAX], mine[CONF_QUOTE_MAX], other[CONF_QUOTE_MAX];
+	char text[PREFIX_TEXT_MAX], mine[TEXT_QUOTE_MAX], other[TEXT_QUOTE_MAX];
 	const char *destination, *side;
-	char shown[CONF_QUOTE_MAX];
+	char shown[TEXT_QUOTE_MAX];
 
 	destination = destination_text(&later->destinations[claim->destination], text);
 	/* Both sides of both rules: the claims of each side lead to the same sentence. */
@@ -160,9 +161,9 @@ static void report(struct conf_parser *parser, const struct config *config,
 	conf_error(parser, b->at[CONF_DESTINATION],
 		   "rule \"%s\" claims %s, port %u, side %s, which rule \"%s\" at %s:%u claims too "
 		   "(write it in one of them only)",
-		   conf_quote(mine, b->title, strlen(b->title)),
-		   conf_quote(shown, destination, strlen(destination)), port, side,
-		   conf_quote(other, a->title, strlen(a->title)), parser->files[a->place.file],
+		   text_quote(mine, b->title, strlen(b->title)),
+		   text_quote(shown, destination, strlen(destination)), port, side,
+		   text_quote(other, a->title, strlen(a->title)), parser->files[a->place.file],
 		   a->place.line);
 }
 

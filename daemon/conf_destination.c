@@ -2,6 +2,7 @@
 /* Destinations: addresses, prefixes and host names. */
 #include "conf_parse.h"
 #include "conf_value.h"
+#include "text.h"
 #include "util.h"
 
 #include <arpa/inet.h>
@@ -9,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define QUOTE(text) conf_quote((char[CONF_QUOTE_MAX]){0}, (text), strlen(text))
+#define QUOTE(text) text_quote((char[TEXT_QUOTE_MAX]){0}, (text), strlen(text))
 
 #define HOST_NAME_MAX_ 253
 #define LABEL_MAX      63

@@ -8,6 +8,7 @@
  * in pieces: as continuation lines, which it knows for its own.
  */
 #include "conf_parse.h"
+#include "text.h"
 #include "util.h"
 
 #include <errno.h>
@@ -138,17 +139,17 @@ static bool begin_key(struct reader *reader, const char *key, size_t key_size, c
 
 static void take_section_line(struct conf_parser *parser, const char *line, size_t size)
 {
-	char quote[CONF_QUOTE_MAX];
+	char quote[TEXT_QUOTE_MAX];
 	const char *close = memchr(line, ']', size);
 
 	if (!close) {
 		conf_error(parser, parser->place, "section header without ] (write %s])",
-			   conf_quote(quote, line, size));
+			   text_quote(quote, line, size));
 		close = line + size;
 	} else if (close + 1 != line + size) {
 		conf_error(parser, parser->place,
 			   "there is something behind the section header (write %s alone)",
-			   conf_quote(quote, line, (size_t)(close + 1 - line)));
+			   text_quote(quote, line, (size_t)(close + 1 - line)));
 	}
 	conf_take_section(parser, line + 1, (size_t)(close - line - 1));
 }
@@ -178,7 +179,7 @@ static bool take_line(struct reader *reader, const char *line, size_t size)
 {
 	struct conf_parser *parser = reader->parser;
 	const char *equals, *value;
-	char quote[CONF_QUOTE_MAX];
+	char quote[TEXT_QUOTE_MAX];
 	bool whole = true;
 
 	if (size && line[size - 1] == '\r')
@@ -210,7 +211,7 @@ static bool take_line(struct reader *reader, const char *line, size_t size)
 		conf_error(
 			parser, parser->place,
 			"\"%s\" is neither a section nor a key with its value (write key = value)",
-			conf_quote(quote, line, size));
+			text_quote(quote, line, size));
 		return false;
 	}
 	value = equals + 1;
@@ -381,7 +382,7 @@ void conf_check_writers(struct conf_parser *parser, int fd)
 static void check_folder(struct conf_parser *parser, const char *path)
 {
 	_cleanup_free_ char *copy = strdup(path);
-	char folder[CONF_QUOTE_MAX];
+	char folder[TEXT_QUOTE_MAX];
 	_cleanup_close_ int fd = -1;
 	const char *name;
 	struct stat st;
@@ -394,7 +395,7 @@ static void check_folder(struct conf_parser *parser, const char *path)
 	fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0 || !conf_others_write(fd))
 		return;
-	conf_quote(folder, name, strlen(name));
+	text_quote(folder, name, strlen(name));
 	if (others_own(&st))
 		conf_unsafe(parser, parser->place,
 			    "the folder %s belongs to user %u, who can put another file there "

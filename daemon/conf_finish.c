@@ -2,6 +2,7 @@
 /* Rules from sections: defaults filled in, and what can be judged only then. */
 #include "conf_parse.h"
 #include "duration.h"
+#include "text.h"
 #include "util.h"
 
 #include <inttypes.h>
@@ -170,7 +171,7 @@ static void check_timing(const struct finishing *f)
 static void finish_rule(struct conf_parser *parser, struct conf_section *section, struct rule *rule)
 {
 	struct finishing f = {parser, section, rule};
-	char quote[CONF_QUOTE_MAX];
+	char quote[TEXT_QUOTE_MAX];
 
 	memcpy(rule->name, section->values.name, sizeof(rule->name));
 	rule->destinations = take_ptr(section->values.destinations);
@@ -180,7 +181,7 @@ static void finish_rule(struct conf_parser *parser, struct conf_section *section
 		conf_error(parser, section->place,
 			   "rule \"%s\" has no destination (write destination = any, an address, a "
 			   "prefix or a host name)",
-			   conf_quote(quote, section->title, strlen(section->title)));
+			   text_quote(quote, section->title, strlen(section->title)));
 	if (!fill_in(&f)) {
 		parser->out_of_memory = true;
 		return;
@@ -203,7 +204,7 @@ static void check_names(struct conf_parser *parser)
 	/* Of pointers, indeed. NOLINTNEXTLINE(bugprone-sizeof-expression) */
 	_cleanup_free_ struct conf_section **order = calloc(parser->n_rules + 1, sizeof(*order));
 	const struct conf_section *first;
-	char quote[CONF_QUOTE_MAX];
+	char quote[TEXT_QUOTE_MAX];
 	size_t i;
 
 	if (!order) {
@@ -223,7 +224,7 @@ static void check_names(struct conf_parser *parser)
 			continue; /* nameless, and told so */
 		conf_error(parser, order[i]->place,
 			   "rule \"%s\" is there twice (write another name, %s:%u has this one)",
-			   conf_quote(quote, first->title, strlen(first->title)),
+			   text_quote(quote, first->title, strlen(first->title)),
 			   parser->files[first->place.file], first->place.line);
 	}
 }

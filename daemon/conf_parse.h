@@ -9,7 +9,8 @@
 #ifndef HOLDFAST_CONF_PARSE_H
 #define HOLDFAST_CONF_PARSE_H
 
-#include "conf.h"
+#include "conf_message.h"
+#include "rules.h"
 
 enum conf_key {
 	CONF_GUARD,
@@ -99,10 +100,6 @@ __attribute__((format(printf, 3, 4))) void conf_unsafe(struct conf_parser *parse
 
 /* Moves the faults, in order and each one once, to messages. -ENOMEM. */
 int conf_faults_take(struct conf_parser *parser, struct conf_messages *messages);
-
-/* Text of a file as messages show it: escaped and not too long. Size CONF_QUOTE_MAX. */
-#define CONF_QUOTE_MAX 128
-const char *conf_quote(char quote[CONF_QUOTE_MAX], const char *text, size_t size);
 
 /* Begins a file: its name, for messages. Out of memory is remembered. */
 void conf_begin_file(struct conf_parser *parser, const char *name);

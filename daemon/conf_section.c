@@ -2,6 +2,7 @@
 /* Sections and keys: which there are, and where which may stand. */
 #include "conf_parse.h"
 #include "conf_text.h"
+#include "text.h"
 #include "util.h"
 
 #include <string.h>
@@ -97,10 +98,10 @@ static void unknown_key(struct conf_parser *parser, const char *name, unsigned i
 {
 	const char *nearest = NULL;
 	size_t distance, best = SIZE_MAX, size = strlen(name), used = 0;
-	char quote[CONF_QUOTE_MAX], all[192] = "";
+	char quote[TEXT_QUOTE_MAX], all[192] = "";
 	int key;
 
-	conf_quote(quote, name, size);
+	text_quote(quote, name, size);
 	/* `tcp_keepalive_intvl` is what the sysctl is called. */
 	if (strstr(name, "intvl"))
 		nearest = keys[CONF_INTERVAL].name;
@@ -140,7 +141,7 @@ static void misplaced_key(struct conf_parser *parser, int key)
 void conf_take_key(struct conf_parser *parser, const char *name, const char *value)
 {
 	struct conf_section *section = NULL;
-	char quote[CONF_QUOTE_MAX];
+	char quote[TEXT_QUOTE_MAX];
 	unsigned in = 0;
 	int key;
 
@@ -149,7 +150,7 @@ void conf_take_key(struct conf_parser *parser, const char *name, const char *val
 		conf_error(parser, parser->place,
 			   "key \"%s\" is outside any section (write [daemon], [defaults] or [rule "
 			   "NAME] above it)",
-			   conf_quote(quote, name, strlen(name)));
+			   text_quote(quote, name, strlen(name)));
 		return;
 	case CONF_SECTION_UNKNOWN:
 		return;
@@ -213,7 +214,7 @@ static void take_rule(struct conf_parser *parser, const char *name, size_t size)
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "0123456789._-";
 	struct conf_section *rule = add_rule(parser);
-	char quote[CONF_QUOTE_MAX];
+	char quote[TEXT_QUOTE_MAX];
 	size_t i;
 
 	if (rule)
@@ -226,7 +227,7 @@ static void take_rule(struct conf_parser *parser, const char *name, size_t size)
 	parser->n_rules++;
 	parser->section = CONF_SECTION_RULE;
 
-	conf_quote(quote, name, size);
+	text_quote(quote, name, size);
 	for (i = 0; i < size && memchr(allowed, name[i], sizeof(allowed) - 1); i++)
 		;
 	if (!size)
@@ -251,7 +252,7 @@ static void unknown_section(struct conf_parser *parser, const char *name, size_t
 	} known[] = {{"daemon", "[daemon]"}, {"defaults", "[defaults]"}, {"rule", "[rule NAME]"}};
 	const char *nearest = "[daemon], [defaults] or [rule NAME]";
 	size_t word = 0, distance, best = SIZE_MAX, i;
-	char quote[CONF_QUOTE_MAX];
+	char quote[TEXT_QUOTE_MAX];
 
 	while (word < size && name[word] != ' ' && name[word] != '\t')
 		word++;
@@ -262,7 +263,7 @@ static void unknown_section(struct conf_parser *parser, const char *name, size_t
 		}
 	}
 	conf_error(parser, parser->place, "unknown section [%s] (write %s)",
-		   conf_quote(quote, name, size), nearest);
+		   text_quote(quote, name, size), nearest);
 	parser->section = CONF_SECTION_UNKNOWN;
 }
 

@@ -2,13 +2,14 @@
 #include "conf_value.h"
 #include "conf_parse.h"
 #include "duration.h"
+#include "text.h"
 #include "util.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-#define QUOTE(text) conf_quote((char[CONF_QUOTE_MAX]){0}, (text), strlen(text))
+#define QUOTE(text) text_quote((char[TEXT_QUOTE_MAX]){0}, (text), strlen(text))
 
 int value_yes_no(const char *text, bool *value, struct error *e)
 {

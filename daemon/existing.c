@@ -15,14 +15,7 @@ static int ignore_record(const void *record, void *arg)
 
 void existing_free(struct existing *existing)
 {
-	grabber_close(&existing->grabber);
-	if (!existing->prepared)
-		return;
-	owners_free(&existing->owners);
-	port_filter_free(&existing->filter);
-	config_free(&existing->config);
-	scope_close(&existing->scope);
-	existing->prepared = false;
+	adopter_free(&existing->adopter);
 }
 
 bool existing_by_kernel(const struct plane *plane)
@@ -36,7 +29,7 @@ int existing_sweep(struct existing *existing, const struct netns *ns, iter_fn fn
 	if (existing_by_kernel(existing->plane))
 		return plane_iterate(existing->plane, PIN_SWEEP, ns, sizeof(struct hf_sweep), fn,
 				     arg, e);
-	return adopt_sweep(existing, ns, fn, arg, e);
+	return adopt_sweep(&existing->adopter, ns, fn, arg, e);
 }
 
 int existing_probe(struct existing *existing, const struct netns *ns, struct error *e)
@@ -44,7 +37,7 @@ int existing_probe(struct existing *existing, const struct netns *ns, struct err
 	if (existing_by_kernel(existing->plane))
 		return plane_iterate(existing->plane, PIN_PROBE, ns, sizeof(struct hf_sweep),
 				     ignore_record, NULL, e);
-	return adopt_probe(existing, ns, e);
+	return adopt_probe(&existing->adopter, ns, e);
 }
 
 void existing_forget_listeners(const struct plane *plane)
@@ -63,5 +56,5 @@ int existing_matched(struct existing *existing, const struct netns *ns, iter_fn 
 	if (pins_has(&existing->plane->pins, PIN_MATCHED))
 		return plane_iterate(existing->plane, PIN_MATCHED, ns, sizeof(struct hf_view), fn,
 				     arg, e);
-	return adopt_matched(existing, ns, fn, arg, e);
+	return adopt_matched(&existing->adopter, ns, fn, arg, e);
 }

@@ -7,26 +7,17 @@
 #ifndef HOLDFAST_EXISTING_H
 #define HOLDFAST_EXISTING_H
 
-#include "grab.h"
-#include "owners.h"
-#include "plane.h"
-#include "scope.h"
-#include "sockdiag.h"
+#include "adopter.h"
 
-/* For the length of one round over namespaces: what user space finds out for it only once. */
+/* For the length of one round over namespaces. */
 struct existing {
 	const struct plane *plane;
-	struct grabber grabber;
-	bool prepared; /* the rest is filled in; owned */
-	struct owners owners;
-	struct config config;
-	struct port_filter filter; /* of that configuration */
-	struct scope scope;
+	struct adopter adopter; /* where user space does it */
 };
 
 #define EXISTING_INIT(p)                                                                           \
 	{                                                                                          \
-		.plane = (p), .grabber = GRABBER_INIT, .scope = {.fd = -1 }                        \
+		.plane = (p), .adopter = ADOPTER_INIT(p)                                           \
 	}
 
 /* Whether the pinned iterators do it, and user space has only to open them. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "explain.h"
 
-#include "conf_parse.h"
+#include "text.h"
 #include "util.h"
 
 #include <arpa/inet.h>
@@ -10,7 +10,7 @@
 
 #define DEFAULT_PORT RULE_DEFAULT_PORT
 
-#define QUOTE(text) conf_quote((char[CONF_QUOTE_MAX]){0}, (text), strlen(text))
+#define QUOTE(text) text_quote((char[TEXT_QUOTE_MAX]){0}, (text), strlen(text))
 
 static int parse_port(const char *text, uint16_t *port, struct error *e)
 {

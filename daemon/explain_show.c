@@ -6,6 +6,7 @@
 
 #include "duration.h"
 #include "explain.h"
+#include "json.h"
 #include "rules_json.h"
 #include "util.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "json_out.h"
 
-#include "rules_json.h"
+#include "json.h"
 
 #include <errno.h>
 #include <json-c/json.h>

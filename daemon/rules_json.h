@@ -13,16 +13,4 @@
  */
 struct json_object *rule_to_json(const struct rule *rule);
 
-/* Milliseconds as a number of seconds, whole where it is. NULL: out of memory. */
-struct json_object *json_seconds(uint64_t ms);
-
-/* Puts value, which may be NULL for want of memory, under key. 0, -ENOMEM: value is gone then. */
-int json_put(struct json_object *object, const char *key, struct json_object *value);
-
-/* All of it, laid out for reading; the object keeps it. NULL: out of memory. */
-const char *json_text(struct json_object *object);
-
-/* To standard output, laid out for reading. -ENOMEM: nothing is printed. */
-int json_print(struct json_object *object);
-
 #endif

@@ -3,6 +3,7 @@
 
 #include "address.h"
 #include "json_out.h"
+#include "json.h"
 #include "rules_json.h"
 #include "util.h"
 

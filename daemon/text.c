@@ -71,3 +71,8 @@ char *text_escape(char *out, size_t room, const char *text, size_t size)
 	out[used] = '\0';
 	return out;
 }
+
+const char *text_quote(char quote[TEXT_QUOTE_MAX], const char *text, size_t size)
+{
+	return text_escape(quote, TEXT_QUOTE_MAX, text, size);
+}

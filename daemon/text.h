@@ -15,4 +15,10 @@
  */
 char *text_escape(char *out, size_t room, const char *text, size_t size);
 
+/* What a message quotes of a value that is wrong, at most. */
+#define TEXT_QUOTE_MAX 128
+
+/* text_escape() into a quote. */
+const char *text_quote(char quote[TEXT_QUOTE_MAX], const char *text, size_t size);
+
 #endif

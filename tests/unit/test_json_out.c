@@ -3,7 +3,6 @@
 #include "unit.h"
 
 #include "../../daemon/json_out.h"
-#include "../../daemon/rules_json.h"
 
 #include <json-c/json.h>
 
