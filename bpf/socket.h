@@ -221,10 +221,15 @@ HF_INLINE bool hf_decided_by(const struct hf_record *record, const struct hf_rul
 	return rule && rule->generation == record->generation && rule->index == record->rule;
 }
 
-/* Nothing to do: the rules in force have decided, and it is as they left it. */
+/*
+ * Nothing to do: the rules in force have decided, and it is as they left it; or (before 5.15) it
+ * is none of ours, and was remembered for who opened it.
+ */
 HF_INLINE bool hf_settled_under(const struct hf_record *record, const struct hf_rule *rule,
 				const struct hf_keepalive *own)
 {
+	if (!rule)
+		return !record->held_ns && record->opener;
 	return hf_decided_by(record, rule) && hf_keepalive_equal(own, &record->set);
 }
 

@@ -189,7 +189,8 @@ struct hf_record {
 	__u8 rule_probes;
 	__u8 rule_override;
 	__u8 side;    /* enum hf_side: which end this host is under that rule */
-	__u8 opener;  /* enum hf_opener; the hook knows it, of others it was inferred */
+	__u8 opener;  /* enum hf_opener; the hook knows it, of others it was inferred. Before 5.15
+			 some have a record for that alone (held_ns is 0, hushed) */
 	__u8 chosen;  /* HF_CHOSE_*: what the application set itself */
 	__u8 state;   /* enum hf_state */
 	__u8 way;     /* enum hf_way */

@@ -260,8 +260,8 @@ static int restore(const struct adoption *adoption, const struct hf_look *look,
 	struct hf_plan plan = {.now = look->own, .sysctls = look->sysctls};
 	int err, ret;
 
-	if (!record->held_ns) { /* never decided on: made to find out who opened it */
-		bpf_map_delete_elem(adoption->sockets_fd, &fd);
+	if (!record->held_ns) { /* made to find out who opened it: that it keeps */
+		write_record(adoption, fd, record);
 		return report(adoption, look, HF_SWEPT_OTHER_SIDE, 0);
 	}
 	hf_plan_restore(&plan, record);

@@ -28,7 +28,7 @@ static int add_end(const void *record, void *arg)
 	struct ends_list *ends = arg;
 	struct end *end;
 
-	if (view->state != TCP_ESTABLISHED || !view->now.on)
+	if (view->state != TCP_ESTABLISHED || !view->now.on || !(view->flags & HF_VIEW_MATCH))
 		return 0;
 	if (array_grow(&ends->list, ends->n, &ends->room, sizeof(*end)))
 		return -ENOMEM;

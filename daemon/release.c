@@ -24,10 +24,11 @@ static int count_restored(const void *record, void *arg)
 
 static int count_held(const void *record, void *arg)
 {
+	const struct hf_view *view = record;
 	size_t *held = arg;
 
-	(void)record;
-	(*held)++;
+	if (!(view->flags & HF_VIEW_SETTLED)) /* else it never was ours */
+		(*held)++;
 	return 0;
 }
 

@@ -13,7 +13,7 @@ import pytest
 from harness import build, compiler, sockdiag
 from harness.cgroup import Cgroup
 from harness.command import Command
-from harness.config import daemon as daemon_section, rule
+from harness.config import PORT, daemon as daemon_section, rule
 from harness.counters import read as counters
 from harness.daemon import Daemon
 from harness.fault import KILL, OPTION, Fault, steps
@@ -221,3 +221,28 @@ def test_killed_between_options(level: int, daemon: Daemon, agent: Agent, listen
         for sock in socks:
             sock.close()
     assert len(seen) >= 3 if level > 1 else seen == {""}, seen
+
+
+def test_who_opened_it(daemon: Daemon, agent: Agent, outsider: Agent, holdfast: Command) -> None:
+    """What a listener accepted from the rule's port is none of ours, also when that has gone."""
+    socks = []
+    for backlog in (1024, 0):
+        listening = agent.listen(0, "127.0.0.1", backlog)
+        outsider.connect("127.0.0.1", listening.port, source_port=PORT)
+        socks.append(listening.accept())
+    gone = agent.listen(0, "127.0.0.1")
+    outsider.connect("127.0.0.1", gone.port, source_port=PORT)
+    socks.append(gone.accept())
+    gone.close()
+    daemon.start(FASTER)
+    for _ in range(2):
+        assert [sock.settings for sock in socks] == [UNTOUCHED] * 3
+        assert holdfast.status()["sockets"] == []
+        daemon.reload()
+    daemon.reload(daemon_section(reconcile="1s") + rule("all", port=gone.port, side="server",
+                                                       time="120s", interval="30s", probes=4))
+    assert socks[2].settings == VALUES
+    daemon.stop()
+    assert socks[2].settings == UNTOUCHED
+    assert "could not be reached" not in daemon.log
+    assert "can't be held" not in daemon.log
