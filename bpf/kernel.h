@@ -30,9 +30,10 @@
 /* For bpf_setsockopt() alone; an enumerator of linux/bpf.h since 6.12. */
 #define HF_TCP_BPF_SOCK_OPS_CB_FLAGS 1008
 
-#define IPPROTO_TCP 6
-#define ECONNRESET  104
-#define EPIPE	    32
+#define IPPROTO_TCP  6
+#define ECONNABORTED 103
+#define ECONNRESET   104
+#define EPIPE	     32
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

@@ -87,7 +87,7 @@ extern struct hf_counters_map hf_counters SEC(".maps");
 /* The ends of held connections: struct hf_ended. */
 struct hf_ends_map {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 * 1024);
+	__uint(max_entries, HF_ENDS_BYTES);
 };
 extern struct hf_ends_map hf_ends SEC(".maps");
 

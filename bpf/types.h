@@ -207,14 +207,16 @@ _Static_assert(sizeof(struct hf_record) == 128, "struct hf_record is part of the
 
 /* How a held connection came to its end. */
 enum hf_end {
-	HF_END_APPLICATION = 0,	 /* the application closed it */
-	HF_END_SERVER = 1,	 /* the peer did, unasked, and the application hadn't */
+	HF_END_APPLICATION = 0,	 /* closed in the ordinary way: by the application, on the server's
+				    side also by the client */
+	HF_END_SERVER = 1,	 /* the server did, unasked, and the application hadn't */
 	HF_END_KEEPALIVE = 2,	 /* probes stayed unanswered */
 	HF_END_USER_TIMEOUT = 3, /* TCP_USER_TIMEOUT ran out */
 	HF_END_PROBE_RESET = 4,	 /* a reset in answer to a probe */
 	HF_END_RESET = 5,	 /* a reset in answer to data */
 	HF_END_RETRANSMIT = 6,	 /* what was sent stayed unacknowledged (tcp_retries2) */
-	HF_N_ENDS = 7,
+	HF_END_ABORTED = 7,	 /* from outside: SOCK_DESTROY, as `ss -K` asks for */
+	HF_N_ENDS = 8,
 };
 
 /*
@@ -226,8 +228,10 @@ struct hf_counters {
 	__u64 held[3];	       /* by enum hf_way */
 	__u64 guarded;	       /* how often the guard kept an application from undoing it */
 	__u64 ends[HF_N_ENDS]; /* by enum hf_end */
+	__u64 untold;	       /* ends that the ring buffer had no room for */
 };
-_Static_assert(sizeof(struct hf_counters) == 88, "struct hf_counters is part of the pinned layout");
+_Static_assert(sizeof(struct hf_counters) == 104,
+	       "struct hf_counters is part of the pinned layout");
 
 #define HF_CGROUP_PATH_MAX 512
 #define HF_VERSION_MAX	   32
@@ -319,8 +323,12 @@ struct hf_sweep {
 };
 _Static_assert(sizeof(struct hf_sweep) == 32, "struct hf_sweep crosses the kernel border");
 
+/* Of the ring buffer of ends. */
+#define HF_ENDS_BYTES (256 * 1024)
+
 /* The end of a held connection, in the ring buffer; not for HF_END_APPLICATION. */
 struct hf_ended {
+	__u64 at_ns; /* CLOCK_BOOTTIME */
 	__u64 cookie;
 	__u64 netns;
 	__u64 rule_key;
@@ -337,9 +345,10 @@ struct hf_ended {
 	__u8 local[16]; /* network byte order; IPv4 in the first four bytes */
 	__u8 peer[16];
 	__u8 reset; /* with a reset; else with a FIN */
-	__u8 pad[7];
+	__u8 side;  /* enum hf_side: which end we were */
+	__u8 pad[6];
 };
-_Static_assert(sizeof(struct hf_ended) == 88, "struct hf_ended crosses the kernel border");
+_Static_assert(sizeof(struct hf_ended) == 96, "struct hf_ended crosses the kernel border");
 
 /*
  * A socket with a record, as the look iterator writes it: all that deciding in

@@ -134,6 +134,7 @@ static void add(const struct counters *counters, uint64_t key, struct hf_counter
 		sum->guarded += one->guarded;
 		for (i = 0; i < HF_N_ENDS; i++)
 			sum->ends[i] += one->ends[i];
+		sum->untold += one->untold;
 	}
 }
 

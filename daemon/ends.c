@@ -2,10 +2,14 @@
 #include "ends.h"
 
 #include "address.h"
+#include "counters.h"
+#include "end_quota.h"
+#include "end_text.h"
 #include "util.h"
 
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
@@ -23,15 +27,14 @@
  * away closes all it has, however long each was quiet. */
 #define ONE_MOMENT_MS 200
 
-/* So many lines at once, and so many a second in the long run: the log is for others, too. */
-#define LINES_AT_ONCE  2000
-#define LINES_A_SECOND 100
+/* Read at once, so much of the ring buffer shows that it was full. */
+#define RING_NEARLY_FULL (HF_ENDS_BYTES - 16u * 1024u)
 
 /* Of one rule: how long connections were quiet when the server closed them. */
 struct server_closes {
 	uint64_t rule_key;
 	uint32_t quiet_ms;
-	uint64_t at_ms; /* CLOCK_MONOTONIC of the last one */
+	uint64_t at_ms; /* of the last one; CLOCK_BOOTTIME */
 	unsigned n;
 };
 
@@ -43,9 +46,10 @@ struct ends {
 	size_t n, room;
 	struct server_closes *closes; /* owned */
 	size_t n_closes;
-	unsigned lines;	   /* that may be written at the moment */
-	uint64_t lines_ms; /* CLOCK_MONOTONIC of the last that was added to them */
-	size_t untold;	   /* since the last line */
+	struct end_quota quota;
+	uint64_t began_ns; /* CLOCK_BOOTTIME */
+	size_t bytes;	   /* that the read under way has found in the ring buffer */
+	uint64_t untold;   /* ends that it had no room for, as was told last */
 };
 
 int ends_take(struct ends *ends, const void *record, size_t size)
@@ -60,7 +64,18 @@ int ends_take(struct ends *ends, const void *record, size_t size)
 
 static int gather(void *arg, void *data, size_t size)
 {
-	return ends_take(arg, data, size);
+	struct ends *ends = arg;
+
+	ends->bytes += size + BPF_RINGBUF_HDR_SZ;
+	return ends_take(ends, data, size);
+}
+
+static uint64_t boot_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 struct ends *ends_new(const struct log *log)
@@ -69,7 +84,8 @@ struct ends *ends_new(const struct log *log)
 
 	if (ends) {
 		ends->log = log;
-		ends->lines = LINES_AT_ONCE;
+		ends->began_ns = boot_ns();
+		end_quota_init(&ends->quota, ends->began_ns / 1000000);
 	}
 	return ends;
 }
@@ -102,6 +118,7 @@ void ends_close(struct ends *ends)
 	ring_buffer__free(ends->ring);
 	free(ends->list);
 	free(ends->closes);
+	end_quota_free(&ends->quota);
 	free(ends);
 }
 
@@ -135,55 +152,6 @@ static void name_owner(char *text, size_t size, const struct owners *owners,
 		snprintf(text, size, "a process that has closed it since");
 }
 
-static void explain_end(char *text, size_t size, const struct hf_ended *ended)
-{
-	double idle_s = ended->idle_ms / 1000.0, quiet_s = ended->quiet_ms / 1000.0;
-
-	switch ((enum hf_end)ended->cause) {
-	case HF_END_SERVER:
-		snprintf(text, size,
-			 "closed by the server%s after %.1f s without data from the application, "
-			 "which had not closed it",
-			 ended->reset ? " with a reset" : "", quiet_s);
-		return;
-	case HF_END_KEEPALIVE:
-		snprintf(text, size,
-			 "keepalive gave up: idle for %.1f s, %u probe%s unanswered; the peer or "
-			 "the path to it is gone",
-			 idle_s, ended->probes, ended->probes == 1 ? "" : "s");
-		return;
-	case HF_END_USER_TIMEOUT:
-		snprintf(text, size,
-			 "TCP_USER_TIMEOUT (%u ms) ran out: nothing came from the peer for %.1f s, "
-			 "%u probe%s unanswered",
-			 ended->user_timeout_ms, idle_s, ended->probes,
-			 ended->probes == 1 ? "" : "s");
-		return;
-	case HF_END_PROBE_RESET:
-		snprintf(text, size,
-			 "reset in answer to a keepalive probe, idle for %.1f s: something on the "
-			 "path has forgotten the connection and says so, or the peer has restarted",
-			 idle_s);
-		return;
-	case HF_END_RESET:
-		snprintf(text, size,
-			 "reset in answer to data, idle for %.1f s before: something on the path "
-			 "has "
-			 "forgotten the connection and says so, or the peer has restarted",
-			 idle_s);
-		return;
-	case HF_END_RETRANSMIT:
-		snprintf(text, size,
-			 "data stayed unacknowledged: nothing came from the peer for %.1f s",
-			 idle_s);
-		return;
-	case HF_END_APPLICATION:
-	case HF_N_ENDS:
-		break;
-	}
-	snprintf(text, size, "closed");
-}
-
 static struct server_closes *closes_of(struct ends *ends, uint64_t key)
 {
 	struct server_closes *bigger;
@@ -201,27 +169,19 @@ static struct server_closes *closes_of(struct ends *ends, uint64_t key)
 	return &bigger[ends->n_closes++];
 }
 
-static uint64_t monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* The server's wait_timeout, as it shows: several that were quiet for as long. */
 static void hint(struct ends *ends, const struct hf_ended *ended, const char *rule)
 {
 	struct server_closes *closes = closes_of(ends, ended->rule_key);
-	uint64_t now_ms = monotonic_ms();
+	uint64_t at_ms = ended->at_ns / 1000000;
 	uint32_t apart, most;
 
 	if (!closes)
 		return;
 	apart = ended->quiet_ms > closes->quiet_ms ? ended->quiet_ms - closes->quiet_ms
 						   : closes->quiet_ms - ended->quiet_ms;
-	most = now_ms - closes->at_ms < ONE_MOMENT_MS ? ONE_MOMENT_MS : SAME_TIME_MS;
-	closes->at_ms = now_ms;
+	most = at_ms - closes->at_ms < ONE_MOMENT_MS ? ONE_MOMENT_MS : SAME_TIME_MS;
+	closes->at_ms = at_ms;
 	if (!closes->n || apart > most) {
 		closes->quiet_ms = ended->quiet_ms;
 		closes->n = 0;
@@ -235,51 +195,73 @@ static void hint(struct ends *ends, const struct hf_ended *ended, const char *ru
 		   rule, SAME_TIME_HINT, (ended->quiet_ms + 500) / 1000);
 }
 
-static void tell(struct ends *ends, const struct hf_ended *ended, const struct config *config,
+static void tell(struct ends *ends, const struct hf_ended *ended, const char *rule,
 		 const struct owners *owners)
 {
-	char local[ENDPOINT_TEXT_MAX], peer[ENDPOINT_TEXT_MAX], owner[128], why[256];
-	const char *rule = rule_name(config, ended->rule_key);
+	char local[ENDPOINT_TEXT_MAX], peer[ENDPOINT_TEXT_MAX], owner[128], why[256], when[64];
 
 	endpoint_format(local, sizeof(local), ended->family, ended->local, ended->local_port);
 	endpoint_format(peer, sizeof(peer), ended->family, ended->peer, ended->peer_port);
 	name_owner(owner, sizeof(owner), owners, ended);
-	explain_end(why, sizeof(why), ended);
-	log_notice(ends->log, "rule %s: %s to %s, %s: %s", rule, local, peer, owner, why);
+	end_text_cause(why, sizeof(why), ended);
+	end_text_age(when, sizeof(when), ended, boot_ns(), ends->began_ns);
+	log_notice(ends->log, "rule %s: %s to %s, %s: %s%s", rule, local, peer, owner, why, when);
 	if (ended->cause == HF_END_SERVER && ended->quiet_ms >= TIMEOUT_LEAST_MS)
 		hint(ends, ended, rule);
 }
 
-/* Adds the lines that the time since the last look has brought. */
-static void add_lines(struct ends *ends)
-{
-	uint64_t now_ms = monotonic_ms();
-	uint64_t more = (now_ms - ends->lines_ms) * LINES_A_SECOND / 1000;
-
-	if (!more)
-		return;
-	ends->lines_ms = now_ms;
-	ends->lines =
-		more < LINES_AT_ONCE - ends->lines ? ends->lines + (unsigned)more : LINES_AT_ONCE;
-}
-
 void ends_tell(struct ends *ends, const struct config *config, const struct owners *owners)
 {
+	size_t i, untold;
+
+	for (i = 0; i < ends->n; i++) {
+		const struct hf_ended *ended = &ends->list[i];
+		const char *rule = rule_name(config, ended->rule_key);
+
+		switch (end_quota_ask(&ends->quota, ended->rule_key, ended->netns,
+				      boot_ns() / 1000000, &untold)) {
+		case 0:
+			log_notice(ends->log,
+				   "rule %s, network namespace %" PRIu64
+				   ": connections end faster than a log should be written: some "
+				   "are only counted now (holdfast metrics)",
+				   rule, (uint64_t)ended->netns);
+			break;
+		case 1:
+			if (untold)
+				log_notice(ends->log,
+					   "rule %s, network namespace %" PRIu64
+					   ": %zu more connections have ended meanwhile",
+					   rule, (uint64_t)ended->netns, untold);
+			tell(ends, ended, rule, owners);
+			break;
+		}
+	}
+	ends->n = 0;
+}
+
+/* What came faster than we read: no more than counted. */
+static void tell_overrun(struct ends *ends, const struct config *config)
+{
+	struct counters counters;
+	struct hf_counters sum;
+	uint64_t untold = 0;
 	size_t i;
 
-	add_lines(ends);
-	for (i = 0; i < ends->n && ends->lines; i++, ends->lines--) {
-		if (ends->untold)
-			log_notice(ends->log, "%zu more connections have ended meanwhile",
-				   ends->untold);
-		ends->untold = 0;
-		tell(ends, &ends->list[i], config, owners);
+	if (!counters_open(&counters, ends->plane, NULL)) {
+		for (i = 0; i < config->n_rules; i++) {
+			counters_of(&counters, config->rules[i].name, &sum);
+			untold += sum.untold;
+		}
 	}
-	if (i < ends->n && !ends->untold)
-		log_notice(ends->log, "connections end faster than a log should be written: some "
-				      "are only counted now (holdfast metrics)");
-	ends->untold += ends->n - i;
-	ends->n = 0;
+	counters_close(&counters);
+	if (untold > ends->untold)
+		log_warning(ends->log,
+			    "%" PRIu64 " connections in all have ended faster than could be read: "
+			    "they are counted, and have no line (holdfast_ends_untold_total)",
+			    untold);
+	if (untold)
+		ends->untold = untold;
 }
 
 int ends_read(struct ends *ends, const struct config *config, struct error *e)
@@ -287,7 +269,7 @@ int ends_read(struct ends *ends, const struct config *config, struct error *e)
 	struct owners owners = {0};
 	int ret;
 
-	ends->n = 0;
+	ends->n = ends->bytes = 0;
 	ret = ring_buffer__consume(ends->ring);
 	if (ret < 0)
 		error_set(e, -ret, "reading %s: %s", PIN_ENDS, strerror(-ret));
@@ -296,5 +278,7 @@ int ends_read(struct ends *ends, const struct config *config, struct error *e)
 		owners_find(&ends->plane->pins, &owners, NULL);
 	ends_tell(ends, config, &owners);
 	owners_free(&owners);
+	if (ends->bytes >= RING_NEARLY_FULL)
+		tell_overrun(ends, config);
 	return ret < 0 ? ret : 0;
 }

@@ -90,6 +90,22 @@ static void check_attached(struct daemon *daemon)
 	sd_event_exit(daemon->event, -ENOLINK);
 }
 
+/* From now on the tracepoint tells, too. */
+static void hear_of_ends(struct daemon *daemon)
+{
+	struct error e = {0};
+	int ret = hook_attach_ended(&daemon->plane.pins, &e);
+
+	if (ret < 0)
+		log_warning(&daemon->log, "the ends of some connections won't be told: %s", e.text);
+	if (ret > 0)
+		log_notice(
+			&daemon->log,
+			"another sockops program (bpftool prog list) switches off what tells of "
+			"the ends of connections: from now on a tracepoint does, which costs each "
+			"connection of the host some 2 us");
+}
+
 void daemon_reconcile(struct daemon *daemon, bool all)
 {
 	struct reconcile_result result;
@@ -105,6 +121,8 @@ void daemon_reconcile(struct daemon *daemon, bool all)
 	log_debug(&daemon->log, "reconcile: %zu network namespaces in %" PRIu64 " us",
 		  result.namespaces, us);
 	stats_count_pass(&daemon->stats, us, all, !err, &result);
+	if (result.marked)
+		hear_of_ends(daemon);
 	exporter_due(daemon->exporter);
 	if (all)
 		check_attached(daemon);

@@ -187,6 +187,41 @@ uint32_t hook_find_other(const struct pins *pins, const char *name, const char *
 	return other ? other : find_below(fd, cgroup, ours, program);
 }
 
+bool hook_has_foreign(void)
+{
+	static const char ours[] = "hf_sockops";
+	bool found = false;
+	uint32_t id = 0;
+
+	while (!found && bpf_prog_get_next_id(id, &id) == 0) {
+		_cleanup_close_ int fd = bpf_prog_get_fd_by_id(id);
+		struct bpf_prog_info info = {0};
+		uint32_t size = sizeof(info);
+
+		found = fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0 &&
+			info.type == BPF_PROG_TYPE_SOCK_OPS && strcmp(info.name, ours) != 0;
+	}
+	return found;
+}
+
+int hook_attach_ended(const struct pins *pins, struct error *e)
+{
+	_cleanup_close_ int program = -1, link = -1;
+	int err;
+
+	if (pins_has(pins, PIN_ENDED) || !pins_has(pins, PIN_ENDED_PROGRAM))
+		return 0;
+	program = pins_get(pins, PIN_ENDED_PROGRAM, e);
+	if (program < 0)
+		return program;
+	link = bpf_raw_tracepoint_open(NULL, program);
+	if (link < 0)
+		return error_set(e, errno, "can't attach to TCP state changes: %s",
+				 strerror(errno));
+	err = pins_put(pins, PIN_ENDED, link, e);
+	return err ? err : 1;
+}
+
 int hook_attached(const struct pins *pins, const char *name, struct error *e)
 {
 	struct bpf_link_info info = {0};

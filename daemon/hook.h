@@ -35,6 +35,18 @@ int hook_attached(const struct pins *pins, const char *name, struct error *e);
  */
 uint32_t hook_find_other(const struct pins *pins, const char *name, const char *cgroup);
 
+/*
+ * Whether a sockops program is loaded that is no holdfast's: it may switch off that ours hears of
+ * a socket's end. False also where that can't be found out.
+ */
+bool hook_has_foreign(void);
+
+/*
+ * Has the tracepoint of TCP state changes tell of ends, too (hf_ended of bpf/ended.bpf.c). 1: it
+ * is attached now; 0: it was, or the kernel can't; negative errno.
+ */
+int hook_attach_ended(const struct pins *pins, struct error *e);
+
 /* Detaches and removes the pin; nothing where there is none. */
 int hook_detach(const struct pins *pins, const char *name, struct error *e);
 

@@ -177,7 +177,7 @@ static void leave_out(struct holdfast *skeleton, enum level level, bool over_map
 	bpf_program__set_autoload(skeleton->progs.hf_survey,
 				  level < LEVEL_NO_SURVEY && kernel_can_survey());
 	bpf_program__set_autoload(skeleton->progs.hf_strays, level < LEVEL_NO_STORAGE);
-	bpf_program__set_autoload(skeleton->progs.hf_ended, level < LEVEL_NO_STORAGE && !marks);
+	bpf_program__set_autoload(skeleton->progs.hf_ended, level < LEVEL_NO_STORAGE);
 	skeleton->rodata->hf_tell_by_sockops = level >= LEVEL_NO_STORAGE || marks;
 	skeleton->rodata->hf_marks = marks;
 }
@@ -299,15 +299,27 @@ static int pin_iterators(const struct plane *plane, const struct holdfast *skele
 	return err;
 }
 
-/* The tracepoint link can't be updated in place; for a moment both are there, and
- * struct hf_record.ended sees to it that no end is told twice. */
+/*
+ * The tracepoint link can't be updated in place; for a moment both are there, and
+ * struct hf_record.ended sees to it that no end is told twice. Where sockops hears of ends,
+ * it is attached only if another program may keep it from that: it costs each connection.
+ */
 static int attach_ended(const struct plane *plane, const struct holdfast *skeleton, struct error *e)
 {
 	_cleanup_link_ struct bpf_link *link = NULL;
+	const struct bpf_program *program = skeleton->progs.hf_ended;
+	int err;
 
-	if (!bpf_program__autoload(skeleton->progs.hf_ended))
+	if (!bpf_program__autoload(program)) {
+		err = pins_drop(&plane->pins, PIN_ENDED_PROGRAM, e);
+		return err ? err : pins_drop(&plane->pins, PIN_ENDED, e);
+	}
+	err = pins_put(&plane->pins, PIN_ENDED_PROGRAM, bpf_program__fd(program), e);
+	if (err)
+		return err;
+	if (skeleton->rodata->hf_tell_by_sockops && !hook_has_foreign())
 		return pins_drop(&plane->pins, PIN_ENDED, e);
-	link = bpf_program__attach(skeleton->progs.hf_ended);
+	link = bpf_program__attach(program);
 	if (!link)
 		return error_set(e, errno, "can't attach to TCP state changes: %s",
 				 strerror(errno));

@@ -204,7 +204,7 @@ static void counted(const struct metrics *metrics, FILE *out)
 		[HF_END_APPLICATION] = "application",	[HF_END_SERVER] = "server",
 		[HF_END_KEEPALIVE] = "keepalive",	[HF_END_USER_TIMEOUT] = "user_timeout",
 		[HF_END_PROBE_RESET] = "probe_reset",	[HF_END_RESET] = "reset",
-		[HF_END_RETRANSMIT] = "retransmission",
+		[HF_END_RETRANSMIT] = "retransmission", [HF_END_ABORTED] = "aborted",
 	};
 	const struct config *config = &metrics->snapshot.config;
 	size_t i, j;
@@ -226,6 +226,12 @@ static void counted(const struct metrics *metrics, FILE *out)
 			of_rule(out, "ends_total", &config->rules[i], "cause", causes[j],
 				metrics->rules[i].counters.ends[j]);
 	}
+	head(out, "ends_untold_total", "counter",
+	     "Ends that came faster than the daemon read them: counted, without a line in the "
+	     "log.");
+	for (i = 0; i < config->n_rules; i++)
+		sample(out, "ends_untold_total", "rule", config->rules[i].name,
+		       metrics->rules[i].counters.untold);
 }
 
 static void duration(const struct stats *stats, FILE *out)

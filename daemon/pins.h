@@ -15,6 +15,7 @@
  *                             kernels that refuse iterators over maps
  *       hf_look               in place of hf_sweep and hf_probe, on kernels before 5.15
  *       hf_guard_program      to attach when the rules come to need it
+ *       hf_ended_program      to attach when other programs keep hf_sockops from hearing of ends
  *       hf_ended hf_guard     links
  *       hf_sockops            the link; while it is here, we are attached
  */
@@ -57,6 +58,7 @@
 #define PIN_LOOK	  "hf_look"
 #define PIN_LOOK_HERE	  "hf_look_here"
 #define PIN_ENDED	  "hf_ended"
+#define PIN_ENDED_PROGRAM "hf_ended_program"
 #define PIN_GUARD	  "hf_guard"
 #define PIN_GUARD_PROGRAM "hf_guard_program"
 #define PIN_SOCKOPS	  "hf_sockops"

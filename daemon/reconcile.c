@@ -240,6 +240,8 @@ static int on_swept(const void *record, void *arg)
 		[HF_SWEPT_FAILED] = "refused",
 	};
 
+	if (sweep->what == HF_SWEPT_MARKED)
+		sweeping->result->marked++;
 	if (sweep->what == HF_SWEPT_OTHER_SIDE)
 		return cookies_add(&sweeping->held->others, sweep->cookie);
 	if (!count && sweep->what != HF_SWEPT_FAILED)

@@ -22,6 +22,7 @@ struct reconcile_result {
 	size_t healed;	   /* put back, since the application had undone them */
 	size_t restored;   /* given back, since no rule matches any more */
 	size_t unheld;	   /* should be held, and can't be */
+	size_t marked;	   /* held, and another program had switched off that we hear of its end */
 };
 
 /* log and plane must outlive it. NULL: out of memory. */

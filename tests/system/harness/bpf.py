@@ -208,16 +208,34 @@ def exists(kind: str, number: int) -> bool:
     return True
 
 
-class Program:
-    """A program that does nothing, of somebody else."""
+def _instruction(code: int, registers: int = 0, offset: int = 0, immediate: int = 0) -> bytes:
+    return struct.pack("=BBhi", code, registers, offset, immediate)
 
-    def __init__(self, kind: int, name: str) -> None:
+
+# A sockops program that sets the callback flags of each new connection to none at all, as one that
+# knows of no other may: bpf_sock_ops_cb_flags_set(ops, 0) at BPF_SOCK_OPS_*_ESTABLISHED_CB.
+FORGETS_FLAGS = b"".join((
+    _instruction(0x61, 0x12),  # r2 = *(u32 *)(r1 + 0): the op
+    _instruction(0x15, 0x02, 1, 4),  # if r2 == 4 goto +1
+    _instruction(0x55, 0x02, 2, 5),  # if r2 != 5 goto +2
+    _instruction(0xb7, 0x02),  # r2 = 0
+    _instruction(0x85, 0, 0, 59),  # call bpf_sock_ops_cb_flags_set
+    _instruction(0xb7, 0x00, 0, 1),  # r0 = 1
+    _instruction(0x95),  # exit
+))
+
+
+class Program:
+    """A program of somebody else, that does nothing if not told otherwise."""
+
+    def __init__(self, kind: int, name: str, instructions: bytes = b"") -> None:
         self.kind = kind
         self.name = name
-        code = ctypes.create_string_buffer(_RETURN_1, len(_RETURN_1))
+        instructions = instructions or _RETURN_1
+        code = ctypes.create_string_buffer(instructions, len(instructions))
         license_ = ctypes.create_string_buffer(b"GPL")
         self.fd = _bpf(_PROG_LOAD, struct.pack(
-            "=IIQQIIQII16sII", PROGRAM_TYPES[kind], len(_RETURN_1) // 8, _address(code),
+            "=IIQQIIQII16sII", PROGRAM_TYPES[kind], len(instructions) // 8, _address(code),
             _address(license_), 0, 0, 0, 0, 0, name.encode(), 0, kind))[0]
         self.id = struct.unpack_from("=II", _info(self.fd))[1]
         self._links: list[int] = []

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from . import bpf
 
 # struct hf_counters of bpf/types.h, in order.
-_NUMBERS = struct.Struct("=11Q")
+_NUMBERS = struct.Struct("=13Q")
 
 
 class Counters(NamedTuple):
@@ -26,12 +26,14 @@ class Counters(NamedTuple):
     probe_reset: int
     reset: int
     retransmit: int
+    aborted: int
+    untold: int
 
     @property
     def ends(self) -> dict[str, int]:
         """How connections have ended, without the causes that haven't occurred."""
         return {name: count for name, count in self._asdict().items()
-                if count and name not in ("connected", "accepted", "swept", "guarded")}
+                if count and name not in ("connected", "accepted", "swept", "guarded", "untold")}
 
 
 def _key(rule: str) -> bytes:
