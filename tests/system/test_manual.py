@@ -348,7 +348,7 @@ LINES = re.findall(r'^\.It "(.*)"$', section(page("holdfastd.8"), "DIAGNOSTICS")
 def literals(line: str) -> list[str]:
     """What of a log line doesn't vary; a plural's s may be added by the program."""
     line = re.sub(r"\b(rule|connection|name|probe)s\b", r"\1|", line)
-    pieces = re.split(r"\b(?:N|RULE|NAME|WHY|DIR|ADDRESSES)\b|\||as (?:they|it) had been", line)
+    pieces = re.split(r"\b(?:N|RULE|NAME|WHY|DIR|END|ADDRESSES)\b|\||as (?:they|it) had been", line)
     pieces = [part for piece in pieces for part in re.split(r"[()]| have | us$", piece)]
     return [piece.strip() for piece in pieces if len(piece.strip()) > 3]
 
@@ -377,7 +377,7 @@ def test_log_lines_of_a_life(daemon: Daemon, agent: Agent, listener: Listener) -
     daemon.start(rule("db", destination="192.0.2.1"))
     daemon.stop()
     patterns = [re.escape(line) for line in LINES]
-    patterns = [re.sub(r"\b(?:N|RULE|NAME|WHY|DIR|ADDRESSES)\b", ".*", p) for p in patterns]
+    patterns = [re.sub(r"\b(?:N|RULE|NAME|WHY|DIR|END|ADDRESSES)\b", ".*", p) for p in patterns]
     patterns = [re.sub(r"\b(rule|connection)s\b", r"\1s?", p).replace("they", "(?:they|it)")
                 for p in patterns]
     seen = 0
