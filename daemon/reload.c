@@ -121,6 +121,45 @@ static int on_names(void *arg)
 	return err;
 }
 
+struct peers {
+	int (*each)(const struct prefix *peer, void *cookie);
+	void *cookie;
+};
+
+static int on_held(const void *record, void *arg)
+{
+	const struct hf_view *view = record;
+	const struct peers *peers = arg;
+	struct prefix peer = {.family = view->family, .len = view->family == 4 ? 32 : 128};
+
+	memcpy(peer.addr, view->peer, sizeof(peer.addr));
+	prefix_unmap(&peer);
+	return view->flags & HF_VIEW_MATCH ? peers->each(&peer, peers->cookie) : 0;
+}
+
+static int on_used(void *arg, int (*each)(const struct prefix *peer, void *cookie), void *cookie)
+{
+	const struct daemon *daemon = arg;
+	struct peers peers = {each, cookie};
+	struct netns_list namespaces;
+	struct error e = {0};
+	int err;
+
+	err = netns_find(&daemon->plane.pins, &namespaces, &e);
+	if (!err) {
+		err = plane_iterate_all(&daemon->plane, PIN_HELD, PIN_HELD_HERE, &namespaces,
+					sizeof(struct hf_view), on_held, &peers, &e);
+		netns_list_free(&namespaces);
+	}
+	if (err)
+		log_warning(
+			&daemon->log,
+			"which addresses of host names are in use can't be found out: %s (it is "
+			"tried again)",
+			e.text);
+	return err;
+}
+
 /*
  * What an earlier daemon knew of the names counts until there is an answer:
  * no socket is let go because a name server is down now.
@@ -133,7 +172,8 @@ int daemon_start_names(struct daemon *daemon, struct error *e)
 	uint32_t generation;
 	int err;
 
-	err = resolver_new(&daemon->resolver, daemon->event, &daemon->log, on_names, daemon, e);
+	err = resolver_new(&daemon->resolver, daemon->event, &daemon->log, on_names, on_used,
+			   daemon, e);
 	if (err)
 		return err;
 	if (!plane_open(&earlier, daemon->options.pin_dir, &ignored) &&

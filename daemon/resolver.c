@@ -21,17 +21,27 @@
 /* So often the files are looked at, where no look-up does it sooner. */
 #define FILES_US (60 * (uint64_t)SECOND_US)
 
+/* Of the addresses of a name, in a line of the log. */
+#define SHOWN_MOST 16u
+
+/* So long it rests after a look at what held connections go to. (A test builds another.) */
+#ifndef USED_REST_US
+#define USED_REST_US (60 * (uint64_t)SECOND_US)
+#endif
+
 struct resolver {
 	sd_event *event;
 	sd_event_source *input; /* answers have come */
 	sd_event_source *timer; /* for everything that has its time */
 	const struct log *log;
 	resolver_changed_fn changed;
+	resolver_used_fn used;
 	void *arg;
 	struct dns *dns;
 	struct name *names;
 	uint64_t files_us;  /* look at the files then */
 	uint64_t report_us; /* report changes then; 0: there are none */
+	uint64_t rest_us;   /* until then no address is let go */
 };
 
 static uint64_t now_us(void)
@@ -43,7 +53,7 @@ static uint64_t now_us(void)
 }
 
 /* "10.20.0.8, fd77::8". NULL: out of memory. */
-static char *addresses_text(const struct address_set *set)
+static char *addresses_text(const struct known *known)
 {
 	char address[PREFIX_TEXT_MAX];
 	char *text = NULL;
@@ -53,10 +63,12 @@ static char *addresses_text(const struct address_set *set)
 	out = open_memstream(&text, &size);
 	if (!out)
 		return NULL;
-	for (i = 0; i < set->n; i++) {
-		prefix_format(&set->list[i], address, sizeof(address));
+	for (i = 0; i < known->n && i < SHOWN_MOST; i++) {
+		prefix_format(&known->list[i].address, address, sizeof(address));
 		fprintf(out, "%s%s", i ? ", " : "", address);
 	}
+	if (i < known->n)
+		fprintf(out, " and %zu more", known->n - i);
 	if (fclose(out)) {
 		free(text);
 		return NULL;
@@ -70,15 +82,21 @@ static void tell(const struct resolver *resolver, const struct name *name, unsig
 	_cleanup_free_ char *addresses = NULL;
 
 	if (news & KNOWN_FAILS)
-		log_warning(
-			resolver->log, "looking up host name %s fails: %s (%s)", name->text, why,
-			name->known.all.n ? "its last good addresses stay in force"
+		log_warning(resolver->log, "looking up host name %s fails: %s (%s)", name->text,
+			    why,
+			    name->known.n ? "its last good addresses stay in force"
 					  : "no connection matches it until there is an answer");
 	else if (news & KNOWN_RECOVERED)
 		log_info(resolver->log, "host name %s can be looked up again", name->text);
+	if (news & KNOWN_FULL)
+		log_warning(
+			resolver->log,
+			"host name %s has more than %u addresses: further ones don't count until "
+			"others go",
+			name->text, KNOWN_MOST);
 	if (!(news & KNOWN_CHANGED))
 		return;
-	addresses = addresses_text(&name->known.all);
+	addresses = addresses_text(&name->known);
 	log_info(resolver->log, "host name %s is %s now", name->text,
 		 addresses ? addresses : "(out of memory)");
 }
@@ -100,7 +118,7 @@ static void finish(struct resolver *resolver, struct name *name)
 		name->due_us = now_us();
 		return;
 	}
-	news = known_update(&name->known, &name->lookup.answers, &again_s, &why);
+	news = known_update(&name->known, &name->lookup.answers, now_us(), &again_s, &why);
 	tell(resolver, name, news, why);
 	name->tried = true;
 	name->due_us = now_us() + again_s * (uint64_t)SECOND_US;
@@ -154,6 +172,66 @@ static void work(struct resolver *resolver)
 	names_remove_unwanted(&resolver->names);
 }
 
+/* When some address has its time; UINT64_MAX: none. */
+static uint64_t expiry_us(const struct resolver *resolver)
+{
+	uint64_t due_us = UINT64_MAX, one_us;
+	const struct name *name;
+
+	for (name = resolver->names; name; name = name->next) {
+		one_us = known_due_us(&name->known);
+		if (one_us < due_us)
+			due_us = one_us;
+	}
+	return due_us < resolver->rest_us ? resolver->rest_us : due_us;
+}
+
+struct using
+{
+	const struct resolver *resolver;
+	struct address_set used; /* of those that are known */
+};
+
+static int add_used(const struct prefix *peer, void *cookie)
+{
+	struct using *using = cookie;
+	const struct name *name;
+
+	for (name = using->resolver->names; name; name = name->next) {
+		if (known_has(&name->known, peer))
+			return address_set_add(&using->used, peer->family, peer->addr);
+	}
+	return 0;
+}
+
+/* Lets go of addresses that have their time. */
+static void expire(struct resolver *resolver)
+{
+	struct using using = {.resolver = resolver};
+	struct name *name;
+	uint64_t now;
+	size_t n;
+
+	if (now_us() < expiry_us(resolver))
+		return;
+	if (resolver->used(resolver->arg, add_used, &using) == 0) {
+		now = now_us();
+		for (name = resolver->names; name; name = name->next) {
+			n = known_expire(&name->known, &using.used, now);
+			if (!n)
+				continue;
+			log_info(resolver->log,
+				 "host name %s: %zu address%s let go, which no answer has had "
+				 "lately, and no held connection goes to",
+				 name->text, n, n == 1 ? "" : "es");
+			if (!resolver->report_us)
+				resolver->report_us = now + REPORT_US;
+		}
+	}
+	address_set_free(&using.used);
+	resolver->rest_us = now_us() + USED_REST_US;
+}
+
 static void arm(struct resolver *resolver)
 {
 	uint64_t next = resolver->files_us, timeout_ms;
@@ -166,6 +244,8 @@ static void arm(struct resolver *resolver)
 	}
 	if (resolver->report_us && resolver->report_us < next)
 		next = resolver->report_us;
+	if (expiry_us(resolver) < next)
+		next = expiry_us(resolver);
 	timeout_ms = dns_timeout_ms(resolver->dns);
 	if (timeout_ms != UINT64_MAX && now_us() + timeout_ms * 1000u < next)
 		next = now_us() + timeout_ms * 1000u;
@@ -182,6 +262,7 @@ static void arm(struct resolver *resolver)
 static void dispatch(struct resolver *resolver)
 {
 	work(resolver);
+	expire(resolver);
 	if (resolver->report_us && now_us() >= resolver->report_us) {
 		resolver->report_us = 0;
 		if (resolver->changed(resolver->arg) && !resolver->report_us)
@@ -208,7 +289,7 @@ static int on_timer(sd_event_source *source, uint64_t us, void *arg)
 }
 
 int resolver_new(struct resolver **resolver, sd_event *event, const struct log *log,
-		 resolver_changed_fn changed, void *arg, struct error *e)
+		 resolver_changed_fn changed, resolver_used_fn used, void *arg, struct error *e)
 {
 	struct resolver *new;
 	int err;
@@ -219,6 +300,7 @@ int resolver_new(struct resolver **resolver, sd_event *event, const struct log *
 	new->event = sd_event_ref(event);
 	new->log = log;
 	new->changed = changed;
+	new->used = used;
 	new->arg = arg;
 	err = dns_new(&new->dns, e);
 	if (err) {
@@ -257,7 +339,7 @@ int resolver_set_names(struct resolver *resolver, const struct config *config, s
 {
 	int err;
 
-	err = names_set(&resolver->names, config, e);
+	err = names_set(&resolver->names, config, now_us(), e);
 	if (err)
 		return err;
 	resolver->report_us = now_us() + REPORT_US;

@@ -2,7 +2,8 @@
 /*
  * The addresses of the host names that rules have as destinations: looked up in
  * the event loop, and again as the records' TTL runs out (at least 1 s, at most
- * 1 h; 60 s for what /etc/hosts says). A look-up that fails, or says that the
+ * 1 h; 60 s for what /etc/hosts says). What an answer lacks stays the name's for a
+ * while (resolver_known.h). A look-up that fails, or says that the
  * name is gone, keeps the last good addresses, is told once, and is tried again
  * after 1 s, 2 s... 60 s. When /etc/hosts or /etc/resolv.conf changes, all names
  * are looked up again: within 60 s, or sooner with the next look-up.
@@ -24,9 +25,16 @@ struct resolver; /* opaque */
  */
 typedef int (*resolver_changed_fn)(void *arg);
 
+/*
+ * Calls `each` for the peer of every held connection. Negative errno: that can't be found out,
+ * and is asked again a minute later.
+ */
+typedef int (*resolver_used_fn)(void *arg, int (*each)(const struct prefix *peer, void *cookie),
+				void *cookie);
+
 /* event (a reference is kept) and log must outlive it. -ENOMEM, -EMFILE... */
 int resolver_new(struct resolver **resolver, sd_event *event, const struct log *log,
-		 resolver_changed_fn changed, void *arg, struct error *e);
+		 resolver_changed_fn changed, resolver_used_fn used, void *arg, struct error *e);
 
 /* NULL is fine. */
 void resolver_free(struct resolver *resolver);

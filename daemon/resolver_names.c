@@ -44,7 +44,8 @@ static void name_free(struct name *name)
 }
 
 /* The name of a destination, new ones wanted by nobody yet. NULL: out of memory. */
-static struct name *find_or_add(struct name **names, const struct destination *destination)
+static struct name *find_or_add(struct name **names, const struct destination *destination,
+				uint64_t now_us)
 {
 	struct name *name = find(*names, destination->name);
 
@@ -60,13 +61,13 @@ static struct name *find_or_add(struct name **names, const struct destination *d
 		name->next = *names;
 		*names = name;
 	}
-	if (!name->known.all.n &&
-	    known_adopt(&name->known, destination->resolved, destination->n_resolved))
+	if (!name->known.n &&
+	    known_adopt(&name->known, destination->resolved, destination->n_resolved, now_us))
 		return NULL;
 	return name;
 }
 
-int names_set(struct name **names, const struct config *config, struct error *e)
+int names_set(struct name **names, const struct config *config, uint64_t now_us, struct error *e)
 {
 	const struct destination *destination;
 	struct walk walk = {.config = config};
@@ -74,7 +75,7 @@ int names_set(struct name **names, const struct config *config, struct error *e)
 
 	/* All that can fail first. */
 	while ((destination = walk_on(&walk))) {
-		if (!find_or_add(names, destination)) {
+		if (!find_or_add(names, destination, now_us)) {
 			names_remove_unwanted(names);
 			return error_set(e, ENOMEM, "out of memory");
 		}
@@ -110,17 +111,18 @@ int names_fill(struct name *names, struct config *config, struct error *e)
 
 	while ((destination = walk_on(&walk))) {
 		const struct name *name = find(names, destination->name);
-		const struct address_set *all = name ? &name->known.all : NULL;
+		size_t i, n = name ? name->known.n : 0;
 
-		if (!all || !all->n)
+		if (!n)
 			continue;
-		list = reallocarray(NULL, all->n, sizeof(*list));
+		list = reallocarray(NULL, n, sizeof(*list));
 		if (!list)
 			return error_set(e, ENOMEM, "out of memory");
-		memcpy(list, all->list, all->n * sizeof(*list));
+		for (i = 0; i < n; i++)
+			list[i] = name->known.list[i].address;
 		free(destination->resolved);
 		destination->resolved = list;
-		destination->n_resolved = all->n;
+		destination->n_resolved = n;
 	}
 	return 0;
 }

@@ -4,6 +4,7 @@
 #define HOLDFAST_RESOLVER_NAMES_H
 
 #include "resolver_dns.h"
+#include "resolver_known.h"
 
 struct name {
 	struct name *next;
@@ -21,7 +22,7 @@ struct name {
  * at once, and removes what isn't looked up at the moment. Names without any
  * addresses adopt those that the configuration has. -ENOMEM: as before.
  */
-int names_set(struct name **names, const struct config *config, struct error *e);
+int names_set(struct name **names, const struct config *config, uint64_t now_us, struct error *e);
 
 /* Removes names that nobody wants, but for those that are being looked up. */
 void names_remove_unwanted(struct name **names);

@@ -9,6 +9,7 @@
 #include "fuzz.h"
 
 #include "../../daemon/resolver_dns.c"
+#include "../../daemon/resolver_known.h"
 
 #include <sys/uio.h>
 
@@ -165,9 +166,9 @@ static void check_known(const struct known *known, unsigned news, const char *wh
 
 	check(again_s >= 1 && again_s <= RESOLVER_TTL_MAX_S);
 	check(!(news & KNOWN_FAILS) || (why && why[0]));
-	for (i = 0; i < known->all.n; i++) {
-		check(known->all.list[i].family == 4 || known->all.list[i].family == 6);
-		check(!i || memcmp(&known->all.list[i - 1], &known->all.list[i],
+	for (i = 0; i < known->n; i++) {
+		check(known->list[i].address.family == 4 || known->list[i].address.family == 6);
+		check(!i || memcmp(&known->list[i - 1].address, &known->list[i].address,
 				   sizeof(struct prefix)) < 0);
 	}
 }
@@ -191,7 +192,7 @@ void fuzz_dns(const uint8_t *data, size_t size)
 			process(&dns, &server);
 		close_channels(&dns); /* ends what is still pending */
 		check(!lookup.pending);
-		news = known_update(&known, &lookup.answers, &again_s, &why);
+		news = known_update(&known, &lookup.answers, 1, &again_s, &why);
 		check_known(&known, news, why, again_s);
 	}
 	known_free(&known);

@@ -3,11 +3,12 @@
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Callable, Iterator
 
 import pytest
 
-from harness import build
+from harness import build, compiler
 from harness.command import Command
 from harness.config import PORT, rule
 from harness.daemon import Daemon
@@ -91,7 +92,7 @@ def test_both_families(daemon: Daemon, server: Server, agent: Agent, listener: L
 
 
 def test_changed_answer(daemon: Daemon, server: Server, agent: Agent, listener: Listener) -> None:
-    """Sockets newly matched are held, and those no longer matched restored, without a reload."""
+    """Sockets newly matched are held without a reload; the others stay so for an hour at least."""
     server.answer(db=[A, A6])
     daemon.start(RULE)
     old = [agent.connect(a, listener.port, keepalive=1, time=5000) for a in (A, A6)]
@@ -100,20 +101,50 @@ def test_changed_answer(daemon: Daemon, server: Server, agent: Agent, listener: 
     server.answer(db=[B, B6])
     for sock in new:
         settles(sock, HELD)
-    for sock in old:
-        settles(sock, UNTOUCHED._replace(keepalive=1, time=5000))
-    assert agent.connect(B, listener.port).settings == HELD
-    assert agent.connect(A, listener.port).settings == UNTOUCHED
+    assert [s.settings for s in old] == [HELD] * 2
+    assert [agent.connect(a, listener.port).settings for a in (A, B)] == [HELD] * 2
 
 
 def test_family_goes(daemon: Daemon, server: Server, agent: Agent, listener: Listener) -> None:
     """AAAA records that are no more, while there are A records."""
     server.answer(db=[A, A6])
     daemon.start(RULE)
-    four, six = (agent.connect(a, listener.port) for a in (A, A6))
+    asked = server.asked(NAME)
     server.answer(db=A)
-    settles(six, UNTOUCHED)
-    assert four.settings == HELD
+    wait_for(lambda: server.asked(NAME) >= asked + 4, "two rounds of look-ups", timeout=10)
+    assert [agent.connect(a, listener.port).settings for a in (A, A6)] == [HELD] * 2
+
+
+def test_rotation(daemon: Daemon, server: Server, agent: Agent, listener: Listener,
+                  holdfast: Command) -> None:
+    """A name that answers with one of its addresses at a time: all of them are held, and once all
+    are known no answer costs anything."""
+    server.answer(db=A)
+    daemon.start(RULE)
+    socks = {}
+    for turn, address in enumerate((A, B, C)):
+        server.answer(db=address)
+        if turn:
+            socks[address] = agent.connect(address, listener.port)
+            settles(socks[address], HELD)
+        else:
+            socks[address] = agent.connect(address, listener.port)
+        assert [sock.settings for sock in socks.values()] == [HELD] * len(socks)
+    generation = holdfast.status()["enforcement"]["generation"]
+    lines = daemon.log.count("\n")
+    for address in (A, B, C, A):
+        asked = server.asked(NAME)
+        server.answer(db=address)
+        wait_for(lambda: server.asked(NAME) >= asked + 4, "two rounds of look-ups", timeout=10)  # pylint: disable=cell-var-from-loop
+        assert [sock.settings for sock in socks.values()] == [HELD] * 3
+        assert [agent.connect(a, listener.port).settings for a in (A, B, C)] == [HELD] * 3
+    assert holdfast.status()["enforcement"]["generation"] == generation
+    assert daemon.log.count("\n") == lines
+    # A new daemon goes on with all of them, whatever the first answer says.
+    daemon.kill()
+    daemon.start()
+    assert [sock.settings for sock in socks.values()] == [HELD] * 3
+    assert [agent.connect(a, listener.port).settings for a in (A, B, C)] == [HELD] * 3
 
 
 def test_same_answer_is_no_reload(daemon: Daemon, server: Server, holdfast: Command) -> None:
@@ -147,7 +178,7 @@ def test_failure_keeps_the_last_good_answer(daemon: Daemon, server: Server, agen
     heal()
     server.answer(db=B)
     wait_for(lambda: other.settings == HELD, "the new answer counts", timeout=20)
-    settles(sock, UNTOUCHED)
+    assert sock.settings == HELD
     # The family that was asked first may have had its failure before the server came back.
     wait_for(lambda: "can be looked up again" in daemon.log, "the recovery is told", timeout=20)
     time.sleep(TWO_ROUNDS)
@@ -199,8 +230,8 @@ def test_hosts_file(daemon: Daemon, server: Server, files: Files, agent: Agent,
     assert [s.settings for s in socks] == [HELD, UNTOUCHED, UNTOUCHED]
     # Looked at again with the next look-up, which web's TTL brings.
     files.write_hosts(f"{B6} {NAME}")
-    settles(socks[0], UNTOUCHED)
-    assert agent.connect(B6, listener.port).settings == HELD
+    settles(agent.connect(B6, listener.port), HELD)
+    assert socks[0].settings == HELD
     files.write_hosts()
     settles(socks[1], HELD)
     settles(socks[2], HELD)
@@ -240,8 +271,7 @@ def test_alias(daemon: Daemon, server: Server, agent: Agent, listener: Listener)
     assert [old.settings, six.settings, new.settings] == [HELD, HELD, UNTOUCHED]
     server.answer(db=B)
     settles(new, HELD)
-    settles(old, UNTOUCHED)
-    settles(six, UNTOUCHED)
+    assert [old.settings, six.settings] == [HELD, HELD]
 
 
 def test_many_addresses(daemon: Daemon, server: Server, agent: Agent, listener: Listener) -> None:
@@ -312,22 +342,23 @@ def test_killed_while_the_server_is_down(daemon: Daemon, server: Server, agent: 
     server.start()
     server.answer(db=B)
     settles(agent.connect(B, listener.port), HELD)
-    for sock in socks:
-        settles(sock, UNTOUCHED)
+    assert [s.settings for s in socks] == [HELD] * 4
 
 
 @pytest.mark.skipif(build.SANITIZED, reason="a sanitizer wants to be preloaded first")
 def test_change_that_fails(daemon: Daemon, server: Server, agent: Agent, listener: Listener,
-                           workdir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+                           netns: Netns, workdir: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """New addresses that can't be put in force are tried again, though nobody asks for it."""
     failed = "new addresses of host names are not in force"
     fault = Fault(workdir, daemon.pin_dir)
     fault.set_in(monkeypatch)
     server.answer(db=[A])
     daemon.start(RULE)
-    socks = {address: agent.connect(address, listener.port) for address in (A, B)}
+    socks = {}
     for nth in range(1, 60):
-        address = B if nth % 2 else A
+        address = f"10.20.1.{nth}"
+        netns.add_address(address)
+        socks[address] = agent.connect(address, listener.port)
         fault.order(nth)
         server.answer(db=[address])
         wait_for(lambda: socks[address].settings == HELD or failed in daemon.log,  # pylint: disable=cell-var-from-loop
@@ -352,3 +383,29 @@ def test_explain(daemon: Daemon, server: Server, holdfast: Command) -> None:
         ("db", "by-name"), ("later", "by-name")]
     daemon.reload(RULE + rule("later", f"other.{ZONE}"))
     assert "by host name too, and db comes first" in holdfast("explain", f"{A}:{PORT}").out
+
+
+def test_let_go(daemon: Daemon, server: Server, agent: Agent, listener: Listener,
+                holdfast: Command, tmp_path: Path) -> None:
+    """After its time an address is let go, but for one that a held connection goes to; in a build
+    whose hour has three seconds."""
+    daemon.build_dir = compiler.forgetful_build(build.DIRECTORY, str(tmp_path))
+    server.answer(db=[A, B, A6])
+    daemon.start(RULE)
+    used, six = (agent.connect(a, listener.port) for a in (A, A6))
+    server.answer(db=C)
+    settles(agent.connect(C, listener.port), HELD)
+    wait_for(lambda: "1 address let go" in daemon.log, "an address is let go", timeout=15)
+    settles(agent.connect(B, listener.port), UNTOUCHED)
+    assert [used.settings, six.settings] == [HELD, HELD]
+    more = agent.connect(A, listener.port)
+    assert more.settings == HELD
+    generation = holdfast.status()["enforcement"]["generation"]
+    time.sleep(5)  # longer than the hour
+    assert [used.settings, six.settings] == [HELD, HELD]
+    assert holdfast.status()["enforcement"]["generation"] == generation
+    used.close()
+    more.close()
+    wait_for(lambda: daemon.log.count("1 address let go") == 2, "the next one is", timeout=15)
+    settles(agent.connect(A, listener.port), UNTOUCHED)
+    assert six.settings == HELD

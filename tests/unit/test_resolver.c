@@ -50,6 +50,23 @@ static void expect(const struct address_set *set, const char *text)
 	assert_string_equal(found, text);
 }
 
+/* Those of a name, in their order. */
+static void expect_known(const struct known *known, const char *text)
+{
+	struct address_set set = {0};
+	size_t i;
+
+	for (i = 0; i < known->n; i++)
+		assert_int_equal(address_set_add(&set, known->list[i].address.family,
+						 known->list[i].address.addr),
+				 0);
+	expect(&set, text);
+	address_set_free(&set);
+}
+
+/* The time of all rounds, in seconds. */
+static uint64_t now_s = 1000000;
+
 /* A round: the addresses of each family, "" for none, NULL for a failure. */
 static unsigned round_of(struct known *known, const char *v4, const char *v6, uint32_t *again_s)
 {
@@ -66,7 +83,7 @@ static unsigned round_of(struct known *known, const char *v4, const char *v6, ui
 		else
 			put(&answers, i, texts[i], 20);
 	}
-	news = known_update(known, &answers, again_s, &why);
+	news = known_update(known, &answers, now_s * 1000000, again_s, &why);
 	if (news & KNOWN_FAILS)
 		assert_string_equal(why, v4 && v6 ? "none" : "failed");
 	else
@@ -95,15 +112,15 @@ static void test_changes(void **state)
 	(void)state;
 	assert_int_equal(round_of(&known, "10.0.0.1", "fd77::1", &again_s), KNOWN_CHANGED);
 	assert_int_equal(again_s, 20);
-	expect(&known.all, "10.0.0.1 fd77::1");
+	expect_known(&known, "10.0.0.1 fd77::1");
 	assert_int_equal(round_of(&known, "10.0.0.1", "fd77::1", &again_s), UNCHANGED);
 	assert_int_equal(round_of(&known, "10.0.0.2 10.0.0.1", "fd77::1", &again_s), KNOWN_CHANGED);
-	expect(&known.all, "10.0.0.1 10.0.0.2 fd77::1");
+	expect_known(&known, "10.0.0.1 10.0.0.2 fd77::1");
 	/* The order doesn't count. */
 	assert_int_equal(round_of(&known, "10.0.0.1 10.0.0.2", "fd77::1", &again_s), UNCHANGED);
 	/* A family that has no addresses any more, while the other has some. */
-	assert_int_equal(round_of(&known, "10.0.0.1 10.0.0.2", "", &again_s), KNOWN_CHANGED);
-	expect(&known.all, "10.0.0.1 10.0.0.2");
+	assert_int_equal(round_of(&known, "10.0.0.1 10.0.0.2", "", &again_s), UNCHANGED);
+	expect_known(&known, "10.0.0.1 10.0.0.2 fd77::1");
 	assert_int_equal(again_s, 20);
 	/* The same address by another way. */
 	assert_int_equal(round_of(&known, "10.0.0.1 10.0.0.2", "::ffff:10.0.0.2", &again_s),
@@ -122,7 +139,7 @@ static void test_failures(void **state)
 	for (i = 0; i < sizeof(backoff_s) / sizeof(*backoff_s); i++) {
 		assert_int_equal(round_of(&known, NULL, NULL, &again_s), i ? 0 : KNOWN_FAILS);
 		assert_int_equal(again_s, backoff_s[i]);
-		assert_int_equal(known.all.n, 0);
+		assert_int_equal(known.n, 0);
 	}
 	assert_int_equal(round_of(&known, "10.0.0.1", "fd77::1", &again_s),
 			 KNOWN_CHANGED | KNOWN_RECOVERED);
@@ -131,11 +148,11 @@ static void test_failures(void **state)
 	assert_int_equal(again_s, 1);
 	assert_int_equal(round_of(&known, "", "", &again_s), UNCHANGED);
 	assert_int_equal(again_s, 2);
-	expect(&known.all, "10.0.0.1 fd77::1");
+	expect_known(&known, "10.0.0.1 fd77::1");
 	assert_int_equal(round_of(&known, "10.0.0.1", "fd77::1", &again_s), KNOWN_RECOVERED);
 	assert_int_equal(round_of(&known, "", "", &again_s), KNOWN_FAILS);
 	assert_int_equal(again_s, 1);
-	expect(&known.all, "10.0.0.1 fd77::1");
+	expect_known(&known, "10.0.0.1 fd77::1");
 	known_free(&known);
 }
 
@@ -148,20 +165,144 @@ static void test_half_failures(void **state)
 	(void)state;
 	round_of(&known, "10.0.0.1", "fd77::1", &again_s);
 	assert_int_equal(round_of(&known, "10.0.0.2", NULL, &again_s), KNOWN_CHANGED | KNOWN_FAILS);
-	expect(&known.all, "10.0.0.2 fd77::1");
+	expect_known(&known, "10.0.0.1 10.0.0.2 fd77::1");
 	assert_int_equal(again_s, 1);
 	assert_int_equal(round_of(&known, NULL, "fd77::2", &again_s), KNOWN_CHANGED);
-	expect(&known.all, "10.0.0.2 fd77::2");
+	expect_known(&known, "10.0.0.1 10.0.0.2 fd77::1 fd77::2");
 	assert_int_equal(again_s, 2);
 	/* Not even one that says "none": the other's word is missing. */
 	assert_int_equal(round_of(&known, NULL, "", &again_s), UNCHANGED);
-	expect(&known.all, "10.0.0.2 fd77::2");
+	expect_known(&known, "10.0.0.1 10.0.0.2 fd77::1 fd77::2");
 	while (again_s < 20)
 		assert_int_equal(round_of(&known, "10.0.0.2", NULL, &again_s), UNCHANGED);
 	assert_int_equal(again_s, 20); /* the TTL is sooner than the backoff */
-	assert_int_equal(round_of(&known, "10.0.0.2", "", &again_s),
-			 KNOWN_CHANGED | KNOWN_RECOVERED);
-	expect(&known.all, "10.0.0.2");
+	assert_int_equal(round_of(&known, "10.0.0.2", "", &again_s), KNOWN_RECOVERED);
+	expect_known(&known, "10.0.0.1 10.0.0.2 fd77::1 fd77::2");
+	known_free(&known);
+}
+
+static void add(struct address_set *set, const char *text)
+{
+	uint8_t addr[16];
+
+	assert_int_equal(inet_pton(AF_INET, text, addr), 1);
+	assert_int_equal(address_set_add(set, 4, addr), 0);
+}
+
+/* A name that answers with one of its addresses at a time has all of them. */
+static void test_rotation(void **state)
+{
+	static const char *const turns[] = {"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"};
+	const struct address_set nobody = {0};
+	struct known known = {0};
+	uint32_t again_s;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 400; i++, now_s += 100)
+		assert_int_equal(round_of(&known, turns[i % 4], "", &again_s),
+				 i < 4 ? KNOWN_CHANGED : UNCHANGED);
+	expect_known(&known, "10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4");
+	assert_int_equal(known_expire(&known, &nobody, now_s * 1000000), 0);
+	known_free(&known);
+}
+
+/* What no answer has had for an hour goes, unless a held connection goes there. */
+static void test_an_hour(void **state)
+{
+	const uint64_t hour_us = 3600ull * 1000000;
+	struct address_set used = {0};
+	struct known known = {0};
+	uint32_t again_s;
+	uint64_t last_us;
+
+	(void)state;
+	round_of(&known, "10.0.0.1 10.0.0.2 10.0.0.3", "", &again_s);
+	assert_true(known_due_us(&known) == UINT64_MAX); /* all of them are in the last answer */
+	now_s += 5000;
+	round_of(&known, NULL, NULL, &again_s); /* a failure takes nothing away, however long */
+	round_of(&known, "", "", &again_s);
+	assert_true(known_due_us(&known) == UINT64_MAX);
+	now_s += 5000;
+	round_of(&known, "10.0.0.3", "", &again_s);
+	last_us = now_s * 1000000;
+	assert_true(known_due_us(&known) == last_us + hour_us);
+	add(&used, "10.0.0.2");
+	assert_int_equal(known_expire(&known, &used, last_us + hour_us - 1), 0);
+	/* That one counts as seen when it was found in use. */
+	assert_int_equal(known_expire(&known, &used, last_us + hour_us), 1);
+	expect_known(&known, "10.0.0.2 10.0.0.3");
+	assert_true(known_due_us(&known) == last_us + 2 * hour_us);
+	address_set_free(&used);
+	assert_int_equal(known_expire(&known, &used, last_us + 2 * hour_us - 1), 0);
+	assert_int_equal(known_expire(&known, &used, last_us + 2 * hour_us), 1);
+	expect_known(&known, "10.0.0.3");
+	known_free(&known);
+}
+
+/* So many rounds, each with another address, a second after the other. How often it was full. */
+static unsigned others_each_time(struct known *known, size_t rounds)
+{
+	unsigned told = 0;
+	uint32_t again_s;
+	char text[32];
+	size_t i;
+
+	for (i = 0; i < rounds; i++, now_s++) {
+		snprintf(text, sizeof(text), "10.1.%zu.%zu", i / 256, i % 256);
+		told += !!(round_of(known, text, "", &again_s) & KNOWN_FULL);
+	}
+	return told;
+}
+
+/* More addresses than enough: those seen the longest ago go, but for what is in use. */
+static void test_more_than_enough(void **state)
+{
+	struct address_set used = {0};
+	struct known known = {0};
+	uint64_t begin_s = now_s;
+	size_t i;
+
+	(void)state;
+	add(&used, "10.1.0.7");
+	assert_int_equal(others_each_time(&known, KNOWN_ENOUGH + 50), 0);
+	assert_true(known_due_us(&known) <= now_s * 1000000);
+	assert_int_equal(known_expire(&known, &used, now_s * 1000000), 50);
+	assert_int_equal(known.n, KNOWN_ENOUGH);
+	assert_true(known_has(&known, &used.list[0]));
+	for (i = 0; i < known.n; i++)
+		assert_true(known.list[i].seen_us >= (begin_s + 50) * 1000000);
+	assert_int_equal(known_expire(&known, &used, now_s * 1000000), 0);
+	address_set_free(&used);
+	known_free(&known);
+}
+
+/* A name that has other addresses each time: memory has a bound, which is told once. */
+static void test_without_end(void **state)
+{
+	const struct address_set nobody = {0};
+	struct known known = {0};
+
+	(void)state;
+	assert_int_equal(others_each_time(&known, 3 * KNOWN_MOST), 1);
+	assert_int_equal(known.n, KNOWN_MOST);
+	assert_int_equal(known_expire(&known, &nobody, now_s * 1000000), KNOWN_MOST);
+	assert_int_equal(others_each_time(&known, 1), 0);
+	assert_int_equal(known.n, 1);
+	known_free(&known);
+}
+
+/* Addresses of an earlier daemon are kept for an hour from now. */
+static void test_adopted(void **state)
+{
+	const struct prefix address = {.family = 4, .len = 32, .addr = {10, 0, 0, 1}};
+	const struct address_set nobody = {0};
+	struct known known = {0};
+
+	(void)state;
+	assert_int_equal(known_adopt(&known, &address, 1, 5000000), 0);
+	assert_int_equal(known_expire(&known, &nobody, 5000000 + KNOWN_KEEP_US - 1), 0);
+	assert_int_equal(known_expire(&known, &nobody, 5000000 + KNOWN_KEEP_US), 1);
 	known_free(&known);
 }
 
@@ -174,7 +315,7 @@ static uint32_t again_after(uint32_t v4_ttl_s, uint32_t v6_ttl_s, bool local)
 
 	put(&answers, RESOLVER_A, "10.0.0.1", v4_ttl_s);
 	put(&answers, RESOLVER_AAAA, "fd77::1", v6_ttl_s);
-	known_update(&known, &answers, &again_s, &why);
+	known_update(&known, &answers, 1, &again_s, &why);
 	known_free(&known);
 	return again_s;
 }
@@ -224,7 +365,7 @@ static void test_names(void **state)
 	(void)state;
 	parse(&config, "[rule a]\ndestination = db.example, 10.9.0.0/16, other.example\n"
 		       "[rule b]\ndestination = DB.Example\nport = 7\n");
-	assert_int_equal(names_set(&names, &config, &e), 0);
+	assert_int_equal(names_set(&names, &config, 1, &e), 0);
 	assert_int_equal(count(names), 2); /* case doesn't count */
 	round_of(&get(names, "db.example")->known, "10.0.0.2 10.0.0.1", "fd77::1", &again_s);
 	assert_int_equal(names_fill(names, &config, &e), 0);
@@ -236,7 +377,7 @@ static void test_names(void **state)
 	/* Known names are kept, others go once nobody waits for their answer. */
 	get(names, "other.example")->looking = true;
 	parse(&other, "[rule a]\ndestination = db.EXAMPLE\n");
-	assert_int_equal(names_set(&names, &other, &e), 0);
+	assert_int_equal(names_set(&names, &other, 1, &e), 0);
 	assert_int_equal(count(names), 2);
 	get(names, "other.example")->looking = false;
 	names_remove_unwanted(&names);
@@ -248,19 +389,19 @@ static void test_names(void **state)
 	assert_null(names);
 
 	/* A name that isn't known takes the addresses that the configuration has... */
-	assert_int_equal(names_set(&names, &config, &e), 0);
-	expect(&get(names, "db.example")->known.all, "10.0.0.1 10.0.0.2 fd77::1");
-	/* ...and an answer replaces them. */
+	assert_int_equal(names_set(&names, &config, 1, &e), 0);
+	expect_known(&get(names, "db.example")->known, "10.0.0.1 10.0.0.2 fd77::1");
+	/* ...and an answer adds to them. */
 	assert_int_equal(round_of(&get(names, "db.example")->known, "10.0.0.7", "", &again_s),
 			 KNOWN_CHANGED);
-	assert_int_equal(names_set(&names, &config, &e), 0);
-	expect(&get(names, "db.example")->known.all, "10.0.0.7");
+	assert_int_equal(names_set(&names, &config, 1, &e), 0);
+	expect_known(&get(names, "db.example")->known, "10.0.0.1 10.0.0.2 10.0.0.7 fd77::1");
 	assert_int_equal(names_fill(names, &config, &e), 0);
-	assert_int_equal(config.rules[1].destinations[0].n_resolved, 1);
+	assert_int_equal(config.rules[1].destinations[0].n_resolved, 4);
 
 	config_free(&other);
 	parse(&other, "[rule a]\ndestination = any\n");
-	assert_int_equal(names_set(&names, &other, &e), 0);
+	assert_int_equal(names_set(&names, &other, 1, &e), 0);
 	assert_null(names);
 	config_free(&other);
 	config_free(&config);
@@ -269,9 +410,17 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_set),	 cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_failures), cmocka_unit_test(test_half_failures),
-		cmocka_unit_test(test_ttl),	 cmocka_unit_test(test_names),
+		cmocka_unit_test(test_set),
+		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_half_failures),
+		cmocka_unit_test(test_ttl),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_rotation),
+		cmocka_unit_test(test_an_hour),
+		cmocka_unit_test(test_more_than_enough),
+		cmocka_unit_test(test_without_end),
+		cmocka_unit_test(test_adopted),
 	};
 
 	return cmocka_run_group_tests_name("resolver", tests, NULL, NULL);

@@ -57,19 +57,30 @@ def other_build(name: str, directory: str) -> str:
     return directory
 
 
-def build_of_level(level: int, source: str, directory: str) -> str:
-    """One of LEVELS, made in a folder from the objects of another build: returns where holdfastd
-    is."""
-    found = prebuilt(f"level{level}")
+def _rebuilt(name: str, flags: str, source: str, directory: str, *changed: str) -> str:
+    """A holdfastd made in a folder from the objects of another build, but for those that the flags
+    change: returns where it is."""
+    found = prebuilt(name)
     if found:
         return found
     shutil.copytree(source, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns(
-        "tests", "vm", "deb", "rpm", "clang", "sanitized", "holdfastd", "loader.o",
-        "libholdfast.a"))
-    make(f"BUILD={directory}",
-         f"BPF_CPPFLAGS=-DHF_LEVEL={level}" + (" -DHF_OVER_MAPS=false" if level == 0 else ""),
-         f"SANITIZE={int(build.SANITIZED)}", *FLAGS, f"{directory}/holdfastd")
+        "tests", "vm", "deb", "rpm", "clang", "sanitized", "mutants", "holdfastd", "libholdfast.a",
+        *changed))
+    make(f"BUILD={directory}", f"BPF_CPPFLAGS={flags}", f"SANITIZE={int(build.SANITIZED)}", *FLAGS,
+         f"{directory}/holdfastd")
     return directory
+
+
+def build_of_level(level: int, source: str, directory: str) -> str:
+    """One of LEVELS."""
+    flags = f"-DHF_LEVEL={level}" + (" -DHF_OVER_MAPS=false" if level == 0 else "")
+    return _rebuilt(f"level{level}", flags, source, directory, "loader.o")
+
+
+def forgetful_build(source: str, directory: str) -> str:
+    """One that keeps the addresses of host names for three seconds, and not an hour."""
+    return _rebuilt("forgetful", "-DKNOWN_KEEP_US=3000000ull -DUSED_REST_US=1000000ull", source,
+                    directory, "resolver.o", "resolver_known.o")
 
 
 def go_program(name: str, directory: str) -> str:

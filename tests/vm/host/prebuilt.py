@@ -26,6 +26,8 @@ def prepare(build: str, everything: bool) -> dict[str, str]:
         for level in compiler.LEVELS:
             made = compiler.build_of_level(level, build, os.path.join(directory, f"level{level}"))
             found[f"level{level}/holdfastd"] = os.path.join(made, "holdfastd")
+        found["forgetful/holdfastd"] = os.path.join(compiler.forgetful_build(
+            build, os.path.join(directory, "forgetful")), "holdfastd")
         if shutil.which("go"):
             found["wild_client"] = compiler.go_program("wild_client", directory)
     return found
