@@ -179,8 +179,18 @@ struct bpf_local_storage_elem {
 	struct bpf_local_storage_data sdata;
 };
 
+struct net_device {
+	int ifindex;
+};
+
+struct dst_entry {
+	struct net_device *dev;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct dst_entry *sk_dst_cache; /* the route of what was sent last */
+	int sk_rx_dst_ifindex;		/* since 5.17 */
 	struct sock_cgroup_data sk_cgrp_data;
 	struct socket *sk_socket;
 	int sk_err;
@@ -191,6 +201,7 @@ struct sock {
 struct inet_sock {
 	struct sock sk;
 	__be16 inet_sport;
+	int rx_dst_ifindex; /* until 5.16 */
 };
 
 struct inet_connection_sock {

@@ -215,6 +215,27 @@ HF_INLINE struct hf_record *hf_record_of(struct sock_common *skc)
 	return bpf_sk_storage_get(&hf_sockets, tp, 0, 0);
 }
 
+/*
+ * Which links the socket goes over, as it remembers them. A route that went with its link is dead
+ * (dst_dev_put()): its device is blackhole_netdev then, which has no number.
+ */
+HF_INLINE void hf_socket_links(struct tcp_sock *tp, struct hf_view *view)
+{
+	struct sock *sk = (struct sock *)tp;
+	struct net_device *dev;
+
+	if (bpf_core_field_exists(sk->sk_rx_dst_ifindex))
+		view->link_in = (__u32)sk->sk_rx_dst_ifindex;
+	else if (bpf_core_field_exists(tp->inet_conn.icsk_inet.rx_dst_ifindex))
+		view->link_in = (__u32)tp->inet_conn.icsk_inet.rx_dst_ifindex;
+	dev = sk->sk_dst_cache->dev;
+	if (!dev)
+		return;
+	view->link_out = (__u32)dev->ifindex;
+	if (!view->link_out)
+		view->link_out = HF_LINK_GONE; /* blackhole_netdev */
+}
+
 /* Whether that rule has decided on the socket last. */
 HF_INLINE bool hf_decided_by(const struct hf_record *record, const struct hf_rule *rule)
 {
@@ -268,6 +289,7 @@ HF_INLINE bool hf_socket_view(struct tcp_sock *tp, const struct hf_record *recor
 	view->peer_port = flow->peer_port;
 	view->opener = flow->opener;
 	hf_socket_addresses(tp, &view->family, view->local, view->peer);
+	hf_socket_links(tp, view);
 	if (rule) {
 		view->flags |= HF_VIEW_MATCH;
 		view->rule = rule->index;

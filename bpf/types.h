@@ -265,6 +265,9 @@ enum {
 	HF_VIEW_OPENER = 1 << 3,  /* the record knows who opened it; else it is inferred */
 };
 
+/* The route that the last packet took has gone, and whatever it went by. */
+#define HF_LINK_GONE ((__u32)~0)
+
 /* A socket as the view iterators write it: all read from the socket itself. */
 struct hf_view {
 	__u64 cookie;
@@ -284,8 +287,11 @@ struct hf_view {
 	__u8 pad;
 	__u8 local[16]; /* network byte order; IPv4 in the first four bytes */
 	__u8 peer[16];
+	/* Links by their ifindex. */
+	__u32 link_in;	/* by which the last packets came; 0: not known */
+	__u32 link_out; /* by which the last one went; 0: not known; HF_LINK_GONE */
 };
-_Static_assert(sizeof(struct hf_view) == 88, "struct hf_view crosses the kernel border");
+_Static_assert(sizeof(struct hf_view) == 96, "struct hf_view crosses the kernel border");
 
 /* What hf_settled writes: a cookie, or with this bit the inode of a namespace. */
 #define HF_UNSETTLED ((__u64)1 << 63)
@@ -362,7 +368,7 @@ struct hf_look {
 	__u8 unanswered;	     /* keepalive probes that are out */
 	__u8 pad[3];
 };
-_Static_assert(sizeof(struct hf_look) == 136, "struct hf_look crosses the kernel border");
+_Static_assert(sizeof(struct hf_look) == 144, "struct hf_look crosses the kernel border");
 
 /* A port that somebody listens on; the value is the session of the iterator that met it. */
 struct hf_listener {

@@ -9,6 +9,7 @@
 #include "ends.h"
 #include "exporter.h"
 #include "log.h"
+#include "path.h"
 #include "plane.h"
 #include "reconcile.h"
 #include "resolver.h"
@@ -45,8 +46,7 @@ struct daemon {
 	sd_event_source *ending; /* connections have ended */
 	sd_event_source *rest;	 /* from telling of them */
 	sd_event_source *probed; /* puts the keepalive time back after a probe */
-	uint64_t *probing;	 /* cookies of the sockets that are being probed; owned */
-	size_t n_probing;
+	struct moved probing;	 /* the sockets that are being probed */
 };
 
 /* Reads the configuration and logs every fault. 0; -EBADMSG where there are errors; -ENOMEM. */

@@ -3,7 +3,6 @@
 #include "daemon.h"
 
 #include "hook.h"
-#include "path.h"
 #include "probe.h"
 
 #include <errno.h>
@@ -154,26 +153,38 @@ void daemon_end_probes(struct daemon *daemon)
 	struct error e = {0};
 	int err;
 
-	if (!daemon->probing)
+	if (!daemon->probing.n)
 		return;
 	err = netns_find(&daemon->plane.pins, &namespaces, &e);
 	if (!err) {
-		err = probe_end(&daemon->plane, &namespaces, daemon->probing, daemon->n_probing,
-				&e);
+		netns_list_keep(&namespaces, &daemon->probing.namespaces);
+		err = probe_end(&daemon->plane, &namespaces, daemon->probing.cookies,
+				daemon->probing.n, &e);
 		netns_list_free(&namespaces);
 	}
 	if (err) /* the next reconcile pass does it */
 		log_warning(&daemon->log, "after probing: %s", e.text);
-	free(daemon->probing);
-	daemon->probing = NULL;
-	daemon->n_probing = 0;
+	moved_free(&daemon->probing);
+}
+
+/* How long it rests for what the answer to events has cost, beside what it rests already. */
+static void rest_for(struct daemon *daemon, uint64_t cost_us)
+{
+	uint64_t now_us = daemon_now_us();
+
+	if (daemon->rested_us < now_us)
+		daemon->rested_us = now_us;
+	daemon->rested_us += cost_us * SETTLE_REST;
 }
 
 static int on_probed(sd_event_source *source, uint64_t us, void *arg)
 {
+	uint64_t start_us = cpu_us();
+
 	(void)source;
 	(void)us;
 	daemon_end_probes(arg);
+	rest_for(arg, cpu_us() - start_us);
 	return 0;
 }
 
@@ -191,13 +202,14 @@ static void probe_moved(struct daemon *daemon)
 	err = netns_find(&daemon->plane.pins, &namespaces, &e);
 	if (!err) {
 		err = path_moved(&daemon->plane, &namespaces, changes, n_changes, &daemon->probing,
-				 &daemon->n_probing, &e);
-		if (!err && daemon->n_probing) {
+				 &e);
+		if (!err && daemon->probing.n) {
 			log_info(&daemon->log,
 				 "the path of %zu held connection%s has moved: probing",
-				 daemon->n_probing, daemon->n_probing == 1 ? "" : "s");
-			err = probe_begin(&daemon->plane, &namespaces, daemon->probing,
-					  daemon->n_probing, &e);
+				 daemon->probing.n, daemon->probing.n == 1 ? "" : "s");
+			netns_list_keep(&namespaces, &daemon->probing.namespaces);
+			err = probe_begin(&daemon->plane, &namespaces, daemon->probing.cookies,
+					  daemon->probing.n, &e);
 			sd_event_source_set_time_relative(daemon->probed, PROBED_US);
 			sd_event_source_set_enabled(daemon->probed, SD_EVENT_ONESHOT);
 		}
@@ -221,7 +233,7 @@ static int on_settle(sd_event_source *source, uint64_t us, void *arg)
 	if (pending & RTNL_PATH)
 		probe_moved(daemon);
 	rtnl_forget(daemon->rtnl);
-	daemon->rested_us = daemon_now_us() + (cpu_us() - start_us) * SETTLE_REST;
+	rest_for(daemon, cpu_us() - start_us);
 	return 0;
 }
 

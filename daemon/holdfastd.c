@@ -218,7 +218,7 @@ static void free_daemon(struct daemon *daemon)
 	sd_event_source_unref(daemon->probed);
 	sd_event_source_unref(daemon->ending);
 	sd_event_source_unref(daemon->rest);
-	free(daemon->probing);
+	moved_free(&daemon->probing);
 	sd_event_unref(daemon->event);
 	rtnl_close(daemon->rtnl);
 	ends_close(daemon->ends);

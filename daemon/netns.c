@@ -228,6 +228,19 @@ void netns_list_free(struct netns_list *list)
 	*list = (struct netns_list){0};
 }
 
+void netns_list_keep(struct netns_list *list, const struct numbers *inodes)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < list->n; i++) {
+		if (numbers_have(inodes, list->list[i].inode))
+			list->list[n++] = list->list[i];
+		else
+			netns_free(&list->list[i]);
+	}
+	list->n = n;
+}
+
 /* What is behind the path or the descriptor now. Negative errno. */
 static int open_by_way(const struct netns *ns)
 {

@@ -8,6 +8,7 @@
 #ifndef HOLDFAST_NETNS_H
 #define HOLDFAST_NETNS_H
 
+#include "numbers.h"
 #include "pins.h"
 
 #include <stdint.h>
@@ -37,6 +38,9 @@ struct netns_list {
 int netns_find(const struct pins *pins, struct netns_list *list, struct error *e);
 
 void netns_list_free(struct netns_list *list);
+
+/* Lets go of all that aren't among these inodes (sorted). */
+void netns_list_keep(struct netns_list *list, const struct numbers *inodes);
 
 /* Of one of them. */
 void netns_free(struct netns *ns);

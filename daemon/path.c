@@ -15,6 +15,7 @@ struct end {
 	uint64_t netns;
 	struct hf_flow flow;
 	struct hf_flow local; /* the local address, as a peer */
+	uint32_t links[2];    /* by which packets come and go */
 };
 
 struct ends_list {
@@ -33,7 +34,9 @@ static int add_end(const void *record, void *arg)
 	if (array_grow(&ends->list, ends->n, &ends->room, sizeof(*end)))
 		return -ENOMEM;
 	end = &ends->list[ends->n++];
-	*end = (struct end){.cookie = view->cookie, .netns = view->netns};
+	*end = (struct end){.cookie = view->cookie,
+			    .netns = view->netns,
+			    .links = {view->link_in, view->link_out}};
 	end->flow.family = end->local.family = view->family;
 	memcpy(end->flow.peer, view->peer, sizeof(view->peer));
 	memcpy(end->local.peer, view->local, sizeof(view->local));
@@ -69,7 +72,8 @@ static int ask_length(void *arg)
 struct changes {
 	struct prefix *routes, *addresses;
 	size_t n_routes, n_addresses;
-	bool link; /* one went down: whatever went over it, went without a word */
+	uint32_t *links; /* that went down: what went over them, went without a word */
+	size_t n_links;
 };
 
 /* Of a flood in one namespace the sockets of all others must know nothing. */
@@ -77,13 +81,12 @@ static void choose(struct changes *chosen, const struct rtnl_change *changes, si
 {
 	size_t i;
 
-	chosen->n_routes = chosen->n_addresses = 0;
-	chosen->link = false;
+	chosen->n_routes = chosen->n_addresses = chosen->n_links = 0;
 	for (i = 0; i < n; i++) {
 		if (changes[i].nsid != nsid)
 			continue;
 		if (changes[i].link)
-			chosen->link = true;
+			chosen->links[chosen->n_links++] = changes[i].link;
 		else if (changes[i].local)
 			chosen->addresses[chosen->n_addresses++] = changes[i].prefix;
 		else
@@ -112,6 +115,19 @@ static bool address_gone(const struct changes *changes, const struct hf_flow *lo
 
 	for (i = 0; i < changes->n_addresses; i++) {
 		if (prefix_contains(&changes->addresses[i], local->family, local->peer))
+			return true;
+	}
+	return false;
+}
+
+static bool link_gone(const struct changes *changes, const struct end *end)
+{
+	size_t i;
+
+	if (changes->n_links && end->links[1] == HF_LINK_GONE)
+		return true;
+	for (i = 0; i < changes->n_links; i++) {
+		if (changes->links[i] == end->links[0] || changes->links[i] == end->links[1])
 			return true;
 	}
 	return false;
@@ -162,25 +178,25 @@ static void find_moved(const struct netns *ns, const struct ends_list *ends, siz
 	for (; at < ends->n && ends->list[at].netns == ns->inode; at++) {
 		const struct end *end = &ends->list[at];
 
-		if (!changes->link && (!last || by_peer(last, end) != 0))
+		if (!last || by_peer(last, end) != 0)
 			moved = peer_moved(ns, &end->flow, changes);
 		last = end;
-		if (changes->link || moved || address_gone(changes, &end->local))
+		if (moved || link_gone(changes, end) || address_gone(changes, &end->local))
 			cookies[(*n)++] = end->cookie;
 	}
 }
 
 static int find_all(const struct netns_list *namespaces, const struct ends_list *ends,
-		    const struct rtnl_change *changes, size_t n_changes, uint64_t *cookies,
-		    size_t *n)
+		    const struct rtnl_change *changes, size_t n_changes, struct moved *moved)
 {
 	_cleanup_free_ struct prefix *routes = calloc(n_changes + 1, sizeof(*routes));
 	_cleanup_free_ struct prefix *addresses = calloc(n_changes + 1, sizeof(*addresses));
-	struct changes chosen = {.routes = routes, .addresses = addresses};
-	size_t i, at;
+	_cleanup_free_ uint32_t *links = calloc(n_changes + 1, sizeof(*links));
+	struct changes chosen = {.routes = routes, .addresses = addresses, .links = links};
+	size_t i, at, before;
 	int nsid;
 
-	if (!routes || !addresses)
+	if (!routes || !addresses || !links)
 		return -ENOMEM;
 	for (i = 0; i < namespaces->n; i++) {
 		const struct netns *ns = &namespaces->list[i];
@@ -191,33 +207,44 @@ static int find_all(const struct netns_list *namespaces, const struct ends_list 
 		    (i > 0 && nsid_of(ns, &nsid) < 0))
 			continue;
 		choose(&chosen, changes, n_changes, nsid);
-		if (chosen.n_routes || chosen.n_addresses || chosen.link)
-			find_moved(ns, ends, at, &chosen, cookies, n);
+		if (!chosen.n_routes && !chosen.n_addresses && !chosen.n_links)
+			continue;
+		before = moved->n;
+		find_moved(ns, ends, at, &chosen, moved->cookies, &moved->n);
+		if (moved->n > before && numbers_add(&moved->namespaces, ns->inode))
+			return -ENOMEM;
 	}
+	numbers_sort(&moved->namespaces);
 	return 0;
 }
 
+void moved_free(struct moved *moved)
+{
+	free(moved->cookies);
+	numbers_free(&moved->namespaces);
+	*moved = (struct moved){0};
+}
+
 int path_moved(const struct plane *plane, const struct netns_list *namespaces,
-	       const struct rtnl_change *changes, size_t n_changes, uint64_t **cookies, size_t *n,
+	       const struct rtnl_change *changes, size_t n_changes, struct moved *moved,
 	       struct error *e)
 {
-	_cleanup_free_ uint64_t *found = NULL;
 	struct ends_list ends = {0};
 	int err;
 
-	*n = 0;
-	*cookies = NULL;
+	*moved = (struct moved){0};
 	err = plane_iterate_all(plane, PIN_HELD, PIN_HELD_HERE, namespaces, sizeof(struct hf_view),
 				add_end, &ends, e);
 	if (!err && ends.n) {
 		qsort(ends.list, ends.n, sizeof(*ends.list), by_peer);
-		found = calloc(ends.n, sizeof(*found));
-		err = found ? find_all(namespaces, &ends, changes, n_changes, found, n) : -ENOMEM;
+		moved->cookies = calloc(ends.n, sizeof(*moved->cookies));
+		err = moved->cookies ? find_all(namespaces, &ends, changes, n_changes, moved)
+				     : -ENOMEM;
 		if (err)
 			error_set(e, ENOMEM, "out of memory");
 	}
 	free(ends.list);
-	if (!err && *n)
-		*cookies = take_ptr(found);
+	if (err)
+		moved_free(moved);
 	return err;
 }

@@ -147,15 +147,20 @@ static int on_address_gone(struct rtnl *rtnl, struct nlmsghdr *header, int nsid)
 	return add_change(rtnl, &change);
 }
 
-/* A port of a bridge or bond has no routes of its own. */
+/*
+ * Of a link that was created everything counts as changed (rtnl_configure_link()): one that is
+ * down then has never been up. A port of a bridge or bond has no routes of its own.
+ */
 static int on_link(struct rtnl *rtnl, struct nlmsghdr *header, int nsid)
 {
-	struct rtnl_change change = {.nsid = nsid, .link = true};
 	const struct ifinfomsg *message = nlmsg_data(header);
+	struct rtnl_change change = {.nsid = nsid};
 
-	if (!nlmsg_valid_hdr(header, sizeof(*message)) || !(message->ifi_change & IFF_UP) ||
-	    message->ifi_flags & IFF_UP || nlmsg_find_attr(header, sizeof(*message), IFLA_MASTER))
+	if (!nlmsg_valid_hdr(header, sizeof(*message)) || message->ifi_change == ~0u ||
+	    !(message->ifi_change & IFF_UP) || message->ifi_flags & IFF_UP ||
+	    nlmsg_find_attr(header, sizeof(*message), IFLA_MASTER))
 		return RTNL_NAMESPACE;
+	change.link = (uint32_t)message->ifi_index;
 	return RTNL_NAMESPACE | add_change(rtnl, &change);
 }
 

@@ -20,12 +20,15 @@ enum rtnl_event {
 
 #define RTNL_OWN_NAMESPACE (-1) /* in place of an nsid; also: has none */
 
-/* A route that came or went, one of our own addresses that went, or a link that
- * was taken down: its routes go with it, and IPv4 doesn't tell which. */
+/*
+ * A route that came or went, one of our own addresses that went, or a link that was up and
+ * was taken down: its routes go with it, and IPv4 doesn't tell which
+ * (fib_sync_down_dev()).
+ */
 struct rtnl_change {
-	int nsid;   /* of the namespace, as ours names it, or RTNL_OWN_NAMESPACE */
-	bool local; /* an address of ours: prefix is the whole of it */
-	bool link;  /* a link: any path of that namespace may have moved */
+	int nsid;      /* of the namespace, as ours names it, or RTNL_OWN_NAMESPACE */
+	bool local;    /* an address of ours: prefix is the whole of it */
+	uint32_t link; /* the ifindex of a link: what went over it may have moved; 0: none */
 	struct prefix prefix;
 };
 

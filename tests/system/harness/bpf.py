@@ -4,8 +4,8 @@ import ctypes
 import os
 import platform
 import struct
-from contextlib import suppress
-from typing import NamedTuple, Sequence
+from contextlib import contextmanager, suppress
+from typing import Iterator, NamedTuple, Sequence
 
 SOCK_OPS, SETSOCKOPT = 3, 22  # enum bpf_attach_type
 PROGRAM_TYPES = {SOCK_OPS: 13, SETSOCKOPT: 25}  # enum bpf_prog_type
@@ -13,7 +13,7 @@ F_OVERRIDE, F_MULTI = 1, 2  # BPF_F_ALLOW_*
 
 _MAP_LOOKUP, _PROG_LOAD, _OBJ_PIN, _OBJ_GET, _PROG_ATTACH, _PROG_DETACH = 1, 5, 6, 7, 8, 9
 _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY, _MAP_UPDATE_BATCH = 2, 3, 4, 26
-_PROG_FD_BY_ID, _OBJ_INFO, _PROG_QUERY, _LINK_CREATE = 13, 15, 16, 28
+_PROG_FD_BY_ID, _OBJ_INFO, _PROG_QUERY, _LINK_CREATE, _ENABLE_STATS = 13, 15, 16, 28, 32
 _NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -197,6 +197,22 @@ def verified_instructions(number: int) -> int:
     info = _info_by_id("prog", number)
     # struct bpf_prog_info.verified_insns, Linux 5.16.
     return struct.unpack_from("=I", info, 216)[0] or -1
+
+
+@contextmanager
+def statistics() -> Iterator[None]:
+    """The kernel counts the runs of programs for the length of the `with` block."""
+    fd = _bpf(_ENABLE_STATS, struct.pack("=I", 0))[0]
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def runs(pin: str) -> int:
+    """How often the program of a pinned link has run while that was counted."""
+    # struct bpf_prog_info.run_cnt
+    return struct.unpack_from("=Q", _info_by_id("prog", pinned_link(pin).program), 200)[0]
 
 
 def exists(kind: str, number: int) -> bool:
