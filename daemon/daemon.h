@@ -6,9 +6,11 @@
 #ifndef HOLDFAST_DAEMON_H
 #define HOLDFAST_DAEMON_H
 
+#include "alive.h"
 #include "ends.h"
 #include "exporter.h"
 #include "log.h"
+#include "pace.h"
 #include "path.h"
 #include "plane.h"
 #include "reconcile.h"
@@ -43,6 +45,11 @@ struct daemon {
 	int pending;		 /* enum rtnl_event, what the quick one waits to answer */
 	uint64_t pending_us;	 /* since when */
 	uint64_t rested_us;	 /* and when it may, after the answers before */
+	struct pace pace;	 /* of those answers */
+	struct alive alive;
+	uint64_t pass_cost_us;	 /* CPU time of the last full pass */
+	bool stretched;		 /* full passes come less often than is configured */
+	bool canceled;		 /* the last pass made way for a signal */
 	sd_event_source *ending; /* connections have ended */
 	sd_event_source *rest;	 /* from telling of them */
 	sd_event_source *probed; /* puts the keepalive time back after a probe */
@@ -74,10 +81,6 @@ int daemon_add_sources(struct daemon *daemon);
 
 /* Puts the keepalive time back on what is being probed. */
 void daemon_end_probes(struct daemon *daemon);
-
-/* To the service manager, as sd_notify(3) has it, but without taking memory: it hears also of
- * what goes wrong because there is none. */
-__attribute__((format(printf, 1, 2))) void daemon_notify(const char *format, ...);
 
 /* CLOCK_MONOTONIC. */
 uint64_t daemon_now_us(void);

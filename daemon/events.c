@@ -8,12 +8,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <systemd/sd-daemon.h>
 #include <time.h>
 
 /* A burst of events is answered once: when it has been quiet for so long, but at the
@@ -36,6 +33,9 @@
 /* After this long a probe has been sent on every socket that was to be probed. */
 #define PROBED_US (1500u * 1000u)
 
+/* After so long a pass that made way for a signal is made again. */
+#define AGAIN_US (1000u * 1000u)
+
 static uint64_t clock_us(clockid_t clock)
 {
 	struct timespec now;
@@ -52,17 +52,6 @@ uint64_t daemon_now_us(void)
 static uint64_t cpu_us(void)
 {
 	return clock_us(CLOCK_PROCESS_CPUTIME_ID);
-}
-
-void daemon_notify(const char *format, ...)
-{
-	char text[256];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	sd_notify(false, text);
 }
 
 /*
@@ -107,15 +96,20 @@ static void hear_of_ends(struct daemon *daemon)
 
 void daemon_reconcile(struct daemon *daemon, bool all)
 {
+	uint64_t start = daemon_now_us(), start_cpu = cpu_us(), us;
 	struct reconcile_result result;
 	struct error e = {0};
-	uint64_t start = daemon_now_us(), us;
 	int err;
 
 	err = all ? reconcile_all(daemon->reconcile, &result, &e)
 		  : reconcile_unseen(daemon->reconcile, &result, &e);
-	if (err)
+	if (err == -ECANCELED)
+		log_debug(&daemon->log, "reconcile makes way for a signal");
+	else if (err)
 		log_warning(&daemon->log, "reconcile is incomplete: %s", e.text);
+	daemon->canceled = err == -ECANCELED;
+	if (all)
+		daemon->pass_cost_us = cpu_us() - start_cpu;
 	us = daemon_now_us() - start;
 	log_debug(&daemon->log, "reconcile: %zu network namespaces in %" PRIu64 " us",
 		  result.namespaces, us);
@@ -127,11 +121,25 @@ void daemon_reconcile(struct daemon *daemon, bool all)
 		check_attached(daemon);
 }
 
+/* Full passes come less often where they would take too much of a CPU. */
 void daemon_arm_timer(struct daemon *daemon)
 {
-	uint64_t period = (uint64_t)daemon->config.reconcile_s * 1000000u;
+	uint64_t configured_us = (uint64_t)daemon->config.reconcile_s * 1000000u;
+	uint64_t period_us = pace_period_us(configured_us, daemon->pass_cost_us);
+	bool stretched = period_us > configured_us;
 
-	sd_event_source_set_time_relative(daemon->timer, period);
+	if (stretched != daemon->stretched)
+		log_notice(
+			&daemon->log,
+			stretched ? "a pass over all sockets took %.1f s of CPU time: the next one "
+				    "is in %.0f s, later than reconcile says, for the CPU's sake"
+				  : "a pass over all sockets took %.1f s of CPU time: they come "
+				    "every %.0f s again",
+			(double)daemon->pass_cost_us / 1e6, (double)period_us / 1e6);
+	daemon->stretched = stretched;
+	stats_set_period(&daemon->stats, (period_us + 999999u) / 1000000u);
+	/* What made way for a signal is begun anew once that has been answered. */
+	sd_event_source_set_time_relative(daemon->timer, daemon->canceled ? AGAIN_US : period_us);
 	sd_event_source_set_enabled(daemon->timer, SD_EVENT_ONESHOT);
 }
 
@@ -170,11 +178,13 @@ void daemon_end_probes(struct daemon *daemon)
 /* How long it rests for what the answer to events has cost, beside what it rests already. */
 static void rest_for(struct daemon *daemon, uint64_t cost_us)
 {
-	uint64_t now_us = daemon_now_us();
+	uint64_t now_us = daemon_now_us(), wait_us = pace_spend(&daemon->pace, now_us, cost_us);
 
 	if (daemon->rested_us < now_us)
 		daemon->rested_us = now_us;
 	daemon->rested_us += cost_us * SETTLE_REST;
+	if (daemon->rested_us < now_us + wait_us)
+		daemon->rested_us = now_us + wait_us;
 }
 
 static int on_probed(sd_event_source *source, uint64_t us, void *arg)
@@ -230,6 +240,8 @@ static int on_settle(sd_event_source *source, uint64_t us, void *arg)
 	daemon->pending = 0;
 	if (pending & (RTNL_NAMESPACE | RTNL_OVERRUN))
 		daemon_reconcile(daemon, pending & RTNL_OVERRUN);
+	if (daemon->canceled)
+		daemon_arm_timer(daemon);
 	if (pending & RTNL_PATH)
 		probe_moved(daemon);
 	rtnl_forget(daemon->rtnl);
@@ -314,6 +326,7 @@ int daemon_add_sources(struct daemon *daemon)
 {
 	int err;
 
+	pace_init(&daemon->pace, daemon_now_us());
 	err = sd_event_add_signal(daemon->event, NULL, SIGHUP, on_reload, daemon);
 	if (err >= 0) /* no handler: the loop ends */
 		err = sd_event_add_signal(daemon->event, NULL, SIGTERM, NULL, NULL);

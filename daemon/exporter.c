@@ -10,9 +10,10 @@
 /* Connections come and go without telling the daemon: the numbers aren't older than this. */
 #define PERIOD_US (60u * 1000u * 1000u)
 
-/* Between two, at least; and this many times the CPU time that the former one took. */
+/* Between two, at least; and this many times the CPU time that the former one took: half a
+ * hundredth of one CPU. */
 #define GAP_US	 (1000u * 1000u)
-#define GAP_COST 20u
+#define GAP_COST 200u
 
 #define ACCURACY_US 10000u
 

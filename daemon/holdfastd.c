@@ -109,12 +109,18 @@ static int check_limit(struct error *e)
 		(unsigned long long)limit.rlim_cur, FILES_LEAST);
 }
 
+static int tick(void *arg)
+{
+	return alive_tick(arg);
+}
+
 static int start(struct daemon *daemon, struct error *e)
 {
 	struct loader_options options = {
 		.pin_dir = daemon->options.pin_dir,
 		.cgroup = daemon->options.cgroup,
 		.version = HOLDFAST_VERSION,
+		.progress = {tick, &daemon->alive},
 	};
 	bool took_over;
 	int err;
@@ -162,6 +168,7 @@ static int start(struct daemon *daemon, struct error *e)
 	if (err < 0)
 		return error_set(e, -err, "can't set up the event loop: %s", strerror(-err));
 	daemon_reconcile(daemon, true);
+	daemon_arm_timer(daemon);
 	err = privileges_drop(e);
 	if (!err) /* with what is left, so that it is told now if that isn't enough */
 		exporter_set(daemon->exporter, daemon->config.textfile);
@@ -252,11 +259,13 @@ static int run(struct daemon *daemon)
 	log_info(&daemon->log, "ready: %zu rule%s in force", daemon->config.n_rules,
 		 daemon->config.n_rules == 1 ? "" : "s");
 	malloc_trim(0); /* what loading took, and reading the configuration */
-	daemon_notify("READY=1\nSTATUS=%zu rule%s in force", daemon->config.n_rules,
-		      daemon->config.n_rules == 1 ? "" : "s");
+	alive_enter(&daemon->alive, ALIVE_RUNNING);
+	alive_notify("READY=1\nSTATUS=%zu rule%s in force", daemon->config.n_rules,
+		     daemon->config.n_rules == 1 ? "" : "s");
 
 	err = sd_event_loop(daemon->event);
-	daemon_notify("STOPPING=1");
+	alive_enter(&daemon->alive, ALIVE_STOPPING);
+	alive_notify("STOPPING=1");
 	if (err < 0 && err != -ENOLINK) /* that has been told */
 		log_error(&daemon->log, "the event loop broke: %s", strerror(-err));
 	daemon_end_probes(daemon);
@@ -317,6 +326,7 @@ int main(int argc, char **argv)
 	setvbuf(stderr, NULL, _IOLBF, 0);
 	log_init(&daemon.log, daemon.options.verbose);
 	libbpf_set_print(daemon.options.verbose ? print_libbpf : NULL);
+	alive_init(&daemon.alive);
 	status = run(&daemon);
 	free_daemon(&daemon);
 	return status;

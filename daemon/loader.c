@@ -483,6 +483,7 @@ int loader_start(struct plane *plane, const struct loader_options *options,
 	int err;
 
 	*plane = (struct plane)PLANE_INIT;
+	plane->progress = options->progress;
 	err = find_target(options->cgroup, &target, e);
 	if (err)
 		return err;

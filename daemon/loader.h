@@ -7,7 +7,8 @@
 
 struct loader_options {
 	const char *pin_dir;
-	const char *cgroup; /* directory to be limited to; NULL: the root of the hierarchy */
+	const char *cgroup;	  /* directory to be limited to; NULL: the root of the hierarchy */
+	struct progress progress; /* for the plane */
 	const char *version;
 };
 

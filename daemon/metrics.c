@@ -272,8 +272,12 @@ static void reconcile(const struct metrics *metrics, FILE *out)
 	     "Sockets that reconcile passes changed, by what they did to them.");
 	for (i = 0; i < STATS_N_SWEPT; i++)
 		sample(out, "reconcile_sockets_total", "action", actions[i], stats->swept[i]);
-	single(out, "reconcile_period_seconds", "gauge", "How often all sockets are looked at.",
+	single(out, "reconcile_period_seconds", "gauge",
+	       "How often all sockets are to be looked at, as it is configured.",
 	       metrics->snapshot.config.reconcile_s);
+	single(out, "reconcile_period_in_force_seconds", "gauge",
+	       "How often they are: longer where it would take too much of a CPU.",
+	       stats->period_s ? stats->period_s : metrics->snapshot.config.reconcile_s);
 	single(out, "last_reconcile_timestamp_seconds", "gauge",
 	       "When all sockets had been looked at last, Unix time.", stats->reconciled_s);
 	single(out, "network_namespaces", "gauge", "Network namespaces that were looked at then.",

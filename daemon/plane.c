@@ -349,6 +349,7 @@ int plane_iterate_all(const struct plane *plane, const char *all, const char *he
 	if (pins_has(&plane->pins, all))
 		return iter_run(&plane->pins, all, record_size, fn, arg, e);
 	for (i = 0; !err && i < namespaces->n; i++) {
+		plane_tick(plane);
 		err = plane_iterate(plane, here, &namespaces->list[i], record_size, fn, arg, e);
 		if (err == -ENOENT && pins_has(&plane->pins, here))
 			err = 0;

@@ -12,16 +12,28 @@
 #include "pins.h"
 #include "rules.h"
 
+/* Called between the pieces of long work, a network namespace each. Non-zero: no more. */
+struct progress {
+	int (*tick)(void *arg); /* NULL: nobody asks */
+	void *arg;
+};
+
 struct plane {
 	struct pins pins;
-	int rules_fd; /* owned */
-	int info_fd;  /* owned */
+	struct progress progress; /* of whoever works with it */
+	int rules_fd;		  /* owned */
+	int info_fd;		  /* owned */
 };
 
 #define PLANE_INIT                                                                                 \
 	{                                                                                          \
 		.pins = PINS_INIT, .rules_fd = -1, .info_fd = -1                                   \
 	}
+
+static inline int plane_tick(const struct plane *plane)
+{
+	return plane->progress.tick ? plane->progress.tick(plane->progress.arg) : 0;
+}
 
 /* Opens what is pinned, to read. -ENOENT: nothing is attached. -EACCES, -EPERM. */
 int plane_open(struct plane *plane, const char *pin_dir, struct error *e);

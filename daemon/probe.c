@@ -65,6 +65,7 @@ static int run(struct existing *existing, bool probe, const struct netns_list *n
 		const struct netns *ns = &namespaces->list[i];
 		struct error *told = first ? &ignored : e;
 
+		plane_tick(existing->plane); /* what was begun has to be ended */
 		err = probe ? existing_probe(existing, ns, told)
 			    : existing_sweep(existing, ns, ignore_record, NULL, told);
 		if (err && !first)

@@ -323,7 +323,7 @@ static int look(const struct reconcile *reconcile, struct existing *existing, st
 }
 
 /* What a pass knows of a namespace. */
-struct progress {
+struct looked {
 	bool todo;     /* to be looked at */
 	size_t unheld; /* sockets that can't be held, as it was last looked at */
 };
@@ -344,7 +344,7 @@ static bool all_new(const struct reconcile *reconcile, const struct reconcile_re
  * others from their turn.
  */
 static int rounds(struct reconcile *reconcile, const struct netns_list *namespaces,
-		  struct progress *progress, struct reconcile_result *result, struct error *e)
+		  struct looked *looked, struct reconcile_result *result, struct error *e)
 {
 	struct held held = {0};
 	struct error ignored;
@@ -364,16 +364,21 @@ static int rounds(struct reconcile *reconcile, const struct netns_list *namespac
 		}
 		again = false;
 		for (i = 0; i < namespaces->n; i++) {
-			if (!progress[i].todo)
+			if (!looked[i].todo)
 				continue;
+			if (plane_tick(reconcile->plane)) {
+				existing_free(&existing);
+				held_free(&held);
+				return error_set(e, ECANCELED, "it makes way for a signal");
+			}
 			ret = look(reconcile, &existing, &held, &namespaces->list[i], what, result,
 				   &unheld, first ? &ignored : e);
 			if (ret < 0 && !first)
 				first = ret;
-			progress[i].todo = ret > 0;
+			looked[i].todo = ret > 0;
 			again = again || ret > 0;
 			if (ret == 0)
-				progress[i].unheld = unheld;
+				looked[i].unheld = unheld;
 		}
 		existing_free(&existing);
 	}
@@ -426,7 +431,7 @@ static void tell_hidden(struct reconcile *reconcile, const struct netns_list *na
  * takes to sweep them.
  */
 static void skip_settled(const struct reconcile *reconcile, const struct netns_list *namespaces,
-			 struct progress *progress)
+			 struct looked *looked)
 {
 	struct survey survey;
 	size_t i;
@@ -436,7 +441,7 @@ static void skip_settled(const struct reconcile *reconcile, const struct netns_l
 	survey_take(reconcile->plane, namespaces, &survey);
 	for (i = 0; i < namespaces->n; i++) {
 		if (!survey_has_todo(&survey, namespaces->list[i].inode))
-			progress[i].todo = false;
+			looked[i].todo = false;
 	}
 	survey_free(&survey);
 }
@@ -446,7 +451,7 @@ static int pass(struct reconcile *reconcile, bool all, struct reconcile_result *
 {
 	struct netns_list namespaces;
 	struct numbers seen = {0};
-	_cleanup_free_ struct progress *progress = NULL;
+	_cleanup_free_ struct looked *looked = NULL;
 	size_t i;
 	int err;
 
@@ -455,22 +460,22 @@ static int pass(struct reconcile *reconcile, bool all, struct reconcile_result *
 	if (err)
 		return err;
 	tell_hidden(reconcile, &namespaces);
-	progress = calloc(namespaces.n + 1, sizeof(*progress));
-	err = progress ? 0 : error_set(e, ENOMEM, "out of memory");
+	looked = calloc(namespaces.n + 1, sizeof(*looked));
+	err = looked ? 0 : error_set(e, ENOMEM, "out of memory");
 	for (i = 0; !err && i < namespaces.n; i++) {
-		progress[i].todo = all || !numbers_have(&reconcile->seen, namespaces.list[i].inode);
-		result->namespaces += progress[i].todo;
+		looked[i].todo = all || !numbers_have(&reconcile->seen, namespaces.list[i].inode);
+		result->namespaces += looked[i].todo;
 	}
 	if (!err && result->namespaces) {
-		skip_settled(reconcile, &namespaces, progress);
-		err = rounds(reconcile, &namespaces, progress, result, e);
+		skip_settled(reconcile, &namespaces, looked);
+		err = rounds(reconcile, &namespaces, looked, result, e);
 		for (i = 0; i < namespaces.n; i++)
-			result->unheld += progress[i].unheld;
+			result->unheld += looked[i].unheld;
 		tell(reconcile, all, result);
 	}
 	/* Where some can't be held yet, the next event is worth another look. */
 	for (i = 0; !err && i < namespaces.n; i++) {
-		if (!progress[i].unheld && numbers_add(&seen, namespaces.list[i].inode))
+		if (!looked[i].unheld && numbers_add(&seen, namespaces.list[i].inode))
 			err = error_set(e, ENOMEM, "out of memory");
 	}
 	netns_list_free(&namespaces);

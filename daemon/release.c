@@ -5,6 +5,7 @@
 #include "cgroup.h"
 #include "existing.h"
 #include "hook.h"
+#include "survey.h"
 #include "util.h"
 
 #include <bpf/bpf.h>
@@ -32,6 +33,34 @@ static int count_held(const void *record, void *arg)
 	return 0;
 }
 
+/*
+ * Where the kernel refuses the iterator over all held sockets: at least one in each namespace that
+ * we couldn't enter, and where the survey has come to one.
+ */
+static size_t count_out_of_reach(const struct plane *plane, const struct netns_list *namespaces)
+{
+	struct survey survey;
+	struct hf_info info;
+	size_t left = 0, i, j;
+
+	if (pins_has(&plane->pins, PIN_HELD) || plane_get_info(plane, &info, NULL))
+		return 0;
+	info.generation++; /* else it takes the rules that are gone for being in force */
+	if (plane_set_info(plane, &info, NULL))
+		return 0;
+	survey_take(plane, namespaces, &survey);
+	for (i = 0; i < survey.todo.n; i++) {
+		for (j = 0; j < namespaces->n && namespaces->list[j].inode != survey.todo.list[i];
+		     j++)
+			;
+		/* Sorted, but the same one may be there more than once. */
+		left += j == namespaces->n &&
+			(!i || survey.todo.list[i] != survey.todo.list[i - 1]);
+	}
+	survey_free(&survey);
+	return left;
+}
+
 static int restore_all(struct plane *plane, size_t *restored, size_t *left, struct error *e)
 {
 	struct existing existing = EXISTING_INIT(plane);
@@ -44,6 +73,7 @@ static int restore_all(struct plane *plane, size_t *restored, size_t *left, stru
 	if (err)
 		return err;
 	for (i = 0; i < namespaces.n; i++) {
+		plane_tick(plane); /* it goes on to its end */
 		err = existing_sweep(&existing, &namespaces.list[i], count_restored, restored,
 				     first ? &ignored : e);
 		if (err && !first)
@@ -52,6 +82,7 @@ static int restore_all(struct plane *plane, size_t *restored, size_t *left, stru
 	existing_free(&existing);
 	err = plane_iterate_all(plane, PIN_HELD, PIN_HELD_HERE, &namespaces, sizeof(struct hf_view),
 				count_held, left, first ? &ignored : e);
+	*left += count_out_of_reach(plane, &namespaces);
 	netns_list_free(&namespaces);
 	return first ? first : err;
 }
@@ -80,6 +111,7 @@ static int let_go(struct pins *other, void *arg)
 }
 
 struct restoring {
+	const struct plane *plane; /* ours */
 	const struct netns_list *namespaces;
 	struct error *e;
 };
@@ -93,6 +125,7 @@ static int restore_and_remove(struct pins *other, void *arg)
 	int err;
 
 	for (i = 0; i < restoring->namespaces->n; i++) {
+		plane_tick(restoring->plane);
 		err = plane_iterate(&plane, PIN_SWEEP, &restoring->namespaces->list[i], 1,
 				    ignore_byte, NULL, restoring->e);
 		if (err && err != -ENOENT)
@@ -104,7 +137,7 @@ static int restore_and_remove(struct pins *other, void *arg)
 int plane_release_others(const struct plane *plane, struct error *e)
 {
 	struct netns_list namespaces;
-	struct restoring restoring = {&namespaces, e};
+	struct restoring restoring = {plane, &namespaces, e};
 	int err;
 
 	err = pins_each_other(&plane->pins, let_go, e, e);

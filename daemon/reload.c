@@ -219,7 +219,8 @@ void daemon_reload(struct daemon *daemon)
 	size_t size;
 	int err;
 
-	daemon_notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64, daemon_now_us());
+	alive_notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64, daemon_now_us());
+	alive_enter(&daemon->alive, ALIVE_RELOADING);
 	number = publish_begin(daemon);
 	daemon->log.copy = open_memstream(&lines, &size);
 	err = reload(daemon, &e);
@@ -238,5 +239,6 @@ void daemon_reload(struct daemon *daemon)
 	if (lines)
 		publish(daemon, number, err, lines);
 	malloc_trim(0); /* the old configuration, and what it took to read the new one */
-	daemon_notify("READY=1");
+	alive_enter(&daemon->alive, ALIVE_RUNNING);
+	alive_notify("READY=1");
 }

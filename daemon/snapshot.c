@@ -317,6 +317,7 @@ static int take(const struct plane *plane, bool staged, struct holders *holders,
 		struct snapshot *snapshot, struct error *e)
 {
 	struct netns_list namespaces;
+	struct stats stats;
 	int err;
 
 	err = plane_get_info(plane, &snapshot->info, e);
@@ -332,6 +333,7 @@ static int take(const struct plane *plane, bool staged, struct holders *holders,
 	snapshot->adopts = snapshot->attached && support_adopts(plane);
 	support_limits(plane, snapshot->limits);
 	snapshot->daemon_pid = stats_daemon(plane);
+	snapshot->period_s = stats_read(plane, &stats, NULL) ? 0 : stats.period_s;
 
 	err = netns_find(&plane->pins, &namespaces, e);
 	if (err)

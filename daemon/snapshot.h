@@ -33,6 +33,7 @@ struct snapshot {
 	bool adopts;		       /* sockets that are there already can be held */
 	char limits[SUPPORT_TEXT_MAX]; /* what the kernel can't do; empty: nothing */
 	pid_t daemon_pid;	       /* 0: none */
+	uint64_t period_s;	       /* of the daemon's full passes; 0: none ran */
 	uint32_t generation;
 	struct config config;
 	struct snapshot_socket *sockets; /* by rule, peer, local port */

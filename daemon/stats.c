@@ -105,6 +105,12 @@ void stats_count_start(struct stats_map *map)
 	put(map);
 }
 
+void stats_set_period(struct stats_map *map, uint64_t period_s)
+{
+	map->now.period_s = period_s;
+	put(map);
+}
+
 void stats_count_reload(struct stats_map *map, enum stats_reload how)
 {
 	map->now.reloads[how]++;

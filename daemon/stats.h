@@ -46,8 +46,9 @@ struct stats {
 	uint64_t reconciled_s;	       /* CLOCK_REALTIME; end of the latest pass over everything */
 	uint64_t namespaces;	       /* network namespaces that it looked at */
 	uint64_t swept[STATS_N_SWEPT]; /* by enum stats_swept */
+	uint64_t period_s; /* of full passes; longer than is configured where they take long */
 };
-_Static_assert(sizeof(struct stats) == 8 * 30, "struct stats has no holes, and is pinned");
+_Static_assert(sizeof(struct stats) == 8 * 31, "struct stats has no holes, and is pinned");
 
 /* The daemon's own copy, and the map that it writes it to. */
 struct stats_map {
@@ -66,6 +67,7 @@ void stats_close(struct stats_map *map);
 
 /* Counts, and writes to the map. Nothing where it isn't open: nobody is to fail for a number. */
 void stats_count_start(struct stats_map *map);
+void stats_set_period(struct stats_map *map, uint64_t period_s);
 void stats_count_reload(struct stats_map *map, enum stats_reload how);
 void stats_count_pass(struct stats_map *map, uint64_t us, bool all, bool complete,
 		      const struct reconcile_result *result);

@@ -62,6 +62,8 @@ static struct json_object *enforcement_to_json(const struct snapshot *snapshot, 
 	put(object, "guard", json_object_new_boolean(snapshot->guard), err);
 	put(object, "adopts_existing", json_object_new_boolean(snapshot->adopts), err);
 	put(object, "generation", integer(snapshot->generation), err);
+	if (snapshot->period_s > snapshot->config.reconcile_s)
+		put(object, "reconcile_in_force", integer(snapshot->period_s), err);
 	if (snapshot->limits[0])
 		put(object, "limits", json_object_new_string(snapshot->limits), err);
 	return object;

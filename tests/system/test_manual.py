@@ -306,7 +306,8 @@ def test_json(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Comman
     text = section(page("holdfast.8"), "JSON")
     status = holdfast("status", "-J").json
     assert status["sockets"]
-    assert words(section(text, "status", "Ss"), "Cm") == keys_of(status) | {"limits"}
+    assert words(section(text, "status", "Ss"), "Cm") == keys_of(status) | {
+        "limits", "reconcile_in_force"}
 
     bad = check(config_file, "[rule a]\nfoo\n", "-J").json
     good = check(config_file, "[rule a]\ndestination = any\n", "-J").json

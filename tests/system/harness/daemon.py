@@ -34,6 +34,7 @@ class Daemon:
         # Read all the time, as a service manager does: once ten messages lie
         # unread (net.unix.max_dgram_qlen), the daemon's next one would block it.
         self._said: queue.Queue[list[str]] = queue.Queue()
+        self.told: list[list[str]] = []  # the same, all of it, over all starts
         self._reader = threading.Thread(target=self._read_notify, daemon=True)
         self._reader.start()
         self.process: subprocess.Popen | None = None
@@ -105,7 +106,8 @@ class Daemon:
 
     def _read_notify(self) -> None:
         while message := self._notify.recv(4096):
-            self._said.put(message.decode().split("\n"))
+            self.told.append(message.decode().split("\n"))
+            self._said.put(self.told[-1])
 
     def _await(self, wanted: str) -> None:
         deadline = time.monotonic() + START_TIMEOUT
