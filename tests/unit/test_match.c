@@ -329,6 +329,8 @@ static void random_peer(struct random *r, const struct config *config, struct hf
 		memset(flow->peer + 10, 0xff, 2);
 		memcpy(flow->peer + 12, p.addr, 4);
 		flow->family = 6;
+		if (below(r, 4) == 0) /* nearly mapped: an IPv6 address like any other */
+			flow->peer[below(r, 12)] ^= (uint8_t)(1u << below(r, 8));
 	}
 }
 
@@ -436,10 +438,37 @@ static void test_random(void **state)
 	assert_in_range(matched, flows / 4, flows * 9 / 10);
 }
 
+/* Only ::ffff:0:0/96 is IPv4 in IPv6: another bit, and it is none. */
+static void test_mapped(void **state)
+{
+	static const struct hf_flow mapped = {
+		.family = 6, .peer = {[10] = 0xff, 0xff, 10, 20, 0, 8}, .peer_port = 3306};
+	static const uint8_t plain[16] = {10, 20, 0, 8};
+	struct hf_flow flow = mapped, before;
+	unsigned i;
+
+	(void)state;
+	hf_flow_unmap(&flow);
+	assert_int_equal(flow.family, 4);
+	assert_memory_equal(flow.peer, plain, sizeof(plain));
+	assert_int_equal(flow.peer_port, 3306);
+	hf_flow_unmap(&flow);
+	assert_int_equal(flow.family, 4);
+	assert_memory_equal(flow.peer, plain, sizeof(plain));
+	for (i = 0; i < 96; i++) {
+		flow = mapped;
+		flow.peer[i / 8] ^= (uint8_t)(1u << i % 8);
+		before = flow;
+		hf_flow_unmap(&flow);
+		assert_memory_equal(&flow, &before, sizeof(flow));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_mapped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

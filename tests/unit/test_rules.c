@@ -5,7 +5,6 @@
 #include "../../daemon/conf.h"
 #include "../../daemon/lpm.h"
 #include "../../daemon/rules_json.h"
-#include "../../daemon/text.h"
 #include "../../daemon/util.h"
 
 #include <arpa/inet.h>
@@ -390,36 +389,6 @@ static void test_json(void **state)
 	config_free(&config);
 }
 
-static void test_text(void **state)
-{
-	static const struct {
-		const char *in, *out;
-	} cases[] = {
-		{"", ""},
-		{"plain \"text\"", "plain \"text\""},
-		{"a\nb\tc\x1b[31m\x7f", "a\\x0ab\\x09c\\x1b[31m\\x7f"},
-		{"gr\xc3\xbc\xc3\x9f\xe2\x82\xac\xf0\x9f\x90\x98",
-		 "gr\xc3\xbc\xc3\x9f\xe2\x82\xac\xf0\x9f\x90\x98"},
-		{"\xff\xc3", "\\xff\\xc3"},
-		{"\xc0\x80\xed\xa0\x80", "\\xc0\\x80\\xed\\xa0\\x80"},
-		{"\xc2\x9b"
-		 "31m",
-		 "\\xc2\\x9b31m"},
-		{"\xe2\x80\xae", "\\xe2\\x80\\xae"},
-	};
-	char out[64], small[10];
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_string_equal(text_escape(out, sizeof(out), cases[i].in, strlen(cases[i].in)),
-				    cases[i].out);
-	assert_string_equal(text_escape(out, sizeof(out), "a\0b", 3), "a\\x00b");
-	assert_string_equal(text_escape(small, sizeof(small), "123456789", 9), "123456789");
-	assert_string_equal(text_escape(small, sizeof(small), "1234567890", 10), "123456...");
-	assert_string_equal(text_escape(small, sizeof(small), "1234\n67890", 10), "1234...");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -428,7 +397,6 @@ int main(void)
 		cmocka_unit_test(test_ports_once), cmocka_unit_test(test_deterministic),
 		cmocka_unit_test(test_many),	   cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_prefix),	   cmocka_unit_test(test_json),
-		cmocka_unit_test(test_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

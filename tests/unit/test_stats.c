@@ -9,18 +9,25 @@
 
 static const struct reconcile_result nothing;
 
-/* The text for these numbers, without any rule. The caller frees it. */
-static char *text_of(const struct stats *stats)
+/* The text for these. The caller frees it. */
+static char *text_of_all(const struct metrics *metrics)
 {
-	struct metrics metrics = {.stats = *stats};
 	char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
 
 	assert_non_null(out);
-	metrics_write(&metrics, out);
+	metrics_write(metrics, out);
 	assert_int_equal(fclose(out), 0);
 	return text;
+}
+
+/* The text for these numbers, without any rule. The caller frees it. */
+static char *text_of(const struct stats *stats)
+{
+	struct metrics metrics = {.stats = *stats};
+
+	return text_of_all(&metrics);
 }
 
 /* The sample must be there, on a line of its own. */
@@ -126,13 +133,58 @@ static void test_reloads(void **state)
 	free(text);
 }
 
+/* Each of a rule's numbers, by the word for it. */
+static void test_rules(void **state)
+{
+	static const struct {
+		const char *name;
+		int number;
+	} ends[] = {
+		{"application", HF_END_APPLICATION},   {"server", HF_END_SERVER},
+		{"keepalive", HF_END_KEEPALIVE},       {"user_timeout", HF_END_USER_TIMEOUT},
+		{"probe_reset", HF_END_PROBE_RESET},   {"reset", HF_END_RESET},
+		{"retransmission", HF_END_RETRANSMIT},
+	};
+	struct rule rule = {.name = "db", .window_ms = 2005, .time_s = 1, .enforce = true};
+	struct metrics_rule numbers = {.counters = {.held = {11, 12, 13}, .guarded = 14}};
+	struct metrics metrics = {.rules = &numbers};
+	char name[64], number[16];
+	_cleanup_free_ char *text = NULL;
+	size_t i;
+
+	(void)state;
+	metrics.snapshot.config.rules = &rule;
+	metrics.snapshot.config.n_rules = 1;
+	for (i = 0; i < HF_N_ENDS; i++)
+		numbers.counters.ends[i] = 20 + i;
+	for (i = 0; i < N_VERDICTS; i++)
+		numbers.sockets[i] = 40 + i;
+	text = text_of_all(&metrics);
+	assert_sample(text, "holds_total{rule=\"db\",way=\"connect\"}", "11");
+	assert_sample(text, "holds_total{rule=\"db\",way=\"accept\"}", "12");
+	assert_sample(text, "holds_total{rule=\"db\",way=\"sweep\"}", "13");
+	assert_sample(text, "guard_interventions_total{rule=\"db\"}", "14");
+	for (i = 0; i < ARRAY_SIZE(ends); i++) {
+		snprintf(name, sizeof(name), "ends_total{rule=\"db\",cause=\"%s\"}", ends[i].name);
+		snprintf(number, sizeof(number), "%d", 20 + ends[i].number);
+		assert_sample(text, name, number);
+	}
+	for (i = 0; i < N_VERDICTS; i++) {
+		snprintf(name, sizeof(name), "sockets{rule=\"db\",verdict=\"%s\"}",
+			 verdict_name((enum verdict)i));
+		snprintf(number, sizeof(number), "%zu", 40 + i);
+		assert_sample(text, name, number);
+	}
+	assert_sample(text, "rule_window_seconds{rule=\"db\"}", "2.005");
+	assert_sample(text, "rule_time_seconds{rule=\"db\"}", "1");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_sum),
-		cmocka_unit_test(test_passes),
-		cmocka_unit_test(test_reloads),
+		cmocka_unit_test(test_bounds), cmocka_unit_test(test_sum),
+		cmocka_unit_test(test_passes), cmocka_unit_test(test_reloads),
+		cmocka_unit_test(test_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
