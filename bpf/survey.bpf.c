@@ -25,7 +25,9 @@ extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
 	((type *)bpf_rdonly_cast((const void *)(address), (__u32)bpf_core_type_id_kernel(type)))
 
 /* A chain that is longer is left to the sweep. Tables are made for a few links in each. */
+#ifndef CHAIN_MAX
 #define CHAIN_MAX 64
+#endif
 
 /* Buckets at a time. */
 #define AT_A_TIME 8

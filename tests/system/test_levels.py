@@ -33,8 +33,8 @@ pytestmark = needs("5.15", "to choose between what older kernels can do")
 @pytest.fixture(scope="module", params=compiler.LEVELS, autouse=True)
 def level(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> int:
     """Has the tests of this file use a holdfastd of each level."""
-    made = compiler.build_of_level(request.param, build.DIRECTORY,
-                                   str(tmp_path_factory.mktemp("level")))
+    made = compiler.variant(f"level{request.param}", build.DIRECTORY,
+                            str(tmp_path_factory.mktemp("level")))
     before, build.HOLDFASTD = build.HOLDFASTD, os.path.join(made, "holdfastd")
     request.addfinalizer(lambda: setattr(build, "HOLDFASTD", before))
     return int(request.param)

@@ -30,7 +30,7 @@ NAMESPACES = 200
 @pytest.fixture(scope="module")
 def slow_build(tmp_path_factory: pytest.TempPathFactory) -> str:
     """One without a survey, as on kernels before 6.2."""
-    return compiler.build_of_level(1, build.DIRECTORY, str(tmp_path_factory.mktemp("level")))
+    return compiler.variant("level1", build.DIRECTORY, str(tmp_path_factory.mktemp("level")))
 
 
 @pytest.fixture(name="slow")

@@ -389,7 +389,7 @@ def test_let_go(daemon: Daemon, server: Server, agent: Agent, listener: Listener
                 holdfast: Command, tmp_path: Path) -> None:
     """After its time an address is let go, but for one that a held connection goes to; in a build
     whose hour has three seconds."""
-    daemon.build_dir = compiler.forgetful_build(build.DIRECTORY, str(tmp_path))
+    daemon.build_dir = compiler.variant("forgetful", build.DIRECTORY, str(tmp_path))
     server.answer(db=[A, B, A6])
     daemon.start(RULE)
     used, six = (agent.connect(a, listener.port) for a in (A, A6))

@@ -14,7 +14,14 @@ PROGRAMS = {"storm": ["-pthread"], "flood": ["-pthread"], "fault": ["-shared", "
 # The same source, but for the layout of what is pinned; and but for its version.
 BUILDS = {"layout": ["BPF_CPPFLAGS=-DHF_LAYOUT=999"], "version": ["VERSION=99.0.0"]}
 # What the loader tries first: 0 is what the newest kernels take, here without iterators over maps.
-LEVELS = (0, 1, 2, 3)
+LEVELS = {0: "-DHF_LEVEL=0 -DHF_OVER_MAPS=false", 1: "-DHF_LEVEL=1", 2: "-DHF_LEVEL=2",
+          3: "-DHF_LEVEL=3"}
+# A holdfastd with something made otherwise: those, one whose survey walks but short chains, and one
+# that keeps the addresses of host names for three seconds, and not an hour.
+VARIANTS = {f"level{level}": (["loader.o"], flags) for level, flags in LEVELS.items()} | {
+    "chains": (["survey.bpf.o", "holdfast.bpf.o", "holdfast.skel.h", "loader.o"], "-DCHAIN_MAX=1"),
+    "forgetful": (["resolver.o", "resolver_known.o"],
+                  "-DKNOWN_KEEP_US=3000000ull -DUSED_REST_US=1000000ull")}
 
 _PREBUILT = os.environ.get("HF_PREBUILT")
 _FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror"]
@@ -57,30 +64,19 @@ def other_build(name: str, directory: str) -> str:
     return directory
 
 
-def _rebuilt(name: str, flags: str, source: str, directory: str, *changed: str) -> str:
-    """A holdfastd made in a folder from the objects of another build, but for those that the flags
-    change: returns where it is."""
+def variant(name: str, source: str, directory: str) -> str:
+    """One of VARIANTS, made in a folder from the objects of another build: returns where holdfastd
+    is."""
     found = prebuilt(name)
     if found:
         return found
+    differing, flags = VARIANTS[name]
     shutil.copytree(source, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns(
         "tests", "vm", "deb", "rpm", "clang", "sanitized", "mutants", "holdfastd", "libholdfast.a",
-        *changed))
-    make(f"BUILD={directory}", f"BPF_CPPFLAGS={flags}", f"SANITIZE={int(build.SANITIZED)}", *FLAGS,
-         f"{directory}/holdfastd")
+        *differing))
+    make(f"BUILD={directory}", f"BPF_CPPFLAGS={flags}",
+         f"SANITIZE={int(build.SANITIZED)}", *FLAGS, f"{directory}/holdfastd")
     return directory
-
-
-def build_of_level(level: int, source: str, directory: str) -> str:
-    """One of LEVELS."""
-    flags = f"-DHF_LEVEL={level}" + (" -DHF_OVER_MAPS=false" if level == 0 else "")
-    return _rebuilt(f"level{level}", flags, source, directory, "loader.o")
-
-
-def forgetful_build(source: str, directory: str) -> str:
-    """One that keeps the addresses of host names for three seconds, and not an hour."""
-    return _rebuilt("forgetful", "-DKNOWN_KEEP_US=3000000ull -DUSED_REST_US=1000000ull", source,
-                    directory, "resolver.o", "resolver_known.o")
 
 
 def go_program(name: str, directory: str) -> str:

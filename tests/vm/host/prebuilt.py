@@ -23,11 +23,9 @@ def prepare(build: str, everything: bool) -> dict[str, str]:
             found[f"{name}/{program}"] = os.path.join(made, program)
     if everything:
         found |= {name: compiler.compile_c(name, directory) for name in compiler.PROGRAMS}
-        for level in compiler.LEVELS:
-            made = compiler.build_of_level(level, build, os.path.join(directory, f"level{level}"))
-            found[f"level{level}/holdfastd"] = os.path.join(made, "holdfastd")
-        found["forgetful/holdfastd"] = os.path.join(compiler.forgetful_build(
-            build, os.path.join(directory, "forgetful")), "holdfastd")
+        for name in compiler.VARIANTS:
+            made = compiler.variant(name, build, os.path.join(directory, name))
+            found[f"{name}/holdfastd"] = os.path.join(made, "holdfastd")
         if shutil.which("go"):
             found["wild_client"] = compiler.go_program("wild_client", directory)
     return found
