@@ -10,7 +10,7 @@ from typing import Callable, Iterator
 
 import pytest
 
-from harness import sockdiag
+from harness import bpf, build, compiler, foreign, sockdiag
 from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import PORT, daemon as daemon_section, rule
@@ -27,17 +27,24 @@ RULE = rule("all", time="120s", interval="30s", probes=4)
 LOOSE = daemon_section(reconcile="1h", guard="no")
 EVERY_SECOND = daemon_section(reconcile="1s", guard="no")
 
+# Enough for a crowd, whatever the size of the table.
+MANY = 3000
 TODO, UNHELD = 1 << 63, 1 << 62  # HF_SURVEY_TODO, HF_SURVEY_LOOSE
 
 pytestmark = needs("6.2", "to walk through the kernel's table of connections")
 
 
+def words(daemon: Daemon) -> list[int]:
+    """All that it says."""
+    with open(os.path.join(daemon.layout, "hf_survey"), "rb") as file:
+        return [word for word, in struct.iter_unpack("=Q", file.read())]
+
+
 def survey(daemon: Daemon, *namespaces: Netns) -> dict[Netns, int]:
     """What it says of these namespaces, where it says something."""
-    with open(os.path.join(daemon.layout, "hf_survey"), "rb") as file:
-        words = {word for word, in struct.iter_unpack("=Q", file.read())}
-    assert TODO not in words, "it doesn't know"
-    found = {netns: sum(flag for flag in (TODO, UNHELD) if netns.inode | flag in words)
+    said = set(words(daemon))
+    assert TODO not in said, "it doesn't know"
+    found = {netns: sum(flag for flag in (TODO, UNHELD) if netns.inode | flag in said)
              for netns in namespaces}
     return {netns: flags for netns, flags in found.items() if flags}
 
@@ -155,32 +162,100 @@ def test_a_rule_goes(daemon: Daemon, agent: Agent, netns: Netns, listener: Liste
     assert sock.settings == VALUES and survey(daemon, netns) == {netns: TODO}
 
 
-def test_long_chains(daemon: Daemon, make_netns: Callable[[], Netns], cgroup: Cgroup,
-                     make_agent: Callable[..., Agent]) -> None:
+def crowd(daemon: Daemon, agent: Agent, listener: Listener) -> list[Socket]:
+    """So many connections that of their ends some dozen share a bucket in a table of 2^18."""
+    listener.keep_all(MANY)
+    socks = agent.connect_many("127.0.0.1", listener.port, MANY)
+    assert agent.settings_of(socks) == {VALUES: MANY}
+    assert daemon.running
+    return socks
+
+
+def test_long_chains(daemon: Daemon, netns: Netns, agent: Agent, listener: Listener) -> None:
     """Sockets that lie behind others in the same bucket are found, too."""
-    netns = make_netns()
-    agent = make_agent(netns, cgroup)
-    listener = agent.listen(PORT)
     daemon.start(LOOSE + RULE)
-    # Some hundred ends of connections in the table: few are alone, wherever they come to lie.
-    socks = [agent.connect("127.0.0.1", listener.port) for _ in range(300)]
-    for sock in socks[::10]:
+    for sock in crowd(daemon, agent, listener)[::100]:
         assert not survey(daemon, netns)
         sock.change(keepalive=0)
         assert survey(daemon, netns) == {netns: TODO}
         sock.change(keepalive=1)
 
 
-@pytest.fixture
+def test_chains_too_long(daemon: Daemon, holdfast: Command, agent: Agent, listener: Listener,
+                         workdir: str) -> None:
+    """Where one is longer than it walks, it doesn't know, and a pass goes everywhere."""
+    daemon.build_dir = compiler.variant("chains", build.DIRECTORY,
+                                        os.path.join(workdir, "build"))
+    daemon.start(EVERY_SECOND + RULE)
+    socks = crowd(daemon, agent, listener)
+    assert TODO in words(daemon)
+    undone_and_held_again(socks[::100])
+    assert {row["verdict"] for row in holdfast.status()["sockets"]} == {"held"}
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_says_it_once(daemon: Daemon, make_agent: Callable[..., Agent], netns: Netns,
+                      cgroup: Cgroup, side: str) -> None:
+    """However many sockets of a namespace there are to see to: its buffer has room for few."""
+    agent, server = make_agent(netns, None), make_agent(netns, cgroup)
+    ends = {"client": server, "server": agent}  # the other one is no business of ours
+    listener = ends["server" if side == "client" else "client"].listen(PORT)
+    listener.keep_all(MANY)
+    ends["client" if side == "client" else "server"].connect_many("127.0.0.1", PORT, MANY)
+    daemon.start(LOOSE + rule("none", "192.0.2.1"))
+    sweep = os.path.join(daemon.layout, "hf_sweep")
+    os.rename(sweep, sweep + "_aside")  # so that the pass can't
+    daemon.reload(LOOSE + RULE + f"side = {side}\n")
+    os.rename(sweep + "_aside", sweep)
+    said = words(daemon)
+    assert netns.inode | TODO in said
+    # Once for each step of the walk, or a few times where others' words come between.
+    assert len(said) < MANY / 10
+
+
+def test_storages_of_others(daemon: Daemon, agent: Agent, netns: Netns,
+                            listener: Listener) -> None:
+    """What seven programs of others keep for a socket doesn't hide what we do."""
+    daemon.start(LOOSE + RULE)
+    sock = agent.connect("127.0.0.1", listener.port)
+    maps = [bpf.socket_storage(f"other_{n}") for n in range(7)]
+    try:
+        with foreign.borrow(agent.pid, sock.info["fd"]) as borrowed:
+            for fd in maps:  # each comes before those that are there
+                bpf.update(fd, struct.pack("=i", borrowed.fileno()), bytes(4))
+        assert not survey(daemon, netns)
+        sock.change(interval=7)
+        assert survey(daemon, netns) == {netns: TODO}
+    finally:
+        for fd in maps:
+            os.close(fd)
+
+
+def test_after_a_probe(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
+                       holdfast: Command) -> None:
+    """What the probe has put in and taken back leaves nothing to do."""
+    daemon.start(LOOSE + RULE)
+    sock = agent.connect("127.0.0.1", listener.port)
+    result = holdfast("probe", "-J")
+    assert [row["outcome"] for row in result.json["sockets"]] == ["answered"], result
+    assert sock.settings == VALUES and not survey(daemon, netns)
+    # What looks like the probe's own from now on, the application has set.
+    sock.change(time=1)
+    daemon.stop()
+    assert sock.settings == held(1, 75, 9)
+
+
+@pytest.fixture(params=[64, 65536])
 def apart(make_netns: Callable[[], Netns], make_agent: Callable[..., Agent], cgroup: Cgroup,
-          ) -> Iterator[tuple[Netns, Agent]]:
-    """A namespace with a table of connections of its own, so small that chains are long."""
+          request: pytest.FixtureRequest) -> Iterator[tuple[Netns, Agent]]:
+    """A namespace with a table of connections of its own: so small that chains are long, and as
+    large as one that is walked."""
     parent = make_netns()
-    parent.sysctl("ipv4/tcp_child_ehash_entries", 64)
+    parent.sysctl("ipv4/tcp_child_ehash_entries", request.param)
     with parent.entered():
         netns = Netns()
     try:
-        assert int(netns.run("cat", "/proc/sys/net/ipv4/tcp_ehash_entries")) == 64
+        assert int(netns.run("cat", "/proc/sys/net/ipv4/tcp_ehash_entries")) == request.param
         yield netns, make_agent(netns, cgroup)
     finally:
         netns.close()
@@ -212,8 +287,8 @@ def test_read_in_a_table_of_its_own(daemon: Daemon, agent: Agent, listener: List
     """Whoever reads it there is told nothing, and so that anything may be."""
     daemon.start(LOOSE + RULE)
     agent.connect("127.0.0.1", listener.port).change(keepalive=0)
-    with apart[0].entered(), open(os.path.join(daemon.layout, "hf_survey"), "rb") as file:
-        assert set(struct.iter_unpack("=Q", file.read())) == {(TODO,)}
+    with apart[0].entered():
+        assert set(words(daemon)) == {TODO}
 
 
 def test_without_it(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:

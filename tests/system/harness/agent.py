@@ -4,10 +4,12 @@ import array
 import ctypes
 import fcntl
 import os
+import resource
 import signal
 import socket
 import struct
 import threading
+from collections import Counter
 from typing import Any
 
 from . import build, netns, options
@@ -89,6 +91,18 @@ def connect(address: str, port: int, family: str | None, source: str | None,
     return _keep(sock)
 
 
+def connect_many(address: str, port: int, count: int, values: dict[str, int]) -> list[int]:
+    """So many connections."""
+    more_descriptors()
+    return [connect(address, port, None, None, 0, None, values) for _ in range(count)]
+
+
+def more_descriptors() -> None:
+    """Lets the process have as many files as it may ask for."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def accept(sock: int) -> int:
     """The next connection of a listener."""
     _sockets[sock].settimeout(5)
@@ -121,6 +135,21 @@ def serve_all(sock: int) -> None:
             _sockets[sock].accept()[0].close()
 
     threading.Thread(target=run, daemon=True).start()
+
+
+def keep_all(sock: int, count: int) -> None:
+    """From now on, accepts so many connections of a listener in the background, and keeps them."""
+    def run() -> None:
+        for _ in range(count):
+            _keep(_sockets[sock].accept()[0])
+
+    more_descriptors()
+    threading.Thread(target=run, daemon=True).start()
+
+
+def settings_of(socks: list[int]) -> list[tuple[options.Settings, int]]:
+    """Each kind of settings that some sockets have, with how many."""
+    return list(Counter(options.read(_sockets[sock]) for sock in socks).items())
 
 
 def settings(sock: int) -> options.Settings:
@@ -281,9 +310,10 @@ def churn_stop() -> list[tuple[options.Settings, int]]:
 def main() -> None:
     """Takes orders."""
     serve({order.__name__: order for order in (
-        listen, listen_on, connect, disconnect, connect_again, restore, accept, serve_all, info,
-        local_port, settings, change, change_raw, send, receive, error, close, fork, duplicate, to_a_thread,
-        rename, loopback_up, leave, park, unpark, churn_start, churn_stop)})
+        listen, listen_on, connect, connect_many, disconnect, connect_again, restore, accept,
+        serve_all, keep_all, info, local_port, settings, settings_of, change, change_raw, send,
+        receive, error, close, fork, duplicate, to_a_thread, rename, loopback_up, leave, park,
+        unpark, churn_start, churn_stop)})
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ F_OVERRIDE, F_MULTI = 1, 2  # BPF_F_ALLOW_*
 _MAP_LOOKUP, _PROG_LOAD, _OBJ_PIN, _OBJ_GET, _PROG_ATTACH, _PROG_DETACH = 1, 5, 6, 7, 8, 9
 _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY, _MAP_UPDATE_BATCH = 2, 3, 4, 26
 _PROG_FD_BY_ID, _OBJ_INFO, _PROG_QUERY, _LINK_CREATE, _ENABLE_STATS = 13, 15, 16, 28, 32
+_MAP_CREATE, _BTF_LOAD = 0, 18
+_SK_STORAGE, _NO_PREALLOC = 24, 1  # enum bpf_map_type, BPF_F_NO_PREALLOC
 _NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -32,6 +34,23 @@ def _bpf(command: int, attributes: bytes) -> tuple[int, bytes]:
 
 def _address(buffer: ctypes.Array) -> int:
     return ctypes.addressof(buffer)
+
+
+def socket_storage(name: str) -> int:
+    """A new map with four bytes for each socket: its keys are descriptors of sockets."""
+    # A BTF with one type, "int": the kernel wants to know what is in such a map.
+    names = b"\0int\0"
+    types = struct.pack("=IIII", 1, 1 << 24, 4, 1 << 24 | 32)
+    raw = struct.pack("=HBBIIIII", 0xeb9f, 1, 0, 24, 0, len(types), len(types), len(names))
+    text = ctypes.create_string_buffer(raw + types + names)
+    btf = _bpf(_BTF_LOAD, struct.pack("=QQIII", _address(text), 0, len(raw + types + names), 0,
+                                      0))[0]
+    try:
+        return _bpf(_MAP_CREATE, struct.pack(
+            "=IIIIIII16sIIII", _SK_STORAGE, 4, 4, 0, _NO_PREALLOC, 0, 0, name.encode(), 0, btf, 1,
+            1))[0]
+    finally:
+        os.close(btf)
 
 
 def get(path: str) -> int:

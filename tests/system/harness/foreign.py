@@ -32,6 +32,19 @@ def connections(pid: int, port: int) -> list[options.Settings]:
     return found
 
 
+def borrow(pid: int, fd: int) -> socket.socket:
+    """The same socket that a process has open as `fd`."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        ours = _libc.syscall(_PIDFD_GETFD, pidfd, fd, 0)
+        if ours < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"pidfd_getfd: {os.strerror(number)}")
+        return socket.socket(fileno=ours)
+    finally:
+        os.close(pidfd)
+
+
 def _peer_port(sock: socket.socket) -> int | None:
     try:
         return sock.getpeername()[1]

@@ -90,6 +90,10 @@ class Listener(Socket):
         """From now on, accepts every connection in the background, and closes it."""
         self._call("serve_all")
 
+    def keep_all(self, count: int) -> None:
+        """From now on, accepts so many connections in the background, and keeps them open."""
+        self._call("keep_all", count=count)
+
 
 class Agent(Remote):
     """A process that opens sockets on order."""
@@ -130,6 +134,16 @@ class Agent(Remote):
     def restore(self, local: tuple[str, int], peer: tuple[str, int]) -> Socket:
         """A connection as CRIU restores it."""
         return Socket(self, self.call("restore", local=local, peer=peer))
+
+    def connect_many(self, address: str, port: int, count: int, **values: int) -> list[Socket]:
+        """So many connections, as connect() makes them."""
+        return [Socket(self, number) for number in self.call(
+            "connect_many", address=address, port=port, count=count, values=values)]
+
+    def settings_of(self, socks: Sequence[Socket]) -> dict[Settings, int]:
+        """Which settings some of its sockets have, and how many have them."""
+        return {Settings(*settings): count for settings, count in self.call(
+            "settings_of", socks=[sock.number for sock in socks])}
 
     def churn_start(self, address: str, port: int) -> None:
         """Starts to open connection after connection in the background."""

@@ -1,0 +1,57 @@
+"""More sockets than the kernel tells of at a time: each is seen to, once, and counted once."""
+
+from harness.command import Command
+from harness.config import PORT, rule
+from harness.daemon import Daemon
+from harness.metrics import Metrics
+from harness.options import UNTOUCHED, held
+from harness.sockets import Agent, Listener
+
+# An iterator's buffer is eight pages: room for what a sweep says of 1024 sockets.
+MANY = 2500
+OLD = rule("all", time="120s", interval="30s", probes=4)
+NEW = rule("all", time="60s", interval="20s", probes=3)
+ELSEWHERE = rule("elsewhere", "192.0.2.0/24")
+
+
+def swept(holdfast: Command) -> dict[str, float]:
+    """What passes did to sockets, by how many they did it to."""
+    return Metrics(holdfast("metrics").out).nonzero("reconcile_sockets_total")
+
+
+def test_more_than_a_buffer(daemon: Daemon, agent: Agent, listener: Listener,
+                            holdfast: Command) -> None:
+    """Held, changed and given back as the application had them, also where a buffer was full."""
+    listener.keep_all(MANY)
+    own = {"keepalive": 1, "time": 5000, "interval": 50, "probes": 8, "user_timeout": 400000}
+    socks = agent.connect_many("127.0.0.1", PORT, MANY, **own)
+    original = UNTOUCHED._replace(**own)
+    assert agent.settings_of(socks) == {original: MANY}
+
+    daemon.start(OLD)
+    assert agent.settings_of(socks) == {held(120, 30, 4, 400000): MANY}
+    assert swept(holdfast) == {'action="held"': MANY}
+    metrics = Metrics(holdfast("metrics").out)
+    assert metrics.nonzero("holds_total") == {'rule="all",way="sweep"': MANY}
+    assert metrics.nonzero("sockets") == {'rule="all",verdict="held"': MANY}
+    assert len(holdfast.status()["sockets"]) == MANY
+
+    daemon.reload(NEW)
+    assert agent.settings_of(socks) == {held(60, 20, 3, 400000): MANY}
+    assert swept(holdfast) == {'action="held"': MANY, 'action="changed"': MANY}
+
+    daemon.reload(ELSEWHERE)
+    assert agent.settings_of(socks) == {original: MANY}
+    assert swept(holdfast) == {'action="held"': MANY, 'action="changed"': MANY,
+                               'action="given_back"': MANY}
+
+
+def test_more_than_a_buffer_of_exempt_ones(daemon: Daemon, agent: Agent, listener: Listener,
+                                           holdfast: Command) -> None:
+    """What is shown without being held comes through a buffer of its own."""
+    listener.keep_all(MANY)
+    agent.connect_many("127.0.0.1", PORT, MANY)
+    daemon.start(rule("not", enforce="no"))
+    rows = holdfast.status()["sockets"]
+    assert {row["verdict"] for row in rows} == {"exempt"}
+    assert len({row["cookie"] for row in rows}) == len(rows) == MANY
