@@ -3,17 +3,19 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import time
 from typing import Iterator
 
 import pytest
 
-from harness import build
+from harness import bpf, build, sockdiag
 from harness.capture import Capture
 from harness.command import Command, Result
 from harness.config import PORT, rule
 from harness.daemon import Daemon
+from harness.kernel import needs
 from harness.netns import Netns
 from harness.options import UNTOUCHED, Settings, held
 from harness.process import spawn
@@ -194,6 +196,51 @@ def test_interrupted(daemon: Daemon, agent: Agent, listener: Listener, number: i
     # Nor was the time of the probe taken for the application's.
     daemon.stop()
     assert now() == [UNTOUCHED] * 6 + values[6:]
+
+
+def targets(daemon: Daemon) -> list[bytes]:
+    """The cookies of the sockets that are to be probed."""
+    fd = bpf.get(os.path.join(daemon.layout, "hf_targets"))
+    try:
+        return bpf.keys(fd, 8)
+    finally:
+        os.close(fd)
+
+
+@needs("5.15", "to have the kernel find what is to be probed")
+def test_no_target_is_left(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """Whoever is killed with targets in the map leaves none there: they would be probed again."""
+    daemon.start(RULE)
+    socks = [agent.connect("127.0.0.1", PORT) for _ in range(6)]
+    wanted = {struct.pack("=Q", sock.info["cookie"]) for sock in socks}
+    process = launch(daemon)
+    found = wait_for(lambda: targets(daemon), "it is under way", step=0)
+    process.kill()
+    assert process.wait(10) == -signal.SIGKILL and set(found) <= wanted
+    wait_for(lambda: [s.settings for s in socks] == [VALUES] * 6, "the values are back")
+    wait_for(lambda: not targets(daemon), "none is left", timeout=5)
+
+
+def test_being_probed(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
+                      holdfast: Command, capture: Capture) -> None:
+    """One that has probes out already isn't probed more often, and so not given up on sooner."""
+    daemon.start(rule("all", time="2s", interval="60s", probes=3, window="350s"))
+    sock = agent.connect("127.0.0.1", PORT)
+    netns.nft(DROP)
+    wait_for(lambda: unanswered(netns, sock), "its first probe goes unanswered")
+    for _ in range(4):
+        result = holdfast("probe", "-J", "-w", "1")
+        assert (result.status, answers(result)[sock.info["cookie"]]["outcome"]) == (
+            NOT_WELL, "silent")
+    assert unanswered(netns, sock) == 1 and len(probes(capture, sock)) == 1
+    assert (sock.settings, sock.error) == (held(2, 60, 3), 0)
+
+
+def unanswered(netns: Netns, sock: Socket) -> int:
+    """How many probes it has out."""
+    diag = sockdiag.find(netns, sock.info["cookie"])
+    assert diag, "it has been given up on"
+    return diag.unanswered
 
 
 def test_among_many_namespaces(daemon: Daemon, agent: Agent, listener: Listener,
