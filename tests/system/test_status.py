@@ -4,21 +4,27 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any, Callable, Iterator
 
 import pytest
 
 from harness import build, sockdiag
+from harness.capture import Capture
 from harness.cgroup import Cgroup
 from harness.command import Command, run
 from harness.config import PORT, rule
 from harness.daemon import Daemon
-from harness.kernel import SETS_BY_BPF, needs_ipv6, without_limits
+from harness.kernel import SETS_BY_BPF, needs, needs_ipv6, without_limits
 from harness.netns import Netns
+from harness.options import held
 from harness.sockets import Agent, Listener
+from harness.wait import wait_for
 
+WELL, BROKEN = 0, 4
 NUMBER = (int, float)
 ENFORCEMENT = {"attached": bool, "daemon_pid": int, "since": str, "kernel": str, "guard": bool,
                "adopts_existing": bool, "generation": int}
@@ -122,6 +128,33 @@ def test_socket(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Comm
         "processes": [{"pid": agent.pid, "command": agent.command, "fd": info["fd"]}]}
 
 
+@pytest.fixture
+def capture(netns: Netns) -> Iterator[Capture]:
+    """What goes over `lo`."""
+    watching = Capture(netns)
+    yield watching
+    watching.close()
+
+
+def test_next_probe_after_receiving(daemon: Daemon, agent: Agent, listener: Listener,
+                                    holdfast: Command, netns: Netns, capture: Capture) -> None:
+    """What is received puts the probe off, though the kernel's timer isn't armed again by it."""
+    daemon.start(rule("all", time="4s", interval="30s", probes=4))
+    sock = agent.connect("127.0.0.1", listener.port)
+    server = listener.accept()
+    time.sleep(2)
+    server.send("news")
+    assert sock.receive() == "news"
+    info = sock.info
+    shown = holdfast.socket(info["cookie"])
+    due = time.monotonic() + shown["next_probe"]
+    diag = sockdiag.find(netns, info["cookie"])
+    assert diag and diag.expires < 2.5 and shown["idle"] < 1
+    probes = wait_for(lambda: capture.probes(info["local"], info["peer"]), "it is probed")
+    # Timers are up to an eighth late.
+    assert probes[0] == pytest.approx(due, abs=0.8)
+
+
 @needs_ipv6
 def test_mapped_socket(daemon: Daemon, agent: Agent, listener: Listener,
                        holdfast: Command) -> None:
@@ -188,6 +221,52 @@ def test_only_sockets_of_the_cgroup(daemon: Daemon, agent: Agent, outsider: Agen
     outsider.connect("127.0.0.1", listener.port)
     sock = agent.connect("127.0.0.1", listener.port)
     assert [s["cookie"] for s in holdfast.status()["sockets"]] == [sock.info["cookie"]]
+
+
+@needs("5.15", "to have the kernel give back what is held, so that it can be kept from it,")
+def test_held_by_a_rule_that_is_gone(daemon: Daemon, agent: Agent, netns: Netns,
+                                     listener: Listener, holdfast: Command) -> None:
+    """Until it is given back it is no rule's, and no row; the others are shown all the same."""
+    netns.add_address("10.20.0.8")
+    daemon.start(rule("going", "10.20.0.8", **KEYS) + rule("all", **KEYS))
+    gone = agent.connect("10.20.0.8", listener.port)
+    kept = agent.connect("127.0.0.1", listener.port)
+    sweep = os.path.join(daemon.layout, "hf_sweep")
+    os.rename(sweep, sweep + "_aside")  # so that nobody can give it back
+    daemon.reload(rule("all", "127.0.0.0/8", **KEYS))
+    assert gone.settings == kept.settings == held(120, 30, 4)
+    result = holdfast("status", "-J")
+    assert (result.status, [row["cookie"] for row in result.json["sockets"]]) == (
+        WELL, [kept.info["cookie"]])
+    os.rename(sweep + "_aside", sweep)
+
+
+@pytest.mark.races
+def test_while_rules_change_places(daemon: Daemon, agent: Agent, netns: Netns,
+                                   listener: Listener, holdfast: Command) -> None:
+    """A row never has the name of the rule that stands where its own stood."""
+    addresses = [f"10.20.0.{n}" for n in range(1, 9)]
+    netns.add_address(*addresses)
+    rules = [rule(f"r{address}", address, **KEYS) for address in addresses]
+    daemon.start("".join(rules))
+    for address in addresses:
+        for _ in range(10):
+            agent.connect(address, listener.port)
+    over = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        seen = pool.submit(lambda: [holdfast("status", "-J") for _ in iter(over.is_set, True)])
+        try:
+            for swapped in (True, False) * 20:
+                daemon.reload("".join(rules[::-1] if swapped else rules))
+        finally:
+            over.set()
+    results = [result for result in seen.result() if result.status != BROKEN]
+    for result in seen.result():
+        assert result.status == WELL or "the rules kept changing" in result.err, result
+    assert len(results) >= 10, "else it says nothing"
+    for result in results:
+        rows = sorted((row["peer"], row["rule"]) for row in result.json["sockets"])
+        assert rows == sorted((address, f"r{address}") for address in addresses * 10)
 
 
 def test_control_characters(daemon: Daemon, make_cgroup: Callable[..., Cgroup],
