@@ -15,6 +15,7 @@ from harness.counters import read as counters
 from harness.daemon import Daemon
 from harness.mysql import MysqlClient
 from harness.kernel import needs
+from harness.metrics import Metrics
 from harness.netns import Netns
 from harness.sockets import Agent, Listener, Socket
 from harness.wait import sleep_until, wait_for
@@ -34,6 +35,8 @@ CAUSES = {
     "goodbye": ("application", None),
     "killed": ("application", None),
 }
+# What the metrics have for a counter, where it isn't the same word.
+LABELS = {"retransmit": "retransmission"}
 ADDRESSES = {name: f"10.20.0.{n}" for n, name in enumerate(CAUSES, 1)}
 SILENT, RESETTING = ("silent", "timeout", "lost"), ("forgetful", "refused")
 FIREWALL = f"""
@@ -125,6 +128,9 @@ def test_causes(daemon: Daemon, agent: Agent, mortal: Agent, netns: Netns, liste
              "all have ended", timeout=8, step=0.1)
     assert {name: counters(daemon.pin_dir, name).ends for name in CAUSES} == {
         name: {counter: 1} for name, (counter, _) in CAUSES.items()}
+    assert Metrics(holdfast("metrics").out).nonzero("ends_total") == {
+        f'rule="{name}",cause="{LABELS.get(counter, counter)}"': 1
+        for name, (counter, _) in CAUSES.items()}
     wait_for(lambda: all(connections[name].lines(daemon.log)
                          for name, (_, words) in CAUSES.items() if words),
              "all have been told of", timeout=8)
