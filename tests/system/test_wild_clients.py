@@ -89,6 +89,30 @@ def test_go(daemon: Daemon, netns: Netns, cgroup: Cgroup, listener: Listener, ho
     observe([go_program, f"127.0.0.1:{listener.port}"], netns, cgroup, holdfast, wanted, verdict)
 
 
+# keepAliveInitialDelay of mysql2, in ms.
+NODE_DELAYS = pytest.mark.parametrize("delay, wanted, verdict", [
+    ("0", VALUES, "held"),
+    ("20000", held(20, 1, 10), "own"),
+    ("600000", VALUES, "held"),
+])
+# What mysql2 does with its connection, without it.
+NODE_PROGRAM = """
+const [port, delay] = process.argv.slice(1).map(Number);
+const stream = require("net").connect(port, "127.0.0.1");
+stream.on("connect", () => stream.setKeepAlive(true, delay));
+"""
+
+
+@NODE_DELAYS
+def test_node(daemon: Daemon, netns: Netns, cgroup: Cgroup, listener: Listener,
+              holdfast: Command, delay: str, wanted: Settings, verdict: str) -> None:
+    """Node sets keepalive after connect(), with interval and count of its own."""
+    path = need("node", "nodejs")
+    daemon.start(rule("all", **RULE))
+    observe([path, "-e", NODE_PROGRAM, str(listener.port), delay], netns, cgroup, holdfast, wanted,
+            verdict)
+
+
 @pytest.fixture(scope="module")
 def node_modules(session_dir: str) -> str:
     """mysql2 from the npm registry."""
@@ -105,15 +129,11 @@ def node_modules(session_dir: str) -> str:
     return directory
 
 
-@pytest.mark.parametrize("delay, wanted, verdict", [
-    ("0", VALUES, "held"),
-    ("20000", held(20, 1, 10), "own"),
-    ("600000", VALUES, "held"),
-])
+@NODE_DELAYS
 def test_node_mysql2(daemon: Daemon, netns: Netns, cgroup: Cgroup, holdfast: Command,
                      server: mariadb.Server, node_modules: str, delay: str, wanted: Settings,
                      verdict: str) -> None:
-    """Node sets keepalive after connect(), with what mysql2 was configured to."""
+    """The real thing, where npm can have it."""
     daemon.start(rule("all", **RULE))
     observe([need("node", "nodejs"), os.path.join(node_modules, "wild_client.js"), str(PORT),
              mariadb.USER, mariadb.PASSWORD, delay], netns, cgroup, holdfast, wanted, verdict)
