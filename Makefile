@@ -92,7 +92,7 @@ all: $(BUILD)/holdfastd $(BUILD)/holdfast
 
 help:
 	@sed -n '3,12s/^# \{0,3\}//p' Makefile
-	@echo 'Also: install, deb, rpm, image, test-package, check-man, deps, deps-test, test-unit, test-system, test-vm, test-vm-all, bench-quick, format, check-format, check-static, fuzz, chaos, faults, privileges, coverage, valgrind, clean'
+	@echo 'Also: install, deb, rpm, image, test-package, check-man, deps, deps-test, test-unit, test-system, test-vm, test-vm-all, bench-quick, format, check-format, check-static, fuzz, chaos, faults, privileges, coverage, valgrind, mutants, clean'
 
 # --- build ---
 

@@ -7,12 +7,16 @@
 #                       and compared with the unit
 #   make coverage       lines and branches that the unit and system tests reach
 #   make valgrind       unit tests, daemon and command under valgrind
+#   make mutants        small changes to the code, one at a time: do the tests notice? MUTANTS=WORD...
+#                       for those that have one of the words, SAMPLE=10 for so many at random,
+#                       SINCE=REVISION for those of what has changed; FRESH=100 for new ones that
+#                       are in no list; SEED=N for the same ones again
 
 CHAOS_SECONDS ?= 3600
 CHURN         ?= 1000000
 PYTEST = $(PYTHON) -B -m pytest -q -p no:cacheprovider
 
-.PHONY: deps-depth chaos faults privileges coverage valgrind
+.PHONY: deps-depth chaos faults privileges coverage valgrind mutants
 
 deps-depth: deps-test
 	@$(call install_missing,$(shell sed -e 's/\#.*//' tests/depth/packages))
@@ -65,3 +69,7 @@ valgrind: deps-depth
 	done
 	-@HF_BUILD=$(VALGRIND) HF_SANITIZED=1 HF_VALGRIND=1 $(PYTEST) -rs --durations=15 $(VALGRIND_TESTS)
 	@find $(VALGRIND) -name '*.log' -size +0 -exec grep -h '^==' {} + > $(VALGRIND)/findings; cat $(VALGRIND)/findings; test ! -s $(VALGRIND)/findings
+
+mutants: deps-test
+	@$(PYTHON) -B tests/depth/mutants/run --build $(BUILD) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(FRESH),--fresh $(FRESH)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(SINCE),--since $(SINCE)) -- $(MUTANTS)

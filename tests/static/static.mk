@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Part of the Makefile: what can be found without running it.
 #
-#   make check-static   gcc -fanalyzer, clang-tidy, cppcheck, shellcheck, codespell
+#   make check-static   gcc -fanalyzer, clang-tidy, cppcheck, shellcheck, codespell; whether the
+#                       changes of `make mutants` still fit the code, and its runner works
 #
 # What isn't followed stands, with the reason, in .clang-tidy, in tests/static, or where it is.
 
@@ -10,14 +11,14 @@ STATIC_SOURCES  = $(SOURCES) $(wildcard tests/fuzz/*.c tests/unit/*.c tests/syst
 STATIC_SCRIPTS := packaging/apt-install packaging/debian/prerm packaging/debian/postrm \
 	packaging/completions/holdfast.bash tests/unit/run tests/vm/guest/start tests/vm/package/guest/start .ci/run
 
-.PHONY: deps-static check-static check-gcc check-tidy check-cppcheck check-shell check-spelling
+.PHONY: deps-static check-static check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants
 
 deps-static: deps
 	@$(call install_missing,$(STATIC_PACKAGES))
 
 check-static: deps-static
 	@$(MAKE) --no-print-directory $(BUILD)/holdfast.skel.h
-	@$(MAKE) --no-print-directory -k -j$$(nproc) check-gcc check-tidy check-cppcheck check-shell check-spelling
+	@$(MAKE) --no-print-directory -k -j$$(nproc) check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants
 
 # Left out: malloc-leak, which takes what the clean-up attribute frees for lost; and
 # use-of-uninitialized-value, which gcc 12 says of what that attribute frees unused. LeakSanitizer,
@@ -53,3 +54,8 @@ check-spelling:
 	$(call say,SPELL,all)
 	$(Q)codespell --quiet-level=3 --ignore-words=tests/static/words --skip='*.pyc,./build,./.git,tests/fuzz/seeds,tests/static/words' \
 		bpf daemon packaging tests .ci Makefile README.md
+
+check-mutants:
+	$(call say,MUTANTS,tests/depth/mutants/lists)
+	$(Q)$(PYTHON) -B tests/depth/mutants/run --check
+	$(Q)$(PYTHON) -B -m pytest -q -p no:cacheprovider tests/depth/mutants/test_mutants.py

@@ -1,0 +1,143 @@
+"""The lists: small changes to the code, each with the tests that have to fail.
+
+A block is a mutant, and an empty line ends it:
+
+    file: daemon/verdict.c
+    old:  if (!rule->enforce)
+              return VERDICT_EXEMPT;
+    new:
+    fails: test_verdicts.py::test_exempt
+           test_verdict/test_every_order
+
+`old` must be in the file exactly once, whatever its white space, so that it survives edits
+elsewhere and clang-format. `new` comes in its place; nothing at all where it is empty. `fails` has
+tests of tests/system by pytest's names, and those of tests/unit as PROGRAM/NAME; each one of them
+has to fail. A mutant that no test can notice has instead `lives: equivalent because ...`. What
+follows on indented lines belongs to the line before; # begins a comment at the start of a line.
+"""
+
+import glob
+import os
+import re
+from dataclasses import dataclass
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TREE = os.path.abspath(os.path.join(HERE, "..", "..", ".."))
+KEYS = ("file", "old", "new", "fails", "lives")
+
+
+class Stale(Exception):
+    """An entry that doesn't fit the code any more, and why."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change; `where` is the line of its list, or of the code for a fresh one."""
+
+    where: str
+    file: str
+    old: str
+    new: str
+    fails: tuple[str, ...] = ()
+    lives: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}: {one_line(self.old)} => {one_line(self.new)}"
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What finds `old`, however it is laid out."""
+        return re.compile(r"\s+".join(re.escape(word) for word in self.old.split()))
+
+    def applied_to(self, text: str) -> str:
+        """The file's text with the change; Stale where it isn't one place."""
+        found = list(self.pattern.finditer(text))
+        if len(found) != 1:
+            raise Stale(f"its old text is there {len(found)} times")
+        changed = text[:found[0].start()] + self.new + text[found[0].end():]
+        if changed == text:
+            raise Stale("it changes nothing")
+        return changed
+
+
+def one_line(text: str, room: int = 60) -> str:
+    """A text without line breaks, and not too long."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= room else f"{flat[:room - 3]}..."
+
+
+def file_of(test: str) -> str:
+    """Where a test is."""
+    module = re.split("::|/", test)[0]
+    return f"tests/system/{module}" if module.endswith(".py") else f"tests/unit/{module}.c"
+
+
+def test_exists(test: str, tree: str) -> bool:
+    """Whether there is a test of that name (its parameters aren't looked at)."""
+    name = re.split("::|/", test.split("[")[0])[-1]
+    wanted = rf"^def {re.escape(name)}\(|\bcmocka_unit_test\w*\(\s*{re.escape(name)}\b"
+    try:
+        with open(os.path.join(tree, file_of(test)), encoding="utf-8") as file:
+            return bool(re.search(wanted, file.read(), re.MULTILINE))
+    except OSError:
+        return False
+
+
+def check(mutant: Mutant, tree: str) -> None:
+    """Stale where it doesn't fit the code or the tests of a tree."""
+    try:
+        with open(os.path.join(tree, mutant.file), encoding="utf-8") as file:
+            mutant.applied_to(file.read())
+    except OSError as error:
+        raise Stale(f"{mutant.file}: {error.strerror}") from error
+    for test in mutant.fails:
+        if not test_exists(test, tree):
+            raise Stale(f"there is no test {test}")
+
+
+def _blocks(text: str) -> list[tuple[int, list[str]]]:
+    """The lines of each block, and the number of the first."""
+    found: list[tuple[int, list[str]]] = []
+    inside = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("#"):
+            continue
+        if line.strip() and not inside:
+            found.append((number, []))
+        inside = bool(line.strip())
+        if inside:
+            found[-1][1].append(line)
+    return found
+
+
+def _mutant(where: str, lines: list[str]) -> Mutant:
+    values: dict[str, list[str]] = {}
+    key = ""
+    for line in lines:
+        if not line[0].isspace():
+            key, colon, line = line.partition(":")
+            if key not in KEYS or not colon or key in values:
+                raise ValueError(f"{where}: no such line, or twice: {key}")
+            values[key] = []
+        values[key].append(line.strip())
+    fails = tuple(line for line in values.get("fails", []) if line)
+    text = {key: "\n".join(lines).strip() for key, lines in values.items()}
+    if not text.get("file") or not text.get("old") or "new" not in text:
+        raise ValueError(f"{where}: file, old and new are needed")
+    if bool(fails) == bool(text.get("lives")):
+        raise ValueError(f"{where}: either tests that fail, or a reason why it lives")
+    return Mutant(where, text["file"], text["old"], text["new"], fails, text.get("lives", ""))
+
+
+def parse(text: str, name: str) -> list[Mutant]:
+    """The mutants of a list; ValueError where it isn't one."""
+    return [_mutant(f"{name}:{number}", lines) for number, lines in _blocks(text)]
+
+
+def read() -> list[Mutant]:
+    """All lists."""
+    found = []
+    for path in sorted(glob.glob(os.path.join(HERE, "lists", "*"))):
+        with open(path, encoding="utf-8") as file:
+            found += parse(file.read(), os.path.basename(path))
+    return found
