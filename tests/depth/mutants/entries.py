@@ -11,9 +11,10 @@ A block is a mutant, and an empty line ends it:
 
 `old` must be in the file exactly once, whatever its white space, so that it survives edits
 elsewhere and clang-format. `new` comes in its place; nothing at all where it is empty. `fails` has
-tests of tests/system by pytest's names, and those of tests/unit as PROGRAM/NAME; each one of them
-has to fail. A mutant that no test can notice has instead `lives: equivalent because ...`. What
-follows on indented lines belongs to the line before; # begins a comment at the start of a line.
+tests of tests/system by pytest's names, and those of tests/unit as PROGRAM/NAME. Each of them has
+to fail; of several that one name stands for (parameters, a module), at least one. A mutant that no
+test can notice has instead `lives: equivalent because ...`. What follows on indented lines belongs
+to the line before; # begins a comment at the start of a line.
 """
 
 import glob
@@ -73,12 +74,13 @@ def file_of(test: str) -> str:
 
 
 def test_exists(test: str, tree: str) -> bool:
-    """Whether there is a test of that name (its parameters aren't looked at)."""
-    name = re.split("::|/", test.split("[")[0])[-1]
+    """Whether there is a test of that name (its parameters aren't looked at), or such a module."""
+    module, *names = re.split("::|/", test.split("[")[0])
+    name = names[0] if names else ""
     wanted = rf"^def {re.escape(name)}\(|\bcmocka_unit_test\w*\(\s*{re.escape(name)}\b"
     try:
         with open(os.path.join(tree, file_of(test)), encoding="utf-8") as file:
-            return bool(re.search(wanted, file.read(), re.MULTILINE))
+            return not name or bool(re.search(wanted, file.read(), re.MULTILINE))
     except OSError:
         return False
 

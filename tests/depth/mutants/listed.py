@@ -54,4 +54,4 @@ def judge(copy: Copy, baseline: Baseline, mutant: Mutant) -> tuple[str, str]:
     passed = [test for test in mutant.fails if outcome.of(test) != trial.FAILED]
     if passed:
         return LIVE, f"{', '.join(passed)} passed"
-    return NOTICED, f"{outcome.seconds:.1f} s{', timed out' * outcome.timed_out}"
+    return NOTICED, f"{outcome.failed[0]}, {outcome.seconds:.1f} s{', timed out' * outcome.timed_out}"
