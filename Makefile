@@ -109,7 +109,7 @@ $(BUILD)/holdfast.skel.h: $(BUILD)/holdfast.bpf.o
 	$(call say,SKEL,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< name holdfast > $@
 
-$(BUILD)/daemon/loader.o: $(BUILD)/holdfast.skel.h
+$(patsubst %,$(BUILD)/daemon/%.o,install loader programs): $(BUILD)/holdfast.skel.h
 
 $(BUILD)/%.o: %.c
 	$(call say,CC,$<)

@@ -63,7 +63,7 @@ int daemon_read_config(const struct daemon *daemon, struct config *config, struc
  * What an earlier daemon has left besides what it holds: the addresses of host
  * names, and its metrics-textfile. From now on looks up the host names of the
  * first configuration, and fills in what is known of them: waits a moment for
- * it. Needs the event loop and the exporter, and comes before loader_start().
+ * it. Needs the event loop and the exporter, and comes before install_prepare().
  */
 int daemon_start_names(struct daemon *daemon, struct error *e);
 

@@ -4,8 +4,8 @@
 
 #include "conf.h"
 #include "hook.h"
+#include "install.h"
 #include "limits.h"
-#include "loader.h"
 #include "place.h"
 #include "privileges.h"
 #include "streams.h"
@@ -114,15 +114,15 @@ static int tick(void *arg)
 	return alive_tick(arg);
 }
 
-static int start(struct daemon *daemon, struct error *e)
+/* What has to be there before the rules are in force, in the order in which it is needed. */
+static int prepare(struct daemon *daemon, struct install **install, struct error *e)
 {
-	struct loader_options options = {
+	struct install_options options = {
 		.pin_dir = daemon->options.pin_dir,
 		.cgroup = daemon->options.cgroup,
 		.version = HOLDFAST_VERSION,
 		.progress = {tick, &daemon->alive},
 	};
-	bool took_over;
 	int err;
 
 	err = place_check_processes(e);
@@ -130,49 +130,58 @@ static int start(struct daemon *daemon, struct error *e)
 		err = privileges_check(e);
 	if (!err)
 		err = check_limit(e);
-	if (err)
-		return err;
 	/* Before the first look at namespaces, so that none slips in between. */
-	err = rtnl_open(&daemon->rtnl, e);
+	if (!err)
+		err = rtnl_open(&daemon->rtnl, e);
 	if (err)
 		return err;
 	err = sd_event_new(&daemon->event);
-	if (err < 0)
-		return error_set(e, -err, "can't set up the event loop: %s", strerror(-err));
-	err = exporter_new(&daemon->exporter, daemon->event, &daemon->log, &daemon->plane);
+	if (err >= 0)
+		err = exporter_new(&daemon->exporter, daemon->event, &daemon->log, &daemon->plane);
 	if (err < 0)
 		return error_set(e, -err, "can't set up the event loop: %s", strerror(-err));
 	err = daemon_start_names(daemon, e);
-	if (err)
-		return err;
-	err = loader_start(&daemon->plane, &options, &daemon->config, &took_over, e);
-	if (err)
-		return err;
-	if (took_over)
-		log_info(&daemon->log, "took over what an earlier holdfastd left in %s",
-			 options.pin_dir);
-	if (stats_open(&daemon->stats, &daemon->plane, e))
-		log_warning(&daemon->log, "reloads and reconcile passes aren't counted: %s",
-			    e->text);
-	stats_count_start(&daemon->stats);
-	daemon->reconcile = reconcile_new(&daemon->log, &daemon->plane);
-	if (!daemon->reconcile)
-		return error_set(e, ENOMEM, "out of memory");
-	err = reconcile_set_rules(daemon->reconcile, &daemon->config, e);
-	if (err)
-		return err;
-	err = ends_open(&daemon->ends, &daemon->log, &daemon->plane, e);
+	if (!err)
+		err = install_prepare(install, &daemon->plane, &options, &daemon->config, e);
+	if (!err)
+		err = ends_open(&daemon->ends, &daemon->log, &daemon->plane, e);
 	if (err)
 		return err;
 	err = daemon_add_sources(daemon);
 	if (err < 0)
 		return error_set(e, -err, "can't set up the event loop: %s", strerror(-err));
+	daemon->reconcile = reconcile_new(&daemon->log, &daemon->plane);
+	if (!daemon->reconcile)
+		return error_set(e, ENOMEM, "out of memory");
+	err = reconcile_set_rules(daemon->reconcile, &daemon->config, e);
+	/* What follows does with what is left, as reloads will. */
+	return err ? err : privileges_drop(e);
+}
+
+static int start(struct daemon *daemon, struct error *e)
+{
+	struct install *install = NULL;
+	bool takes_over;
+	int err;
+
+	err = prepare(daemon, &install, e);
+	takes_over = !err && install_takes_over(install);
+	if (!err)
+		err = install_commit(install, &daemon->config, e);
+	install_end(install); /* where something has failed, all is as it was found */
+	if (err)
+		return err;
+	if (takes_over)
+		log_info(&daemon->log, "took over what an earlier holdfastd left in %s",
+			 daemon->options.pin_dir);
+	if (stats_open(&daemon->stats, &daemon->plane, e))
+		log_warning(&daemon->log, "reloads and reconcile passes aren't counted: %s",
+			    e->text);
+	stats_count_start(&daemon->stats);
 	daemon_reconcile(daemon, true);
 	daemon_arm_timer(daemon);
-	err = privileges_drop(e);
-	if (!err) /* with what is left, so that it is told now if that isn't enough */
-		exporter_set(daemon->exporter, daemon->config.textfile);
-	return err;
+	exporter_set(daemon->exporter, daemon->config.textfile);
+	return 0;
 }
 
 /* On a host and in a container of it, for example, each with a bpffs of its own. */
@@ -249,8 +258,6 @@ static int run(struct daemon *daemon)
 		err = start(daemon, &e);
 	if (err) {
 		log_error(&daemon->log, "can't start: %s", e.text);
-		if (daemon->plane.rules_fd >= 0) /* attached by then */
-			release(daemon);
 		return EXIT_FAILURE;
 	}
 	warn_of_another(daemon);

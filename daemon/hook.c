@@ -10,27 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* -ENOLINK: the link isn't there, or not on that cgroup (any more). */
-static int replace(const struct pins *pins, const char *name, int program_fd,
-		   const struct hook_target *target, struct error *e)
+/* What the kernel says of a pinned link. A descriptor of it, the caller's, or negative errno. */
+static int look_at(const struct pins *pins, const char *name, struct bpf_link_info *info,
+		   struct error *e)
 {
-	struct bpf_link_info info = {0};
-	uint32_t size = sizeof(info);
-	_cleanup_close_ int link = -1;
+	uint32_t size = sizeof(*info);
+	_cleanup_close_ int link = pins_get(pins, name, e);
 
-	if (!pins_has(pins, name))
-		return -ENOLINK;
-	link = pins_get(pins, name, e);
-	if (link < 0)
-		return link;
-	if (bpf_obj_get_info_by_fd(link, &info, &size) < 0)
+	memset(info, 0, sizeof(*info));
+	if (link >= 0 && bpf_obj_get_info_by_fd(link, info, &size) < 0)
 		return error_set(e, errno, "%s: %s", name, strerror(errno));
-	if (info.cgroup.cgroup_id != target->id)
-		return -ENOLINK;
-	if (bpf_link_update(link, program_fd, NULL) < 0)
-		return error_set(e, errno, "can't replace the program on the cgroup %s: %s",
-				 target->path, strerror(errno));
-	return 0;
+	return take_fd(&link);
 }
 
 /* "NAME (id N)" of a program; ids alone where we can't look. */
@@ -86,11 +76,7 @@ int hook_attach(const struct pins *pins, const char *name, int program_fd,
 		enum bpf_attach_type type, const struct hook_target *target, struct error *e)
 {
 	_cleanup_close_ int cgroup = -1, link = -1;
-	int err;
 
-	err = replace(pins, name, program_fd, target, e);
-	if (err != -ENOLINK)
-		return err;
 	cgroup = open(target->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (cgroup < 0)
 		return error_set(e, errno, "cgroup %s: %s", target->path, strerror(errno));
@@ -101,6 +87,38 @@ int hook_attach(const struct pins *pins, const char *name, int program_fd,
 		return error_set(e, errno, "can't attach to the cgroup %s: %s", target->path,
 				 strerror(errno));
 	return pins_put(pins, name, link, e);
+}
+
+int hook_attached_to(const struct pins *pins, const char *name, const struct hook_target *target,
+		     struct error *e)
+{
+	struct bpf_link_info info;
+	_cleanup_close_ int link = look_at(pins, name, &info, e);
+
+	if (link < 0)
+		return link == -ENOENT ? 0 : link;
+	return info.cgroup.cgroup_id == target->id;
+}
+
+int hook_replace(const struct pins *pins, const char *name, int program_fd, int *before,
+		 struct error *e)
+{
+	struct bpf_link_info info;
+	_cleanup_close_ int link = look_at(pins, name, &info, e), old = -1;
+
+	if (link < 0)
+		return link;
+	if (before) {
+		old = bpf_prog_get_fd_by_id(info.prog_id);
+		if (old < 0)
+			return error_set(e, errno, "%s: its program: %s", name, strerror(errno));
+	}
+	if (bpf_link_update(link, program_fd, NULL) < 0)
+		return error_set(e, errno, "can't replace the program of %s: %s", name,
+				 strerror(errno));
+	if (before)
+		*before = take_fd(&old);
+	return 0;
 }
 
 /* The id of a pinned link's program, and its name. 0: not known. */
@@ -206,33 +224,26 @@ bool hook_has_foreign(void)
 
 int hook_attach_ended(const struct pins *pins, struct error *e)
 {
-	_cleanup_close_ int program = -1, link = -1;
+	_cleanup_close_ int program = -1;
 	int err;
 
 	if (pins_has(pins, PIN_ENDED) || !pins_has(pins, PIN_ENDED_PROGRAM))
 		return 0;
 	program = pins_get(pins, PIN_ENDED_PROGRAM, e);
-	if (program < 0)
-		return program;
-	link = bpf_raw_tracepoint_open(NULL, program);
-	if (link < 0)
-		return error_set(e, errno, "can't attach to TCP state changes: %s",
-				 strerror(errno));
-	err = pins_put(pins, PIN_ENDED, link, e);
+	err = program < 0 ? program : hook_attach_tracepoint(pins, PIN_ENDED, program, e);
 	return err ? err : 1;
 }
 
 int hook_attached(const struct pins *pins, const char *name, struct error *e)
 {
-	struct bpf_link_info info = {0};
-	uint32_t size = sizeof(info);
-	_cleanup_close_ int link = pins_get(pins, name, e);
+	struct bpf_link_info info;
+	_cleanup_close_ int link = look_at(pins, name, &info, e);
 
 	if (link < 0)
 		return link == -ENOENT ? 0 : link;
-	if (bpf_obj_get_info_by_fd(link, &info, &size) < 0)
-		return error_set(e, errno, "%s: %s", name, strerror(errno));
-	return info.cgroup.cgroup_id != 0;
+	/* Detached by force, or with its cgroup, it is on none. Others live as long as their pin.
+	 */
+	return info.type != BPF_LINK_TYPE_CGROUP || info.cgroup.cgroup_id != 0;
 }
 
 int hook_detach(const struct pins *pins, const char *name, struct error *e)
@@ -261,17 +272,37 @@ bool config_needs_guard(const struct config *config)
 	return false;
 }
 
-int hook_set_guard(const struct pins *pins, const struct config *config,
-		   const struct hook_target *target, struct error *e)
+int hook_need_guard(const struct pins *pins, const struct config *config,
+		    const struct hook_target *target, struct error *e)
 {
 	_cleanup_close_ int program = -1;
+	int attached;
 
 	if (!config_needs_guard(config))
-		return hook_detach(pins, PIN_GUARD, e);
-	if (pins_has(pins, PIN_GUARD))
 		return 0;
+	attached = hook_attached(pins, PIN_GUARD, e);
+	if (attached)
+		return attached < 0 ? attached : 0;
 	program = pins_get(pins, PIN_GUARD_PROGRAM, e);
 	if (program < 0)
 		return program;
-	return hook_attach(pins, PIN_GUARD, program, BPF_CGROUP_SETSOCKOPT, target, e);
+	attached = hook_attach(pins, PIN_GUARD, program, BPF_CGROUP_SETSOCKOPT, target, e);
+	return attached < 0 ? attached : 1;
+}
+
+int hook_spare_guard(const struct pins *pins, const struct config *config, struct error *e)
+{
+	return config_needs_guard(config) ? 0 : hook_detach(pins, PIN_GUARD, e);
+}
+
+int hook_attach_tracepoint(const struct pins *pins, const char *name, int program_fd,
+			   struct error *e)
+{
+	/* Its program says which one. */
+	_cleanup_close_ int link = bpf_raw_tracepoint_open(NULL, program_fd);
+
+	if (link < 0)
+		return error_set(e, errno, "can't attach to TCP state changes: %s",
+				 strerror(errno));
+	return pins_put(pins, name, link, e);
 }

@@ -15,19 +15,25 @@ struct hook_target {
 	uint64_t id;	  /* its id */
 };
 
-/*
- * Makes the program run on the hook and pins the link under that name. Where a
- * link of that name is on that cgroup already, the program replaces its
- * program in one step; otherwise the new link is there before the old one goes.
- */
+/* Makes the program run on the hook, by a new link that is pinned under that name. */
 int hook_attach(const struct pins *pins, const char *name, int program_fd,
 		enum bpf_attach_type type, const struct hook_target *target, struct error *e);
 
+/* Makes it run in the place of the pinned link's, in one step. *before: that one; NULL: no matter.
+ */
+int hook_replace(const struct pins *pins, const char *name, int program_fd, int *before,
+		 struct error *e);
+
 /*
- * Whether the pinned link is on its cgroup. 1; 0: there is no such pin, or the cgroup has been
- * removed; negative errno: that can't be found out.
+ * Whether the pinned link is attached, as the link itself says. 1; 0: there is no such pin, or it
+ * has been detached by force, or the cgroup has been removed; negative errno: that can't be found
+ * out.
  */
 int hook_attached(const struct pins *pins, const char *name, struct error *e);
+
+/* Likewise whether it is attached to that cgroup. */
+int hook_attached_to(const struct pins *pins, const char *name, const struct hook_target *target,
+		     struct error *e);
 
 /*
  * The id of another holdfast's program that runs on sockets of the same cgroup, attached to it,
@@ -53,8 +59,18 @@ int hook_detach(const struct pins *pins, const char *name, struct error *e);
 /* Whether any rule wants applications kept from undoing it, and the guard is allowed. */
 bool config_needs_guard(const struct config *config);
 
-/* Attaches or detaches the guard, as the configuration needs it. */
-int hook_set_guard(const struct pins *pins, const struct config *config,
-		   const struct hook_target *target, struct error *e);
+/*
+ * Attaches the guard where this configuration needs it and it isn't attached: before the rules
+ * are in force. 1: it has been; 0: there was nothing to do.
+ */
+int hook_need_guard(const struct pins *pins, const struct config *config,
+		    const struct hook_target *target, struct error *e);
+
+/* Detaches it where this configuration doesn't need it: after they are. */
+int hook_spare_guard(const struct pins *pins, const struct config *config, struct error *e);
+
+/* A program on the tracepoint that it was made for, by a link that is pinned under that name. */
+int hook_attach_tracepoint(const struct pins *pins, const char *name, int program_fd,
+			   struct error *e);
 
 #endif

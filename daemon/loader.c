@@ -5,46 +5,28 @@
 #include "loader.h"
 
 #include "cgroup.h"
-#include "hook.h"
 #include "this_kernel.h"
 #include "util.h"
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
-#include <time.h>
 
 static void cleanup_skeleton(struct holdfast **skeleton)
 {
 	holdfast__destroy(*skeleton);
 }
 
-static void cleanup_link(struct bpf_link **link)
-{
-	bpf_link__destroy(*link);
-}
-
-#define _cleanup_link_ __attribute__((cleanup(cleanup_link)))
-
-/* The cgroup to attach to. */
-struct target {
-	char path[HF_CGROUP_PATH_MAX]; /* as the kernel spells it: paths of sockets begin so */
-	uint64_t id;
-	bool whole; /* the hierarchy's root: no limit */
-};
-
-static int find_target(const char *cgroup, struct target *target, struct error *e)
+int loader_find_target(const char *cgroup, struct loader_target *target, struct error *e)
 {
 	_cleanup_free_ char *real = NULL;
 	int err;
 
+	*target = (struct loader_target){0}; /* path goes into a map as it is */
 	if (cgroup) {
 		real = realpath(cgroup, NULL);
 		if (!real)
@@ -53,6 +35,8 @@ static int find_target(const char *cgroup, struct target *target, struct error *
 			return error_set(e, ENAMETOOLONG, "cgroup %s: the path is too long", real);
 		memcpy(target->path, real, strlen(real) + 1);
 	} else {
+		target->mounted = cgroup_find_root(target->path, sizeof(target->path), false,
+						   NULL) == -ENOENT;
 		err = cgroup_find_root(target->path, sizeof(target->path), true, e);
 		if (err)
 			return err;
@@ -114,10 +98,9 @@ static int reuse(const struct plane *plane, struct bpf_map *map, struct error *e
 	return 0;
 }
 
-/* Calls fn for every map that is pinned. */
-static int for_each_map(const struct plane *plane, const struct holdfast *skeleton,
-			int (*fn)(const struct plane *plane, struct bpf_map *map, struct error *e),
-			struct error *e)
+int loader_each_map(const struct plane *plane, const struct holdfast *skeleton,
+		    int (*fn)(const struct plane *plane, struct bpf_map *map, struct error *e),
+		    struct error *e)
 {
 	struct bpf_map *const maps[] = {
 		/* load() has made it. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
@@ -183,7 +166,7 @@ static void leave_out(struct holdfast *skeleton, enum level level, bool over_map
 }
 
 /* Positive: the errno with which the kernel refuses the programs of this level. */
-static int load_level(const struct plane *plane, const struct target *target, bool take_over,
+static int load_level(const struct plane *plane, const struct loader_target *target, bool take_over,
 		      enum level level, bool over_maps, struct holdfast **loaded, struct error *e)
 {
 	__attribute__((cleanup(cleanup_skeleton))) struct holdfast *skeleton = holdfast__open();
@@ -199,7 +182,7 @@ static int load_level(const struct plane *plane, const struct target *target, bo
 	skeleton->rodata->hf_hz = hz;
 	skeleton->rodata->hf_cgroup_id = target->whole ? 0 : target->id;
 	if (take_over) {
-		err = for_each_map(plane, skeleton, reuse, e);
+		err = loader_each_map(plane, skeleton, reuse, e);
 		if (err)
 			return err;
 	}
@@ -210,7 +193,7 @@ static int load_level(const struct plane *plane, const struct target *target, bo
 	return 0;
 }
 
-static int load(const struct plane *plane, const struct target *target, bool take_over,
+int loader_load(const struct plane *plane, const struct loader_target *target, bool take_over,
 		struct holdfast **loaded, struct error *e)
 {
 	int level, err = 0, first = 0;
@@ -231,271 +214,7 @@ static int load(const struct plane *plane, const struct target *target, bool tak
 	return load_error(-first, e);
 }
 
-static int pin_map(const struct plane *plane, struct bpf_map *map, struct error *e)
+void loader_unload(struct holdfast *skeleton)
 {
-	return pins_put(&plane->pins, bpf_map__name(map), bpf_map__fd(map), e);
-}
-
-/* An iterator is a link too: attached to nothing, run when its pin is read. */
-static int pin_iterator(const struct plane *plane, const struct bpf_program *program,
-			const struct bpf_map *map, struct error *e)
-{
-	union bpf_iter_link_info info = {0};
-	LIBBPF_OPTS(bpf_iter_attach_opts, options);
-	_cleanup_link_ struct bpf_link *link = NULL;
-
-	if (!bpf_program__autoload(program)) /* the kernel can't; nor may an earlier one's stay */
-		return pins_drop(&plane->pins, bpf_program__name(program), e);
-	if (map) {
-		info.map.map_fd = (uint32_t)bpf_map__fd(map);
-		options.link_info = &info;
-		options.link_info_len = sizeof(info);
-	}
-	link = bpf_program__attach_iter(program, &options);
-	if (!link)
-		return error_set(e, errno, "can't make the iterator %s: %s",
-				 bpf_program__name(program), strerror(errno));
-	return pins_put(&plane->pins, bpf_program__name(program), bpf_link__fd(link), e);
-}
-
-static int pin_iterators(const struct plane *plane, const struct holdfast *skeleton,
-			 struct error *e)
-{
-	int err;
-
-	/* What the iterators alone use, and only while they run: nothing to take over. */
-	/* load() has made it. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
-	err = pin_map(plane, skeleton->maps.hf_wanted, e);
-	if (!err)
-		err = pin_map(plane, skeleton->maps.hf_listeners, e);
-	if (!err)
-		err = pin_iterator(plane, skeleton->progs.hf_sweep, NULL, e);
-	if (!err)
-		err = pin_iterator(plane, skeleton->progs.hf_survey, NULL, e);
-	if (!err)
-		err = pin_iterator(plane, skeleton->progs.hf_probe, NULL, e);
-	if (!err)
-		err = pin_iterator(plane, skeleton->progs.hf_held, skeleton->maps.hf_sockets, e);
-	if (!err)
-		err = pin_iterator(plane, skeleton->progs.hf_settled, skeleton->maps.hf_sockets, e);
-	if (!err)
-		err = pin_iterator(plane, skeleton->progs.hf_held_here, NULL, e);
-	if (!err)
-		err = pin_iterator(plane, skeleton->progs.hf_settled_here, NULL, e);
-	if (!err)
-		err = pin_iterator(plane, skeleton->progs.hf_matched, NULL, e);
-	if (!err)
-		err = pin_iterator(plane, skeleton->progs.hf_owners, NULL, e);
-	if (!err)
-		err = pin_iterator(plane, skeleton->progs.hf_holders, NULL, e);
-	if (!err)
-		err = pin_iterator(plane, skeleton->progs.hf_strays, NULL, e);
-	if (!err)
-		err = pin_iterator(plane, skeleton->progs.hf_tasks, NULL, e);
-	if (!err)
-		err = pin_iterator(plane, skeleton->progs.hf_look, skeleton->maps.hf_sockets, e);
-	if (!err)
-		err = pin_iterator(plane, skeleton->progs.hf_look_here, NULL, e);
-	return err;
-}
-
-/*
- * The tracepoint link can't be updated in place; for a moment both are there, and
- * struct hf_record.ended sees to it that no end is told twice. Where sockops hears of ends,
- * it is attached only if another program may keep it from that: it costs each connection.
- */
-static int attach_ended(const struct plane *plane, const struct holdfast *skeleton, struct error *e)
-{
-	_cleanup_link_ struct bpf_link *link = NULL;
-	const struct bpf_program *program = skeleton->progs.hf_ended;
-	int err;
-
-	if (!bpf_program__autoload(program)) {
-		err = pins_drop(&plane->pins, PIN_ENDED_PROGRAM, e);
-		return err ? err : pins_drop(&plane->pins, PIN_ENDED, e);
-	}
-	err = pins_put(&plane->pins, PIN_ENDED_PROGRAM, bpf_program__fd(program), e);
-	if (err)
-		return err;
-	if (skeleton->rodata->hf_tell_by_sockops && !hook_has_foreign())
-		return pins_drop(&plane->pins, PIN_ENDED, e);
-	link = bpf_program__attach(program);
-	if (!link)
-		return error_set(e, errno, "can't attach to TCP state changes: %s",
-				 strerror(errno));
-	return pins_put(&plane->pins, PIN_ENDED, bpf_link__fd(link), e);
-}
-
-/*
- * All programs on the maps that are pinned. What an earlier daemon has attached
- * is replaced in place. The sockops link comes last: with it we are attached.
- */
-static int attach_all(const struct plane *plane, const struct holdfast *skeleton,
-		      const struct config *config, const struct target *target, struct error *e)
-{
-	struct hook_target where = {.path = target->path, .id = target->id};
-	int guard = bpf_program__fd(skeleton->progs.hf_guard);
-	int sockops = bpf_program__fd(skeleton->progs.hf_sockops);
-	int err;
-
-	err = pins_put(&plane->pins, PIN_GUARD_PROGRAM, guard, e);
-	if (!err)
-		err = attach_ended(plane, skeleton, e);
-	if (!err && config_needs_guard(config))
-		err = hook_attach(&plane->pins, PIN_GUARD, guard, BPF_CGROUP_SETSOCKOPT, &where, e);
-	if (!err)
-		err = hook_attach(&plane->pins, PIN_SOCKOPS, sockops, BPF_CGROUP_SOCK_OPS, &where,
-				  e);
-	if (!err && !config_needs_guard(config))
-		err = hook_detach(&plane->pins, PIN_GUARD, e);
-	return err;
-}
-
-static int fill_info(const struct plane *plane, const struct loader_options *options,
-		     const struct target *target, bool attached_before, struct error *e)
-{
-	struct hf_info info = {0};
-	int err;
-
-	err = plane_get_info(plane, &info, e);
-	if (err)
-		return err;
-	if (!attached_before)
-		info.since_s = (uint64_t)time(NULL);
-	info.cgroup_id = target->id;
-	info.flags |= (plane->pins.made_dir ? HF_INFO_MADE_PIN_DIR : 0u) |
-		      (plane->pins.mounted_bpffs ? HF_INFO_MOUNTED_BPFFS : 0u);
-	snprintf(info.version, sizeof(info.version), "%s", options->version);
-	memcpy(info.cgroup, target->path, sizeof(info.cgroup));
-	return plane_set_info(plane, &info, e);
-}
-
-/*
- * New programs on the old maps. The rules go last, so that whatever fails
- * before leaves the old ones in force.
- */
-static int take_over_pins(struct plane *plane, const struct loader_options *options,
-			  const struct config *config, const struct target *target, struct error *e)
-{
-	__attribute__((cleanup(cleanup_skeleton))) struct holdfast *skeleton = NULL;
-	struct hf_info info;
-	int err, attached = 0;
-
-	err = plane_open_maps(plane, e);
-	if (!err)
-		err = plane_get_info(plane, &info, e);
-	if (!err)
-		attached = plane_attached(plane, e);
-	if (attached < 0)
-		err = attached;
-	if (!err)
-		err = load(plane, target, true, &skeleton, e);
-	if (!err)
-		err = pin_iterators(plane, skeleton, e);
-	if (!err)
-		err = attach_all(plane, skeleton, config, target, e);
-	if (!err)
-		err = fill_info(plane, options, target, attached, e);
-	if (!err) {
-		err = plane_put_rules(plane, config, info.generation + 1, e);
-		if (err)
-			plane_set_info(plane, &info, NULL);
-	}
-	return err;
-}
-
-/* A set of pins of its own, made aside and moved into place; attached last. */
-static int make_pins(struct plane *plane, const struct loader_options *options,
-		     const struct config *config, const struct target *target, struct error *e)
-{
-	__attribute__((cleanup(cleanup_skeleton))) struct holdfast *skeleton = NULL;
-	struct error ignored;
-	int err;
-
-	err = load(plane, target, false, &skeleton, e);
-	if (err)
-		return err;
-	err = pins_begin(&plane->pins, e);
-	if (err)
-		return err;
-	err = for_each_map(plane, skeleton, pin_map, e);
-	if (!err)
-		err = plane_open_maps(plane, e);
-	if (!err)
-		err = pin_iterators(plane, skeleton, e);
-	if (!err)
-		err = plane_put_rules(plane, config, 1, e);
-	if (!err)
-		err = fill_info(plane, options, target, false, e);
-	if (!err)
-		err = pins_commit(&plane->pins, e);
-	if (!err)
-		err = attach_all(plane, skeleton, config, target, e);
-	if (err) { /* without what is loaded, whose descriptors clearing up may need */
-		holdfast__destroy(take_ptr(skeleton));
-		pins_remove(&plane->pins, false, &ignored);
-	}
-	return err;
-}
-
-/* All that an earlier daemon would have left, or it was interrupted and left nothing of use. */
-static bool can_take_over(const struct plane *plane)
-{
-	return pins_has(&plane->pins, PIN_RULES) && pins_has(&plane->pins, PIN_GATE) &&
-	       pins_has(&plane->pins, PIN_SOCKETS) && pins_has(&plane->pins, PIN_INFO) &&
-	       pins_has(&plane->pins, PIN_COUNTERS) && pins_has(&plane->pins, PIN_ENDS) &&
-	       pins_has(&plane->pins, PIN_TARGETS);
-}
-
-static int is_other(struct pins *other, void *arg)
-{
-	(void)other;
-	(void)arg;
-	return 1;
-}
-
-static int start_afresh(struct plane *plane, const struct loader_options *options,
-			const struct config *config, const struct target *target, struct error *e)
-{
-	/* With an older layout in it, the pin dir is of our making too. */
-	bool others = pins_each_other(&plane->pins, is_other, NULL, NULL);
-	struct error ignored;
-	int err;
-
-	plane->pins.made_dir = plane->pins.made_dir || others;
-	err = pins_remove(&plane->pins, false, e);
-	if (!err)
-		err = make_pins(plane, options, config, target, e);
-	if (!err && others) {
-		err = plane_release_others(plane, e);
-		if (err)
-			pins_remove(&plane->pins, false, &ignored);
-	}
-	if (err && plane->pins.made_dir)
-		rmdir(plane->pins.dir);
-	return err;
-}
-
-int loader_start(struct plane *plane, const struct loader_options *options,
-		 const struct config *config, bool *took_over, struct error *e)
-{
-	struct target target = {0}; /* path goes into a map as it is */
-	int err;
-
-	*plane = (struct plane)PLANE_INIT;
-	plane->progress = options->progress;
-	err = find_target(options->cgroup, &target, e);
-	if (err)
-		return err;
-	err = pins_lock(&plane->pins, options->pin_dir, e);
-	if (err)
-		return err;
-	*took_over = can_take_over(plane);
-	if (*took_over)
-		err = take_over_pins(plane, options, config, &target, e);
-	else
-		err = start_afresh(plane, options, config, &target, e);
-	if (err)
-		plane_close(plane);
-	return err;
+	holdfast__destroy(skeleton);
 }

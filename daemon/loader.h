@@ -1,25 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Loading and attaching the BPF programs; only the daemon does that. */
+/* Loading the BPF programs, as much of them as the kernel takes; install.h puts them in force. */
 #ifndef HOLDFAST_LOADER_H
 #define HOLDFAST_LOADER_H
 
+#include "../bpf/types.h"
 #include "plane.h"
 
-struct loader_options {
-	const char *pin_dir;
-	const char *cgroup;	  /* directory to be limited to; NULL: the root of the hierarchy */
-	struct progress progress; /* for the plane */
-	const char *version;
+struct bpf_map;
+struct holdfast; /* the skeleton: programs and maps */
+
+/* The cgroup to attach to. */
+struct loader_target {
+	char path[HF_CGROUP_PATH_MAX]; /* as the kernel spells it: paths of sockets begin so */
+	uint64_t id;
+	bool whole;   /* the hierarchy's root: no limit */
+	bool mounted; /* it had to be, for us */
 };
 
+/* `cgroup`: its directory; NULL: the hierarchy's root, which is mounted where it isn't. */
+int loader_find_target(const char *cgroup, struct loader_target *target, struct error *e);
+
 /*
- * Locks the pin dir, loads the programs, takes over the maps (and with them all
- * held sockets) that an earlier daemon left pinned, puts the rules in force and
- * attaches, in this order: no connection meets a hook without rules. *took_over
- * says whether there was something to take over. On failure what an earlier
- * daemon left is as it was, and nothing else is left behind.
+ * Loads the programs, with `take_over` on the maps that are pinned, so that nothing
+ * held is forgotten. *loaded is the caller's, for loader_unload(), and attached nowhere.
  */
-int loader_start(struct plane *plane, const struct loader_options *options,
-		 const struct config *config, bool *took_over, struct error *e);
+int loader_load(const struct plane *plane, const struct loader_target *target, bool take_over,
+		struct holdfast **loaded, struct error *e);
+void loader_unload(struct holdfast *skeleton);
+
+/* Calls fn for every map that a later daemon takes over. Stops at the first error. */
+int loader_each_map(const struct plane *plane, const struct holdfast *skeleton,
+		    int (*fn)(const struct plane *plane, struct bpf_map *map, struct error *e),
+		    struct error *e);
 
 #endif

@@ -15,7 +15,8 @@
  *                             kernels that refuse iterators over maps
  *       hf_look               in place of hf_sweep and hf_probe, on kernels before 5.15
  *       hf_guard_program      to attach when the rules come to need it
- *       hf_ended_program      to attach when other programs keep hf_sockops from hearing of ends
+ *       hf_ended_program      to attach where other programs keep hf_sockops from hearing of ends,
+ *                             and to attach again
  *       hf_ended hf_guard     links
  *       hf_sockops            the link; while it is here, we are attached
  */

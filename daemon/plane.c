@@ -7,6 +7,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* How often rules may be swapped while they are looked for. */
+#define TRIES 10
+
 /* hf_match() asks the kernel's own trie, one system call a look-up. */
 struct kernel_trie {
 	int fd;
@@ -207,15 +210,22 @@ int plane_get_text(const struct plane *plane, const char *name, struct plane_tex
 	return 0;
 }
 
-/* The trie in force, or -1 where there is none. */
-static int current_trie(const struct plane *plane)
+int plane_current_trie(const struct plane *plane, struct error *e)
 {
 	const uint32_t zero = 0;
+	int fd, tries = 0;
 	uint32_t id;
 
-	if (bpf_map_lookup_elem(plane->rules_fd, &zero, &id) < 0)
-		return -1;
-	return bpf_map_get_fd_by_id(id);
+	/* One that has gone meanwhile has been replaced by another. */
+	while (bpf_map_lookup_elem(plane->rules_fd, &zero, &id) == 0 && tries++ < TRIES) {
+		fd = bpf_map_get_fd_by_id(id);
+		if (fd >= 0)
+			return fd;
+		if (errno != ENOENT)
+			break;
+	}
+	return errno == ENOENT ? -ENOENT
+			       : error_set(e, errno, "reading %s: %s", PIN_RULES, strerror(errno));
 }
 
 /* The trie that was in force before, or none; and what info said. */
@@ -239,11 +249,13 @@ static void put_back(const struct plane *plane, int trie, const struct hf_info *
 static int swap(struct plane *plane, int trie, const struct hf_gate *gate, int text,
 		uint32_t generation, struct error *e)
 {
-	_cleanup_close_ int old = current_trie(plane);
+	_cleanup_close_ int old = plane_current_trie(plane, e);
 	const uint32_t zero = 0;
 	struct hf_info before, info;
 	int err;
 
+	if (old < 0 && old != -ENOENT)
+		return old;
 	err = plane_get_info(plane, &before, e);
 	if (!err)
 		err = gate_widen(plane, gate, e);
@@ -286,7 +298,7 @@ int plane_put_rules(struct plane *plane, const struct config *config, uint32_t g
 	return err ? err : swap(plane, trie, &gate, text, generation, e);
 }
 
-int plane_drop_rules(struct plane *plane, struct error *e)
+int plane_drop_rules(const struct plane *plane, struct error *e)
 {
 	const uint32_t zero = 0;
 
@@ -360,7 +372,7 @@ int plane_iterate_all(const struct plane *plane, const char *all, const char *he
 bool plane_match(const struct plane *plane, const struct hf_flow *flow, struct hf_rule *rule,
 		 enum hf_side *side)
 {
-	_cleanup_close_ int fd = current_trie(plane);
+	_cleanup_close_ int fd = plane_current_trie(plane, NULL);
 	struct kernel_trie trie = {.fd = fd};
 	const struct hf_rule *found;
 

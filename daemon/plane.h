@@ -2,7 +2,7 @@
 /*
  * The data plane: the pinned maps and iterators that enforce. Everything here
  * works on the pins alone, so that the daemon and the command (also when the
- * daemon is dead) do the same thing in the same way. Loading: loader.h.
+ * daemon is dead) do the same thing in the same way. Loading: install.h.
  */
 #ifndef HOLDFAST_PLANE_H
 #define HOLDFAST_PLANE_H
@@ -82,8 +82,11 @@ static inline uint64_t reload_number(uint64_t now)
 int plane_put_rules(struct plane *plane, const struct config *config, uint32_t generation,
 		    struct error *e);
 
+/* The trie in force: a descriptor, the caller's. -ENOENT: there is none. */
+int plane_current_trie(const struct plane *plane, struct error *e);
+
 /* Puts no rules in force: new connections are left alone, and a sweep restores. */
-int plane_drop_rules(struct plane *plane, struct error *e);
+int plane_drop_rules(const struct plane *plane, struct error *e);
 
 /*
  * The configuration that is kept beside the rules, and its generation. The
@@ -125,9 +128,9 @@ int plane_release(struct plane *plane, bool remove_dir, size_t *restored, size_t
 
 /*
  * Lets go of what versions of holdfast with another layout have left in the pin
- * dir: their rules, their hooks, then what their sockets were given, and their
+ * dir: their rules, then what their sockets were given, their hooks, and their
  * pins. Ours is attached by then, and the next reconcile pass holds the sockets
- * again. Nothing where there are none.
+ * again. Nothing where there are none. On failure theirs are in force again.
  */
 int plane_release_others(const struct plane *plane, struct error *e);
 

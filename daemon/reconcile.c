@@ -28,7 +28,7 @@ struct reconcile {
 	size_t unheld;	     /* at the last full pass: told when it changes */
 	uint64_t hidden;     /* the inode of a namespace that can't be had: likewise */
 	bool changed;	     /* the rules, since then: every held socket has something to do */
-	struct scope scope;
+	struct scope scope;  /* of the pass under way */
 };
 
 struct reconcile *reconcile_new(const struct log *log, const struct plane *plane)
@@ -39,7 +39,6 @@ struct reconcile *reconcile_new(const struct log *log, const struct plane *plane
 		return NULL;
 	reconcile->log = log;
 	reconcile->plane = plane;
-	scope_open(&reconcile->scope, plane);
 	return reconcile;
 }
 
@@ -50,7 +49,6 @@ void reconcile_free(struct reconcile *reconcile)
 	lpm_free(reconcile->lpm);
 	port_filter_free(&reconcile->filter);
 	numbers_free(&reconcile->seen);
-	scope_close(&reconcile->scope);
 	free(reconcile);
 }
 
@@ -460,6 +458,7 @@ static int pass(struct reconcile *reconcile, bool all, struct reconcile_result *
 	if (err)
 		return err;
 	tell_hidden(reconcile, &namespaces);
+	scope_open(&reconcile->scope, reconcile->plane);
 	looked = calloc(namespaces.n + 1, sizeof(*looked));
 	err = looked ? 0 : error_set(e, ENOMEM, "out of memory");
 	for (i = 0; !err && i < namespaces.n; i++) {
@@ -478,6 +477,7 @@ static int pass(struct reconcile *reconcile, bool all, struct reconcile_result *
 		if (!looked[i].unheld && numbers_add(&seen, namespaces.list[i].inode))
 			err = error_set(e, ENOMEM, "out of memory");
 	}
+	scope_close(&reconcile->scope);
 	netns_list_free(&namespaces);
 	if (err) {
 		numbers_free(&seen);

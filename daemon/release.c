@@ -94,60 +94,111 @@ static int ignore_byte(const void *record, void *arg)
 	return 0;
 }
 
-/* No rules any more, and off the hooks: what it holds stays as it is for now. */
-static int let_go(struct pins *other, void *arg)
-{
-	struct plane plane = {.pins = *other, .rules_fd = -1, .info_fd = -1};
-	struct error *e = arg;
-	int err;
+/* What another layout's holdfast has left. */
+struct other {
+	struct plane plane; /* pins and rules_fd */
+	int trie;	    /* that was in force; owned; negative: none */
+};
 
-	plane.rules_fd = pins_get(other, PIN_RULES, e);
-	if (plane.rules_fd >= 0) {
-		plane_drop_rules(&plane, e);
-		close(plane.rules_fd);
-	}
-	err = hook_detach(other, PIN_SOCKOPS, e);
-	return err ? err : hook_detach(other, PIN_GUARD, e);
-}
-
-struct restoring {
-	const struct plane *plane; /* ours */
-	const struct netns_list *namespaces;
+struct others {
+	struct other *list; /* owned */
+	size_t n, room;
+	struct progress progress;
 	struct error *e;
 };
 
-/* Its own sweep gives back what it holds; its records mean nothing to us. */
-static int restore_and_remove(struct pins *other, void *arg)
+static void cleanup_others(struct others *others)
 {
-	const struct restoring *restoring = arg;
-	struct plane plane = {.pins = *other};
+	size_t i;
+
+	for (i = 0; i < others->n; i++) {
+		if (others->list[i].plane.rules_fd >= 0)
+			close(others->list[i].plane.rules_fd);
+		if (others->list[i].trie >= 0)
+			close(others->list[i].trie);
+	}
+	free(others->list);
+}
+
+static int add_other(struct pins *pins, void *arg)
+{
+	struct others *others = arg;
+	struct other *other;
+
+	if (array_grow(&others->list, others->n, &others->room, sizeof(*other)))
+		return error_set(others->e, ENOMEM, "out of memory");
+	other = &others->list[others->n++];
+	*other = (struct other){.plane = PLANE_INIT, .trie = -1};
+	other->plane.progress = others->progress;
+	other->plane.pins = *pins;
+	other->plane.rules_fd = pins_get(pins, PIN_RULES, others->e);
+	if (other->plane.rules_fd < 0)
+		return other->plane.rules_fd == -ENOENT ? 0 : other->plane.rules_fd;
+	other->trie = plane_current_trie(&other->plane, others->e);
+	return other->trie < 0 && other->trie != -ENOENT ? other->trie : 0;
+}
+
+/* Makes every socket what these rules say. Its own sweep: its records mean nothing to us. */
+static int sweep_other(const struct other *other, const struct netns_list *namespaces,
+		       struct error *e)
+{
 	size_t i;
 	int err;
 
-	for (i = 0; i < restoring->namespaces->n; i++) {
-		plane_tick(restoring->plane);
-		err = plane_iterate(&plane, PIN_SWEEP, &restoring->namespaces->list[i], 1,
-				    ignore_byte, NULL, restoring->e);
+	for (i = 0; i < namespaces->n; i++) {
+		plane_tick(&other->plane);
+		err = plane_iterate(&other->plane, PIN_SWEEP, &namespaces->list[i], 1, ignore_byte,
+				    NULL, e);
 		if (err && err != -ENOENT)
 			return err;
 	}
-	return pins_remove_folder(other, restoring->e);
+	return 0;
+}
+
+static int empty_other(const struct other *other, const struct netns_list *namespaces,
+		       struct error *e)
+{
+	int err = other->trie < 0 ? 0 : plane_drop_rules(&other->plane, e);
+
+	return err ? err : sweep_other(other, namespaces, e);
+}
+
+static void fill_again(const struct other *other, const struct netns_list *namespaces)
+{
+	const uint32_t zero = 0;
+
+	if (other->trie >= 0 &&
+	    bpf_map_update_elem(other->plane.rules_fd, &zero, &other->trie, BPF_ANY) == 0)
+		sweep_other(other, namespaces, NULL);
 }
 
 int plane_release_others(const struct plane *plane, struct error *e)
 {
+	__attribute__((cleanup(cleanup_others))) struct others others = {
+		.progress = plane->progress, .e = e};
 	struct netns_list namespaces;
-	struct restoring restoring = {plane, &namespaces, e};
+	size_t i, emptied = 0;
 	int err;
 
-	err = pins_each_other(&plane->pins, let_go, e, e);
+	err = pins_each_other(&plane->pins, add_other, &others, e);
 	if (err)
 		return err;
 	err = netns_find(&plane->pins, &namespaces, e);
 	if (err)
 		return err;
-	err = pins_each_other(&plane->pins, restore_and_remove, &restoring, e);
+	while (!err && emptied < others.n)
+		err = empty_other(&others.list[emptied++], &namespaces, e);
+	for (i = 0; err && i < emptied; i++)
+		fill_again(&others.list[i], &namespaces);
 	netns_list_free(&namespaces);
+	/* Without rules they do nothing any more: what can't be cleared away is no fault. */
+	for (i = 0; !err && i < others.n; i++) {
+		const struct pins *pins = &others.list[i].plane.pins;
+
+		hook_detach(pins, PIN_SOCKOPS, NULL);
+		hook_detach(pins, PIN_GUARD, NULL);
+		pins_remove_folder(pins, NULL);
+	}
 	return err;
 }
 

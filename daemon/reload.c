@@ -52,16 +52,19 @@ static int put_rules(struct daemon *daemon, const struct config *config, struct 
 	if (err)
 		return err;
 	target = (struct hook_target){info.cgroup, info.cgroup_id};
-	err = hook_set_guard(&daemon->plane.pins, config, &target, e);
+	err = reconcile_set_rules(daemon->reconcile, config, e);
 	if (!err)
-		err = reconcile_set_rules(daemon->reconcile, config, e);
-	if (!err)
+		err = hook_need_guard(&daemon->plane.pins, config, &target, e);
+	if (err >= 0)
 		err = plane_put_rules(&daemon->plane, config, info.generation + 1, e);
 	if (err) {
 		reconcile_set_rules(daemon->reconcile, &daemon->config, &ignored);
-		hook_set_guard(&daemon->plane.pins, &daemon->config, &target, &ignored);
+		hook_spare_guard(&daemon->plane.pins, &daemon->config, &ignored);
+		return err;
 	}
-	return err;
+	/* Not before the old rules have gone; what fails here the next pass does. */
+	hook_spare_guard(&daemon->plane.pins, config, &ignored);
+	return 0;
 }
 
 /* The addresses of the names that a configuration has; those of new ones are waited for. */

@@ -23,7 +23,7 @@ bool support_limits(const struct plane *plane, char text[SUPPORT_TEXT_MAX])
 			 "kernel %s can't set options from BPF iterators and has no pidfd_getfd: "
 			 "existing connections can't be held",
 			 kernel.release);
-	else if (pins_has(&plane->pins, PIN_ENDED))
+	else if (pins_has(&plane->pins, PIN_ENDED_PROGRAM))
 		snprintf(text, SUPPORT_TEXT_MAX,
 			 "kernel %s can't set options from BPF iterators: existing connections are "
 			 "held through pidfd_getfd instead",

@@ -5,7 +5,7 @@
  * in the file HF_FAULT_ORDER, which can change at any time: see struct order. What it was
  * is appended to HF_FAULT_LOG; the 0th: none fails, and all are noted.
  *
- * Calls into the kernel: bpf(2) and pidfd_open(2), through syscall(); opening, making,
+ * Calls into the kernel: bpf(2), pidfd_open(2) and capset(2), through syscall(); opening, making,
  * locking, moving and removing what has HF_FAULT_PATH in its name, or is below /proc;
  * sockets, but for the ones that tell the service manager, and what goes through
  * them; namespaces and event sources. Calls for memory: malloc() and its like. Options:
@@ -157,6 +157,8 @@ long syscall(long number, ...)
 		return -1;
 	if (number == SYS_pidfd_open && fails(KERNEL, "pidfd_open", a[0]))
 		return -1;
+	if (number == SYS_capset && fails(KERNEL, "capset", 0))
+		return -1;
 	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
@@ -199,6 +201,13 @@ int rename(const char *from, const char *to)
 	int (*real)(const char *, const char *) = next("rename");
 
 	return is_ours(to) && fails(KERNEL, "rename", 0) ? -1 : real(from, to);
+}
+
+int link(const char *from, const char *to)
+{
+	int (*real)(const char *, const char *) = next("link");
+
+	return is_ours(to) && fails(KERNEL, "link", 0) ? -1 : real(from, to);
 }
 
 int unlink(const char *path)

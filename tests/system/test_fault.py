@@ -4,6 +4,7 @@ HF_EXHAUSTIVE=1 lets every call fail that a start makes; else some of them do.
 """
 
 import os
+from typing import Any, Callable, Sequence
 
 import pytest
 
@@ -12,7 +13,8 @@ from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import rule
 from harness.daemon import Daemon
-from harness.fault import KERNEL, MEMORY, Fault, steps
+from harness.fault import KERNEL, MEMORY, Fault, steps, steps_of
+from harness.netns import Netns
 from harness.options import UNTOUCHED, Settings, held
 from harness.sockets import Agent, Listener, Socket
 
@@ -22,6 +24,7 @@ pytestmark = [pytest.mark.skipif(
 OLD, OLD_VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30, 4)
 NEW, NEW_VALUES = rule("all", time="60s", interval="20s", probes=3), held(60, 20, 3)
 SAMPLES = 12
+LATE = 8  # besides these
 
 
 class Start:
@@ -123,43 +126,108 @@ def test_first_start(start: Start, daemon: Daemon, agent: Agent, cgroup: Cgroup,
     assert n_started < len(tried), "not one of these faults was met"
 
 
-def test_take_over(start: Start, daemon: Daemon, agent: Agent, cgroup: Cgroup,
-                   listener: Listener, holdfast: Command) -> None:
-    """Afterwards the old rules are in force, on old connections and new ones, or all is undone."""
-    sock = agent.connect("127.0.0.1", listener.port)
-    daemon.start(OLD)
-    daemon.kill()
-    calls = start.count(OLD)
-    daemon.kill()
-    outcomes, wrong = {"started": 0, "old": 0, "nothing": 0}, []
-    for nth in steps(calls, SAMPLES):
-        trial = Trial(start, agent, listener, nth)
-        outcome = "started"
+def found(daemon: Daemon, groups: Sequence[Cgroup], holdfast: Command) -> dict[str, Any]:
+    """All that there is of a daemon that has gone: the very same objects, not their like."""
+    info = bpf.get(os.path.join(daemon.layout, "hf_info"))
+    status = holdfast.status()
+    try:
+        return {
+            "pins": sorted(os.listdir(daemon.layout)), "folders": os.listdir(daemon.pin_dir),
+            "objects": bpf.pinned(daemon.pin_dir),
+            "hooks": [bpf.attached(group.directory, kind) for group in groups
+                      for kind in (bpf.SOCK_OPS, bpf.SETSOCKOPT)],
+            "info": bpf.lookup(info, bytes(4), bpf.value_size(info)),
+            "enforcement": status["enforcement"],
+            "rules": [{**row, "sockets": None} for row in status["rules"]]}
+    finally:
+        os.close(info)
+
+
+class TakeOver:
+    """Starts that take over, one after the other, each with a fault."""
+
+    def __init__(self, start: Start, agent: Agent, listener: Listener, holdfast: Command,
+                 places: Sequence[Cgroup]) -> None:
+        """`places`: the control groups that the daemons before and after are told."""
+        self._start, self._agent, self._listener = start, agent, listener
+        self._daemon, self._holdfast, self._places = start.daemon, holdfast, places
+        self._sock = agent.connect("127.0.0.1", listener.port)
+        self.outcomes = {"started": 0, "old": 0}
+        self.wrong: list[tuple[str, list[str], str]] = []
+
+    def begin(self) -> None:
+        """Leaves something to take over."""
+        self._daemon.cgroup = self._places[0]
+        self._daemon.start(OLD)
+        self._daemon.kill()
+        assert self._sock.settings == OLD_VALUES
+
+    def count(self) -> tuple[int, list[int]]:
+        """How many calls it takes, and which come late: from where the daemon gives up
+        capabilities to where it looks for network namespaces. What it finds there is its own."""
+        self._daemon.cgroup = self._places[1]
+        notes, status, _ = self._start(NEW, 0)
+        assert status is None
+        calls, names = self._start.calls, [line.split()[1] for line in notes.splitlines()]
+        begin = names.index("capset") if "capset" in names else len(names)
+        end = names.index("opendir", begin) if begin < len(names) else begin
+        self._daemon.kill()
+        self.begin()
+        return calls, list(range(begin + 1, end + 1))
+
+    def _check(self, trial: Trial, before: dict[str, Any]) -> None:
+        if trial.started:
+            trial.check(self._sock, NEW_VALUES)
+            for group in set(self._places):
+                for kind in (bpf.SOCK_OPS, bpf.SETSOCKOPT):
+                    hooks = bpf.attached(group.directory, kind)
+                    assert len(hooks) == (group == self._places[1]), f"{group.path}: {hooks}"
+            return
+        after = found(self._daemon, self._places, self._holdfast)
+        assert after == before, {k: (v, after[k]) for k, v in before.items() if v != after[k]}
+        trial.check(self._sock, OLD_VALUES)
+        trial.new.change(keepalive=0)
+        assert trial.new.settings == OLD_VALUES, "the guard has gone"
+
+    def __call__(self, nth: int) -> None:
+        """One in which the nth call fails."""
+        before = found(self._daemon, self._places, self._holdfast)
+        self._daemon.cgroup = self._places[1]
+        trial = Trial(self._start, self._agent, self._listener, nth)
         try:
-            if trial.started:
-                trial.check(sock, NEW_VALUES)
-            elif attached(daemon, cgroup):
-                outcome = "old"
-                trial.check(sock, OLD_VALUES)
-                trial.new.change(keepalive=0)
-                assert trial.new.settings == OLD_VALUES, "the guard has gone"
-                assert [r["time"] for r in holdfast.status()["rules"]] == [120]
-            else:
-                outcome = "nothing"
-                trial.check(sock, UNTOUCHED)
+            self._check(trial, before)
         except AssertionError as error:
-            wrong.append((trial.call, trial.lines, str(error).splitlines()[0]))
-            outcome = "wrong"
-        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+            self.wrong.append((trial.call, trial.lines, str(error).splitlines()[0]))
+        self.outcomes["started" if trial.started else "old"] += 1
         trial.new.close()
-        if daemon.running:
-            daemon.kill()
-        if outcome != "old":
-            daemon.start(OLD)
-            daemon.kill()
-            assert sock.settings == OLD_VALUES
-    print(outcomes)
-    assert not wrong, "\n".join(map(str, wrong))
-    assert outcomes["old"]
-    daemon.start(NEW)
-    assert sock.settings == NEW_VALUES
+        if trial.started:
+            self._daemon.kill()
+            self.begin()
+
+    def end(self) -> None:
+        """AssertionError with all that was wrong; then the next start does it."""
+        print(self.outcomes)
+        assert not self.wrong, "\n".join(map(str, self.wrong))
+        assert self.outcomes["old"]
+        self._daemon.start(NEW)
+        assert self._sock.settings == NEW_VALUES
+
+
+@pytest.fixture(params=["same", "wider", "narrower"])
+def take_over(start: Start, make_agent: Callable[..., Agent], netns: Netns, cgroup: Cgroup,
+              make_cgroup: Callable[..., Cgroup], listener: Listener, holdfast: Command,
+              request: pytest.FixtureRequest) -> TakeOver:
+    """With something to take over, by a daemon that is told the same control group or another."""
+    inner = make_cgroup("inner", cgroup)
+    places = {"same": (inner, inner), "wider": (inner, cgroup), "narrower": (cgroup, inner)}
+    made = TakeOver(start, make_agent(netns, inner), listener, holdfast, places[request.param])
+    made.begin()
+    return made
+
+
+def test_take_over(take_over: TakeOver) -> None:
+    """Afterwards all is as it was found, enforcing: on old connections and on new ones."""
+    calls, late = take_over.count()
+    for nth in sorted({*steps(calls, SAMPLES), *steps_of(late, LATE)}):
+        take_over(nth)
+    take_over.end()

@@ -4,12 +4,13 @@ import os
 
 import pytest
 
-from harness import build
+from harness import bpf, build
 from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.compiler import other_build
 from harness.config import rule
 from harness.daemon import Daemon
+from harness.fault import Fault, steps_of
 from harness.kernel import needs
 from harness.options import UNTOUCHED, held
 from harness.sockets import Agent, Listener
@@ -46,3 +47,70 @@ def test_upgrade(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Com
     daemon.stop()
     assert before.settings == sock.settings == UNTOUCHED
     assert not os.path.exists(daemon.pin_dir)
+
+
+class Upgrade:
+    """From the one to the other, with a call that fails."""
+
+    def __init__(self, daemon: Daemon, fault: Fault, cgroup: Cgroup, other: str,
+                 patch: pytest.MonkeyPatch) -> None:
+        self._daemon, self._fault, self._cgroup = daemon, fault, cgroup
+        self._other, self._patch = other, patch
+
+    def __call__(self, nth: int) -> bool:
+        """Whether it runs, though the nth call fails."""
+        self._fault.order(nth)
+        with self._patch.context() as patch:
+            patch.setattr(build, "HOLDFASTD", os.path.join(self._other, "holdfastd"))
+            self._fault.set_in(patch)
+            self._daemon.launch()
+            try:
+                self._daemon.wait_ready()
+            except AssertionError:
+                assert self._daemon.wait() == 1
+        self._fault.order(-1)
+        return self._daemon.running
+
+    def late(self) -> range:
+        """The calls from where privileges are given up: before, nothing has been touched."""
+        assert self(0)
+        names = [line.split()[1] for line in self._fault.take_notes().splitlines()]
+        self._daemon.stop()
+        begin = names.index("capset") + 1
+        return range(begin, min(begin + 40, len(names)))
+
+    def found(self) -> tuple[object, ...]:
+        """What is there: these very objects."""
+        hooks = [bpf.attached(self._cgroup.directory, kind)
+                 for kind in (bpf.SOCK_OPS, bpf.SETSOCKOPT)]
+        return os.listdir(self._daemon.pin_dir), bpf.pinned(self._daemon.pin_dir), hooks
+
+
+@needs("5.15", "to give back what another layout has taken")
+@pytest.mark.skipif(build.SANITIZED, reason="a sanitizer wants to be preloaded first")
+def test_upgrade_that_fails(daemon: Daemon, agent: Agent, listener: Listener, cgroup: Cgroup,
+                            other: str, workdir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it does, what was there is there, and enforces."""
+    upgrade = Upgrade(daemon, Fault(workdir, daemon.pin_dir), cgroup, other, monkeypatch)
+    sock = agent.connect("127.0.0.1", listener.port)
+    daemon.start(RULE)
+    daemon.kill()
+    failed = 0
+    for nth in steps_of(upgrade.late(), 10):
+        daemon.start(RULE)
+        daemon.kill()
+        before = upgrade.found()
+        if upgrade(nth):
+            daemon.stop()
+            assert sock.settings == UNTOUCHED
+            continue
+        failed += 1
+        assert upgrade.found() == before
+        new = agent.connect("127.0.0.1", listener.port)
+        for one in (sock, new):
+            one.change(keepalive=0)
+            one.change(keepalive=1)
+            assert one.settings == VALUES
+            one.change(keepalive=0)
+        new.close()
+    assert failed

@@ -13,6 +13,7 @@ F_OVERRIDE, F_MULTI = 1, 2  # BPF_F_ALLOW_*
 
 _MAP_LOOKUP, _PROG_LOAD, _OBJ_PIN, _OBJ_GET, _PROG_ATTACH, _PROG_DETACH = 1, 5, 6, 7, 8, 9
 _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY, _MAP_UPDATE_BATCH = 2, 3, 4, 26
+_LINK_DETACH = 34
 _PROG_FD_BY_ID, _OBJ_INFO, _PROG_QUERY, _LINK_CREATE, _ENABLE_STATS = 13, 15, 16, 28, 32
 _MAP_CREATE, _BTF_LOAD = 0, 18
 _SK_STORAGE, _NO_PREALLOC = 24, 1  # enum bpf_map_type, BPF_F_NO_PREALLOC
@@ -134,6 +135,15 @@ def pinned_link(path: str) -> Link:
     return Link(number, program, cgroup)
 
 
+def detach(path: str) -> None:
+    """Detaches the link that is pinned there, by force: what `bpftool link detach` does."""
+    fd = get(path)
+    try:
+        _bpf(_LINK_DETACH, struct.pack("=I", fd))
+    finally:
+        os.close(fd)
+
+
 def attached(directory: str, kind: int) -> list[int]:
     """The ids of the programs that are attached to a cgroup, in order."""
     ids = (ctypes.c_uint32 * 64)()
@@ -204,6 +214,11 @@ def _info_by_id(kind: str, number: int) -> bytes:
         return _info(fd)
     finally:
         os.close(fd)
+
+
+def value_size(map_fd: int) -> int:
+    """How many bytes a map's values have."""
+    return struct.unpack_from("=IIII", _info(map_fd))[3]
 
 
 def max_entries(number: int) -> int:

@@ -71,6 +71,11 @@ class Fault:
 def steps(calls: int, samples: int) -> Sequence[int]:
     """Which calls are to fail, of so many: all of them, or so many."""
     print(f"HF_SEED={SEED}, {calls} calls")
-    if EXHAUSTIVE or calls <= samples:
-        return range(1, calls + 1)
-    return sorted(random.Random(SEED).sample(range(1, calls + 1), samples))
+    return steps_of(range(1, calls + 1), samples)
+
+
+def steps_of(calls: Sequence[int], samples: int) -> Sequence[int]:
+    """The same of these calls."""
+    if EXHAUSTIVE or len(calls) <= samples:
+        return calls
+    return sorted(random.Random(SEED).sample(calls, samples))
