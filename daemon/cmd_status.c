@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* holdfast status: every socket that a rule matches, as the kernel has it now. */
 #include "command.h"
+#include "hook.h"
 #include "status.h"
 
 #include <errno.h>
@@ -78,6 +79,10 @@ static int show(const struct snapshot *snapshot, const struct filter *filter,
 	else if (!snapshot->daemon_pid)
 		fputs("holdfast: the daemon is gone; the kernel goes on holding connections, "
 		      "but nobody reconciles\n",
+		      stderr);
+	if (snapshot->attached && !snapshot->guard && config_needs_guard(&snapshot->config))
+		fputs("holdfast: the guard isn't attached, though the rules ask for it: "
+		      "applications can undo what they say\n",
 		      stderr);
 	if (snapshot->limits[0])
 		fprintf(stderr, "holdfast: %s\n", snapshot->limits);

@@ -53,6 +53,8 @@ struct daemon {
 	sd_event_source *ending; /* connections have ended */
 	sd_event_source *rest;	 /* from telling of them */
 	sd_event_source *probed; /* puts the keepalive time back after a probe */
+	bool tracepoint;	 /* hf_ended is to be attached */
+	bool unguarded;		 /* it has been told that the guard can't be attached */
 	struct moved probing;	 /* the sockets that are being probed */
 };
 
@@ -69,6 +71,15 @@ int daemon_start_names(struct daemon *daemon, struct error *e);
 
 /* SIGHUP: new rules in one step, or everything as it was; says how it went. */
 void daemon_reload(struct daemon *daemon);
+
+/*
+ * Whether everything is attached that is to be, as the kernel says. What isn't is attached again;
+ * where that takes what the daemon has given up, it ends, as in a crash.
+ */
+void daemon_check_attached(struct daemon *daemon);
+
+/* That the guard had been detached, and is attached again. */
+void daemon_tell_guard(const struct daemon *daemon, const struct hf_info *info);
 
 /* Compares all namespaces with the rules, or only those that no pass has seen before. */
 void daemon_reconcile(struct daemon *daemon, bool all);

@@ -54,30 +54,6 @@ static uint64_t cpu_us(void)
 	return clock_us(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-/*
- * Whose hook has gone holds nothing new, and can't put it back: loading took privileges that are
- * given up. It ends as in a crash, for the service manager to start it again.
- */
-static void check_attached(struct daemon *daemon)
-{
-	const struct pins *pins = &daemon->plane.pins;
-	struct hf_info info = {0};
-
-	if (hook_attached(pins, PIN_SOCKOPS, NULL) != 0)
-		return;
-	plane_get_info(&daemon->plane, &info, NULL);
-	if (pins_has(pins, PIN_SOCKOPS))
-		log_error(&daemon->log,
-			  "new connections aren't held any more: the cgroup %s has been removed",
-			  info.cgroup);
-	else
-		log_error(&daemon->log,
-			  "new connections aren't held any more: what was pinned in %s has been "
-			  "removed",
-			  pins->sub);
-	sd_event_exit(daemon->event, -ENOLINK);
-}
-
 /* From now on the tracepoint tells, too. */
 static void hear_of_ends(struct daemon *daemon)
 {
@@ -86,6 +62,7 @@ static void hear_of_ends(struct daemon *daemon)
 
 	if (ret < 0)
 		log_warning(&daemon->log, "the ends of some connections won't be told: %s", e.text);
+	daemon->tracepoint = daemon->tracepoint || ret > 0;
 	if (ret > 0)
 		log_notice(
 			&daemon->log,
@@ -118,7 +95,7 @@ void daemon_reconcile(struct daemon *daemon, bool all)
 		hear_of_ends(daemon);
 	exporter_due(daemon->exporter);
 	if (all)
-		check_attached(daemon);
+		daemon_check_attached(daemon);
 }
 
 /* Full passes come less often where they would take too much of a CPU. */

@@ -178,6 +178,7 @@ static int start(struct daemon *daemon, struct error *e)
 		log_warning(&daemon->log, "reloads and reconcile passes aren't counted: %s",
 			    e->text);
 	stats_count_start(&daemon->stats);
+	daemon->tracepoint = pins_has(&daemon->plane.pins, PIN_ENDED);
 	daemon_reconcile(daemon, true);
 	daemon_arm_timer(daemon);
 	exporter_set(daemon->exporter, daemon->config.textfile);

@@ -55,6 +55,8 @@ static int put_rules(struct daemon *daemon, const struct config *config, struct 
 	err = reconcile_set_rules(daemon->reconcile, config, e);
 	if (!err)
 		err = hook_need_guard(&daemon->plane.pins, config, &target, e);
+	if (err > 0 && config_needs_guard(&daemon->config))
+		daemon_tell_guard(daemon, &info);
 	if (err >= 0)
 		err = plane_put_rules(&daemon->plane, config, info.generation + 1, e);
 	if (err) {

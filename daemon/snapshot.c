@@ -4,6 +4,7 @@
 #include "cgroup.h"
 #include "existing.h"
 #include "holders.h"
+#include "hook.h"
 #include "stats.h"
 #include "survey.h"
 #include "text.h"
@@ -329,7 +330,10 @@ static int take(const struct plane *plane, bool staged, struct holders *holders,
 	if (err < 0)
 		return err;
 	snapshot->attached = err;
-	snapshot->guard = pins_has(&plane->pins, PIN_GUARD);
+	err = hook_attached(&plane->pins, PIN_GUARD, e);
+	if (err < 0)
+		return err;
+	snapshot->guard = err;
 	snapshot->adopts = snapshot->attached && support_adopts(plane);
 	support_limits(plane, snapshot->limits);
 	snapshot->daemon_pid = stats_daemon(plane);
