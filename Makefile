@@ -224,12 +224,7 @@ unit: $(BUILD)/holdfast.service
 $(BUILD)/holdfast.service: packaging/systemd/holdfast.service
 	$(call say,UNIT,$@)
 	@mkdir -p $(@D)
-	$(Q)version=$$(pkg-config --modversion libsystemd); reload=; \
-	if [ "$${version%%[!0-9]*}" -ge 253 ]; then \
-		reload='s/^Type=notify$$/Type=notify-reload/; /^ExecReload=/d;'; \
-	fi; \
-	sed -e '2,/^\[Unit\]/ { /^\[Unit\]/ !d }' -e "$$reload" \
-		-e 's|=/usr/sbin/|=$(SBINDIR)/|' -e 's|=/usr/bin/|=$(BINDIR)/|' $< > $@
+	$(Q)sed -e 's|=/usr/sbin/|=$(SBINDIR)/|' -e 's|=/usr/bin/|=$(BINDIR)/|' $< > $@
 
 # --- care ---
 
