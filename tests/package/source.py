@@ -50,3 +50,11 @@ def copy_as(directory: str, other: str) -> None:
     _edit(os.path.join(directory, "packaging/rpm/holdfast.spec"), now, other)
     with open(os.path.join(directory, "packaging/holdfast.conf"), "a", encoding="utf-8") as file:
         file.write(f"\n# As version {other} had it.\n")
+
+
+def least_kernel() -> str:
+    """The oldest that README.md says it runs on."""
+    with open(os.path.join(TREE, "README.md"), encoding="utf-8") as file:
+        found = re.search(r"\*\*Kernels below (\d+\.\d+)\*\*", file.read())
+    assert found
+    return found[1]

@@ -118,6 +118,12 @@ def test_says_nothing_of_the_builder(deb_dir: str, tree: str) -> None:
             assert os.path.dirname(deb_dir).encode() not in file.read()
 
 
+def test_description(deb_dir: str) -> None:
+    """It needs the kernel that README.md says."""
+    said = output("dpkg-deb", "-f", package(deb_dir, "holdfast"), "Description")
+    assert f"Linux {source.least_kernel()} or later" in said
+
+
 def test_scripts(deb_dir: str, workdir: str) -> None:
     """A shell can read the maintainer's scripts."""
     subprocess.run(["dpkg-deb", "-e", package(deb_dir, "holdfast"), workdir], check=True)
@@ -125,3 +131,68 @@ def test_scripts(deb_dir: str, workdir: str) -> None:
         path = os.path.join(workdir, name)
         assert os.stat(path).st_mode & stat.S_IXUSR
         subprocess.run(["sh", "-n", path], check=True)
+
+
+# A host of its own: nothing of the machine's service manager, pins and configuration is there.
+HOST = """
+set -e
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /sys/fs/bpf
+mkdir /sys/fs/bpf/holdfast
+"$@"
+"""
+
+
+def script(workdir: str, deb_dir: str, name: str, *arguments: str, status: int = 0,
+           prepare: str = HOST, **environment: str) -> subprocess.CompletedProcess:
+    """Runs one of the maintainer's scripts, where `holdfast` ends with that status."""
+    control, tools = (os.path.join(workdir, folder) for folder in ("control", "tools"))
+    subprocess.run(["dpkg-deb", "-e", package(deb_dir, "holdfast"), control], check=True)
+    os.makedirs(tools, exist_ok=True)
+    with open(os.path.join(tools, "holdfast"), "w", encoding="ascii") as file:
+        file.write(f'#!/bin/sh\necho "holdfast $*" >> {workdir}/calls\nexit {status}\n')
+    os.chmod(os.path.join(tools, "holdfast"), stat.S_IRWXU)
+    return subprocess.run(
+        ["unshare", "--mount", "sh", "-c", prepare, "sh", os.path.join(control, name), *arguments],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", **environment})
+
+
+def calls(workdir: str) -> list[str]:
+    """What `holdfast` has been asked for."""
+    path = os.path.join(workdir, "calls")
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="ascii") as file:
+        return file.read().splitlines()
+
+
+@pytest.mark.parametrize("status, told", [(0, False), (1, False), (3, False), (4, True)])
+def test_release_at_removal(deb_dir: str, workdir: str, status: int, told: bool) -> None:
+    """Whatever comes of it, the package goes; where something stays in force, that is said."""
+    done = script(workdir, deb_dir, "prerm", "remove", status=status)
+    assert done.returncode == 0, done
+    assert calls(workdir) == ["holdfast release"]
+    assert ("stays in force" in done.stderr) == told, done
+
+
+def test_no_release(deb_dir: str, workdir: str) -> None:
+    """Not at an upgrade, and not where nothing is pinned."""
+    assert script(workdir, deb_dir, "prerm", "upgrade", "99").returncode == 0
+    nothing = HOST.replace("mkdir", "test ! -e")
+    assert script(workdir, deb_dir, "prerm", "remove", prepare=nothing).returncode == 0
+    assert not calls(workdir)
+
+
+def test_purge(deb_dir: str, workdir: str) -> None:
+    """What the package has made goes, but not what is mounted below it."""
+    root = os.path.join(workdir, "root")
+    for folder in ("etc/holdfast/holdfast.conf.d", "run/holdfast/cgroup"):
+        os.makedirs(os.path.join(root, folder))
+    mounted = f'mount -t tmpfs tmpfs {root}/run/holdfast/cgroup\ntouch "$KEPT"\n"$@"\ntest -e "$KEPT"\n'
+    done = script(workdir, deb_dir, "postrm", "purge", prepare=mounted, DPKG_ROOT=root,
+                  KEPT=f"{root}/run/holdfast/cgroup/kept")
+    assert done.returncode == 0, done
+    assert os.listdir(os.path.join(root, "etc")) == []
+    assert script(workdir, deb_dir, "postrm", "purge", DPKG_ROOT=root).returncode == 0
+    assert os.listdir(os.path.join(root, "run")) == []

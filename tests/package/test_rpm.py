@@ -77,10 +77,10 @@ class Root:
         """Where it is from outside."""
         return os.path.join(self.directory, name)
 
-    def fake(self, name: str) -> None:
+    def fake(self, name: str, status: int = 0) -> None:
         """Puts a program there that only notes its calls."""
         with open(self.path(name), "w", encoding="ascii") as file:
-            file.write(NOTES)
+            file.write(f"{NOTES}exit {status}\n")
         os.chmod(self.path(name), 0o755)
 
     def read(self, name: str) -> str:
@@ -166,6 +166,22 @@ def test_requires(rpm_dir: str) -> None:
     requires = query(package(rpm_dir), "--requires").splitlines()
     assert "systemd" in requires
     assert any(line.startswith("libbpf.so.1") for line in requires)
+
+
+def test_description(rpm_dir: str) -> None:
+    """It needs the kernel that README.md says."""
+    said = query(package(rpm_dir), "--qf", "%{DESCRIPTION}")
+    assert f"Linux {source.least_kernel()} or later" in said
+
+
+def test_release_that_fails(root: Root, rpm_dir: str) -> None:
+    """The package goes, and what stays is told."""
+    root.rpm("-i", package(rpm_dir))
+    os.makedirs(root.path("sys/fs/bpf/holdfast"))
+    root.fake("usr/bin/holdfast", 4)
+    assert "stays in force" in root.rpm("-e", "holdfast")
+    os.rmdir(root.path("sys/fs/bpf/holdfast"))
+    assert not root.ours()
 
 
 def test_life(root: Root, rpm_dir: str, earlier_rpm_dir: str) -> None:
