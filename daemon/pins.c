@@ -17,10 +17,15 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 
 #define BPFFS	      "/sys/fs/bpf"
 #define LAYOUT_PREFIX "layout-"
 #define NEW_SUFFIX    "_new" /* bpffs allows no dots in names */
+
+/* So long a pin dir is waited for that `holdfast release` has. */
+#define LOCK_WAIT_MS  10000
+#define LOCK_PAUSE_MS 20
 
 /*
  * A pin dir of our making has the sticky bit, which says nothing else where only root can
@@ -122,11 +127,13 @@ int pins_open(struct pins *pins, const char *dir, struct error *e)
 
 static bool on_bpffs(const char *path)
 {
-	struct statfs fs;
+	struct statfs fs = {0};
 
+	errno = 0;
 	return statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
 }
 
+/* -EAGAIN: someone has removed it meanwhile. */
 static int make_dir(struct pins *pins, struct error *e)
 {
 	char copy[sizeof(pins->dir)];
@@ -148,31 +155,50 @@ static int make_dir(struct pins *pins, struct error *e)
 				 strerror(errno));
 	if (on_bpffs(pins->dir))
 		return 0;
+	if (errno == ENOENT)
+		return -EAGAIN;
 	if (pins->made_dir)
 		rmdir(pins->dir);
 	return error_set(e, EINVAL, "%s is not on a bpffs (mount one: mount -t bpf bpf DIR)",
 			 pins->dir);
 }
 
-static int busy(const struct pins *pins, pid_t holder, struct error *e)
+const char *pins_name_process(pid_t pid, char text[PINS_PROCESS_MAX])
 {
-	char path[64], name[32] = "another process", escaped[TEXT_ESCAPED_MAX(sizeof(name))];
+	char path[64], name[PINS_NAME_MAX] = "another process";
 	FILE *comm;
 
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)holder);
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
 	comm = fopen(path, "re");
 	if (comm) {
 		if (fscanf(comm, "%31[^\n]", name) != 1)
 			strcpy(name, "a process");
 		fclose(comm);
 	}
+	return text_escape(text, PINS_PROCESS_MAX, name, strlen(name));
+}
+
+static int busy(const struct pins *pins, pid_t holder, struct error *e)
+{
+	char name[PINS_PROCESS_MAX];
+
 	return error_set(e, EBUSY, "%s is in use by %s, process %d", pins->dir,
-			 text_escape(escaped, sizeof(escaped), name, strlen(name)), (int)holder);
+			 pins_name_process(holder, name), (int)holder);
+}
+
+/* A command is done in a moment, and who has gone meanwhile has nothing any more. */
+static bool worth_waiting(pid_t holder)
+{
+	char name[PINS_PROCESS_MAX];
+
+	return !holder || strcmp(pins_name_process(holder, name), "holdfast") == 0;
 }
 
 int pins_lock(struct pins *pins, const char *dir, struct error *e)
 {
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000L * 1000};
 	struct stat opened, named;
+	unsigned waited_ms = 0;
 	pid_t holder;
 	int err;
 
@@ -182,6 +208,8 @@ int pins_lock(struct pins *pins, const char *dir, struct error *e)
 		return err;
 	for (;;) {
 		err = make_dir(pins, e);
+		if (err == -EAGAIN)
+			continue;
 		if (err)
 			return err;
 		pins->fd = open(pins->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -203,7 +231,11 @@ int pins_lock(struct pins *pins, const char *dir, struct error *e)
 			if (err != EWOULDBLOCK)
 				return error_set(e, err, "can't lock %s: %s", pins->dir,
 						 strerror(err));
-			return busy(pins, holder, e);
+			if (!worth_waiting(holder) || waited_ms >= LOCK_WAIT_MS)
+				return busy(pins, holder, e);
+			nanosleep(&pause, NULL);
+			waited_ms += LOCK_PAUSE_MS;
+			continue;
 		}
 		/* Whoever had it may have removed it between our open and our lock. */
 		if (fstat(pins->fd, &opened) == 0 && stat(pins->dir, &named) == 0 &&

@@ -86,7 +86,8 @@ int pins_open(struct pins *pins, const char *dir, struct error *e);
 /*
  * Opens the pin dir to change it: makes it where it is missing, mounts bpffs at
  * /sys/fs/bpf where that is missing (for the default pin dir only), and locks
- * it. -EBUSY: another process has it, and e names it.
+ * it; where `holdfast release` has it, waits for that. -EBUSY: another process has it, and e
+ * names it.
  */
 int pins_lock(struct pins *pins, const char *dir, struct error *e);
 
@@ -105,6 +106,11 @@ void pins_close(struct pins *pins);
  * kernel waits for all CPUs before it shows its list.
  */
 pid_t pins_holder(const struct pins *pins);
+
+/* Its command name, escaped: returns text. */
+#define PINS_NAME_MAX	 32
+#define PINS_PROCESS_MAX (4 * PINS_NAME_MAX + 1)
+const char *pins_name_process(pid_t pid, char text[PINS_PROCESS_MAX]);
 
 /* Whether that process does. False also where that can't be seen. */
 bool pins_held_by(const struct pins *pins, pid_t pid);
