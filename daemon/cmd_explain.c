@@ -5,6 +5,7 @@
 #include "explain.h"
 #include "lpm.h"
 #include "json.h"
+#include "stats.h"
 #include "util.h"
 
 #include <errno.h>
@@ -14,6 +15,8 @@
 
 /* A reload can come between the two questions that are asked of the kernel. */
 #define TRIES 5
+
+#define OR_FILE "; or name a file with --config"
 
 static void usage(FILE *out)
 {
@@ -172,7 +175,7 @@ int explain_main(const struct command *command, int argc, char **argv)
 	}
 	if (file)
 		return explain_file(file, &flow, json);
-	status = command_open(command, &plane);
+	status = command_open(command, OR_FILE, &plane);
 	if (status)
 		return status;
 	attached = plane_attached(&plane, &e);
@@ -181,8 +184,7 @@ int explain_main(const struct command *command, int argc, char **argv)
 	} else if (attached) {
 		status = explain_running(&plane, &flow, json);
 	} else {
-		fputs("holdfast: nothing is attached\n", stderr);
-		status = STATUS_NOT_ATTACHED;
+		status = command_not_attached(command, stats_daemon(&plane), OR_FILE);
 	}
 	plane_close(&plane);
 	return status;

@@ -29,7 +29,7 @@ int metrics_main(const struct command *command, int argc, char **argv)
 	status = command_no_arguments(argc, argv, usage);
 	if (status >= 0)
 		return status;
-	status = command_open(command, &plane);
+	status = command_open(command, NULL, &plane);
 	if (status == STATUS_NOT_ATTACHED)
 		metrics_write_nothing(stdout);
 	if (status)

@@ -343,7 +343,7 @@ int probe_main(const struct command *command, int argc, char **argv)
 	status = parse_options(argc, argv, &options);
 	if (status >= 0)
 		return status;
-	status = command_open(command, &plane);
+	status = command_open(command, NULL, &plane);
 	if (status)
 		return status;
 	command_say_what_is_hidden();

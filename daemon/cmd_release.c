@@ -2,6 +2,7 @@
 /* holdfast release: what SIGTERM does, where the daemon is gone but its pins are not. */
 #include "command.h"
 
+#include "advice.h"
 #include "textfile.h"
 #include "util.h"
 
@@ -24,6 +25,24 @@ static void tidy(const char *pin_dir, bool ours)
 	if (access(pin_dir, F_OK) == 0 && pins_lock(&pins, pin_dir, NULL) == 0)
 		pins_remove(&pins, ours || pins.made_dir, NULL);
 	pins_close(&pins);
+}
+
+/* Unless a daemon is about to attach: who wants it gone has to stop that. */
+static int nothing(const char *pin_dir, bool ours, const struct error *e)
+{
+	struct advice advice;
+
+	advice_find(pin_dir, &advice);
+	if (advice.kind == ADVICE_WAIT) {
+		fprintf(stderr, "holdfast: stop the daemon instead: process %d is starting\n",
+			(int)advice.pid);
+		return STATUS_BROKEN;
+	}
+	fprintf(stderr, "holdfast: nothing is attached (%s)%s%s\n", e->text,
+		advice.kind == ADVICE_ELSEWHERE ? ": " : "",
+		advice.kind == ADVICE_ELSEWHERE ? advice.text : "");
+	tidy(pin_dir, ours);
+	return STATUS_NOT_ATTACHED;
 }
 
 /* What the daemon would have removed: it is in the configuration that is kept beside the rules. */
@@ -52,19 +71,26 @@ int release_main(const struct command *command, int argc, char **argv)
 	status = command_no_arguments(argc, argv, usage);
 	if (status >= 0)
 		return status;
+	if (!command_privileged())
+		return STATUS_BROKEN;
 	/* First to read, so that nothing is made where nothing is. */
-	status = command_open(command, &plane);
+	err = plane_open(&plane, command->pin_dir, &e);
 	plane_close(&plane);
-	if (status == STATUS_NOT_ATTACHED)
-		tidy(command->pin_dir, ours);
-	if (status)
-		return status;
+	if (err == -ENOENT)
+		return nothing(command->pin_dir, ours, &e);
+	if (err)
+		return command_failed(&e);
 	signal(SIGHUP, SIG_IGN); /* what has begun ends: the terminal's, or `holdfast reload`'s */
 	err = pins_lock(&plane.pins, command->pin_dir, &e);
 	if (err == -EBUSY)
 		error_prefix(&e, err, "stop the daemon instead");
 	if (!err)
 		err = plane_open_maps(&plane, &e);
+	if (err == -ENOENT) { /* another one was faster */
+		pins_remove(&plane.pins, ours || plane.pins.made_dir, NULL);
+		plane_close(&plane);
+		return nothing(command->pin_dir, ours, &e);
+	}
 	if (!err) {
 		textfile = find_textfile(&plane);
 		err = plane_release(&plane, ours, &restored, &left, &e);

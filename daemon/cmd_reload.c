@@ -97,7 +97,7 @@ int reload_main(const struct command *command, int argc, char **argv)
 	status = command_no_arguments(argc, argv, usage);
 	if (status >= 0)
 		return status;
-	status = command_open(command, &plane);
+	status = command_open(command, NULL, &plane);
 	if (status)
 		return status;
 	status = ask(&plane);

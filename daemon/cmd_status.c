@@ -66,8 +66,9 @@ static int parse_options(int argc, char **argv, struct options *options)
 	return -1;
 }
 
-static int show(const struct snapshot *snapshot, const struct filter *filter,
-		const struct options *options, const struct status_columns *columns)
+static int show(const struct command *command, const struct snapshot *snapshot,
+		const struct filter *filter, const struct options *options,
+		const struct status_columns *columns)
 {
 	struct error e = {0};
 	bool well = true;
@@ -75,10 +76,10 @@ static int show(const struct snapshot *snapshot, const struct filter *filter,
 	int err;
 
 	if (!snapshot->attached)
-		fputs("holdfast: nothing is attached: new connections are not held\n", stderr);
+		command_not_attached(command, snapshot->daemon_pid, NULL);
 	else if (!snapshot->daemon_pid)
 		fputs("holdfast: the daemon is gone; the kernel goes on holding connections, "
-		      "but nobody reconciles\n",
+		      "but nobody reconciles (start it, and it takes over)\n",
 		      stderr);
 	if (snapshot->attached && !snapshot->guard && config_needs_guard(&snapshot->config))
 		fputs("holdfast: the guard isn't attached, though the rules ask for it: "
@@ -135,7 +136,7 @@ int status_main(const struct command *command, int argc, char **argv)
 		command_failed(&e);
 		return err == -EINVAL ? STATUS_USAGE : STATUS_BROKEN;
 	}
-	status = command_open(command, &plane);
+	status = command_open(command, NULL, &plane);
 	if (status) {
 		status_columns_free(&columns);
 		return show_nothing(&options, status);
@@ -149,7 +150,7 @@ int status_main(const struct command *command, int argc, char **argv)
 			command_failed(&e);
 			status = err == -EINVAL ? STATUS_USAGE : STATUS_BROKEN;
 		} else {
-			status = show(&snapshot, &filter, &options, &columns);
+			status = show(command, &snapshot, &filter, &options, &columns);
 			filter_free(&filter);
 		}
 		snapshot_free(&snapshot);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "command.h"
 
+#include "advice.h"
 #include "place.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <linux/capability.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -58,8 +60,9 @@ void command_say_what_is_hidden(void)
 		fprintf(stderr, "holdfast: some sockets may be missing: %s\n", e.text);
 }
 
-int command_open(const struct command *command, struct plane *plane)
+int command_open(const struct command *command, const char *or_else, struct plane *plane)
 {
+	struct advice advice;
 	struct error e = {0};
 	int err;
 
@@ -67,8 +70,22 @@ int command_open(const struct command *command, struct plane *plane)
 		return STATUS_BROKEN;
 	err = plane_open(plane, command->pin_dir, &e);
 	if (err == -ENOENT) {
-		fprintf(stderr, "holdfast: nothing is attached (%s)\n", e.text);
+		advice_find(command->pin_dir, &advice);
+		fprintf(stderr, "holdfast: nothing is attached (%s): %s%s\n", e.text, advice.text,
+			or_else ? or_else : "");
 		return STATUS_NOT_ATTACHED;
 	}
 	return err ? command_failed(&e) : STATUS_OK;
+}
+
+int command_not_attached(const struct command *command, pid_t daemon, const char *or_else)
+{
+	const char *what = daemon ? "restart" : "start";
+
+	fprintf(stderr,
+		"holdfast: nothing is attached: new connections are not held; %s the daemon", what);
+	if (strcmp(command->pin_dir, PINS_DEFAULT_DIR) == 0)
+		fprintf(stderr, " (systemctl %s holdfast)", what);
+	fprintf(stderr, "%s\n", or_else ? or_else : "");
+	return STATUS_NOT_ATTACHED;
 }

@@ -30,10 +30,13 @@ int reload_main(const struct command *command, int argc, char **argv);
 int release_main(const struct command *command, int argc, char **argv);
 
 /*
- * Opens what is pinned, or says why not. STATUS_OK: plane_close() is the
- * caller's; else the status to exit with.
+ * Opens what is pinned, or says why not, and what to do, `or_else` behind it (NULL: nothing).
+ * STATUS_OK: plane_close() is the caller's; else the status to exit with.
  */
-int command_open(const struct command *command, struct plane *plane);
+int command_open(const struct command *command, const char *or_else, struct plane *plane);
+
+/* Says that what is pinned isn't attached any more, and what to do. STATUS_NOT_ATTACHED. */
+int command_not_attached(const struct command *command, pid_t daemon, const char *or_else);
 
 /* Where we run in a container that hides processes: says that sockets may be missing. */
 void command_say_what_is_hidden(void);
