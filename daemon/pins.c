@@ -125,12 +125,12 @@ int pins_open(struct pins *pins, const char *dir, struct error *e)
 	return err;
 }
 
-static bool on_bpffs(const char *path)
+/* 1 or 0; negative errno: not known. */
+static int on_bpffs(const char *path)
 {
-	struct statfs fs = {0};
+	struct statfs fs;
 
-	errno = 0;
-	return statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
+	return statfs(path, &fs) < 0 ? -errno : fs.f_type == BPF_FS_MAGIC;
 }
 
 /* -EAGAIN: someone has removed it meanwhile. */
@@ -138,10 +138,11 @@ static int make_dir(struct pins *pins, struct error *e)
 {
 	char copy[sizeof(pins->dir)];
 	const char *parent;
+	int on;
 
 	memcpy(copy, pins->dir, sizeof(copy));
 	parent = dirname(copy);
-	if (strcmp(parent, BPFFS) == 0 && !on_bpffs(BPFFS)) {
+	if (strcmp(parent, BPFFS) == 0 && on_bpffs(BPFFS) <= 0) {
 		if (mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME,
 			  "mode=700") < 0)
 			return error_set(e, errno, "can't mount a bpffs at " BPFFS ": %s",
@@ -153,12 +154,15 @@ static int make_dir(struct pins *pins, struct error *e)
 	else if (errno != EEXIST)
 		return error_set(e, errno, "can't make the pin dir %s: %s", pins->dir,
 				 strerror(errno));
-	if (on_bpffs(pins->dir))
+	on = on_bpffs(pins->dir);
+	if (on > 0)
 		return 0;
-	if (errno == ENOENT)
+	if (on == -ENOENT)
 		return -EAGAIN;
 	if (pins->made_dir)
 		rmdir(pins->dir);
+	if (on < 0)
+		return error_set(e, -on, "%s: %s", pins->dir, strerror(-on));
 	return error_set(e, EINVAL, "%s is not on a bpffs (mount one: mount -t bpf bpf DIR)",
 			 pins->dir);
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * For LD_PRELOAD: lets one of the calls below fail with ENOMEM, once, in a program
- * named holdfastd or holdfast, or kills that in the place of the call. Which one stands
+ * named holdfastd or holdfast, or kills or stops that in the place of the call. Which one stands
  * in the file HF_FAULT_ORDER, which can change at any time: see struct order. What it was
  * is appended to HF_FAULT_LOG; the 0th: none fails, and all are noted.
  *
  * Calls into the kernel: bpf(2), pidfd_open(2) and capset(2), through syscall(); opening, making,
- * locking, moving and removing what has HF_FAULT_PATH in its name, or is below /proc;
+ * asking for the file system of, locking, moving and removing what has HF_FAULT_PATH in its name, or is below /proc;
  * sockets, but for the ones that tell the service manager, and what goes through
  * them; namespaces and event sources. Calls for memory: malloc() and its like. Options:
  * setting one of a TCP socket, as it is done where the kernel can't from within.
@@ -26,10 +26,11 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
-/* KILL, HANGUP: that signal there, and the call doesn't fail. */
-enum kind { KERNEL = 1, MEMORY = 2, KILL = 4, OPTION = 8, HANGUP = 16 };
+/* KILL, HANGUP, STOP: that signal there, and the call doesn't fail. */
+enum kind { KERNEL = 1, MEMORY = 2, KILL = 4, OPTION = 8, HANGUP = 16, STOP = 32 };
 
 /* The test writes kinds and nth, and sets count to 0; here it is counted up. */
 struct order {
@@ -108,10 +109,13 @@ static bool fails(enum kind kind, const char *what, long detail)
 		return false;
 	if (order->kinds & KILL)
 		kill(getpid(), SIGKILL);
-	if (order->kinds & HANGUP)
-		kill(getpid(), SIGHUP);
-	errno = order->kinds & HANGUP ? before : ENOMEM;
-	return !(order->kinds & HANGUP);
+	if (order->kinds & (HANGUP | STOP)) {
+		kill(getpid(), order->kinds & STOP ? SIGSTOP : SIGHUP);
+		errno = before;
+		return false;
+	}
+	errno = ENOMEM;
+	return true;
 }
 
 static bool is_ours(const char *path)
@@ -194,6 +198,13 @@ int mkdir(const char *path, mode_t mode)
 	int (*real)(const char *, mode_t) = next("mkdir");
 
 	return is_ours(path) && fails(KERNEL, "mkdir", 0) ? -1 : real(path, mode);
+}
+
+int statfs(const char *path, struct statfs *fs)
+{
+	int (*real)(const char *, struct statfs *) = next("statfs");
+
+	return is_ours(path) && fails(KERNEL, "statfs", 0) ? -1 : real(path, fs);
 }
 
 int rename(const char *from, const char *to)

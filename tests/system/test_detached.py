@@ -153,6 +153,60 @@ def test_sockops(daemon: Daemon, agent: Agent, listener: Listener, cgroup: Cgrou
     assert agent.connect("127.0.0.1", listener.port).settings == VALUES
 
 
+class Opened:
+    """A link that someone has open, for as long as that is so."""
+
+    def __init__(self, daemon: Daemon, *names: str) -> None:
+        self._fds = [bpf.get(os.path.join(daemon.layout, name)) for name in names]
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
+        for fd in self._fds:
+            os.close(fd)
+
+
+@pytest.mark.parametrize("way", ["stop", "release"])
+def test_opened_at_the_end(daemon: Daemon, cgroup: Cgroup, holdfast: Command, way: str) -> None:
+    """Whoever has a link open doesn't keep it attached."""
+    daemon.start(RULE)
+    with Opened(daemon, "hf_sockops", "hf_guard"):
+        if way == "stop":
+            daemon.stop()
+        else:
+            daemon.kill()
+            assert holdfast("release").status == 0
+        assert not guards(cgroup) and not bpf.attached(cgroup.directory, bpf.SOCK_OPS)
+
+
+def test_opened_guard(daemon: Daemon, cgroup: Cgroup) -> None:
+    """The same where a reload or a start doesn't need it any more."""
+    for _ in range(2):
+        daemon.start(RULE)
+        with Opened(daemon, "hf_guard"):
+            daemon.reload(daemon_section(guard="no") + RULE)
+            assert not guards(cgroup)
+        daemon.reload(RULE)
+        assert guards(cgroup) == 1
+        daemon.kill()
+        with Opened(daemon, "hf_guard"):
+            daemon.start(daemon_section(guard="no") + RULE)
+            assert not guards(cgroup)
+        daemon.kill()
+
+
+def test_opened_elsewhere(daemon: Daemon, cgroup: Cgroup, make_cgroup) -> None:
+    """And where the next daemon is told another control group."""
+    daemon.start(RULE)
+    daemon.kill()
+    daemon.cgroup = make_cgroup("below", cgroup)
+    with Opened(daemon, "hf_sockops", "hf_guard"):
+        daemon.start(RULE)
+        assert not guards(cgroup) and not bpf.attached(cgroup.directory, bpf.SOCK_OPS)
+        assert guards(daemon.cgroup) == 1
+
+
 @pytest.mark.skipif(kernel.version() >= (6, 12), reason="ends are told without a tracepoint")
 @kernel.needs("5.11", "a tracepoint that knows held sockets")
 def test_tracepoint(daemon: Daemon, agent: Agent, listener: Listener) -> None:

@@ -8,7 +8,8 @@ from typing import Callable, Iterator
 
 import pytest
 
-from harness import build, compiler
+from harness import bpf, build, compiler
+from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import PORT, rule
 from harness.daemon import Daemon
@@ -311,6 +312,24 @@ def test_reload(daemon: Daemon, server: Server, agent: Agent, listener: Listener
     asked = server.asked(NAME)
     time.sleep(TWO_ROUNDS)
     assert server.asked(NAME) == asked
+
+
+def test_failed_reload_keeps_the_names(daemon: Daemon, server: Server, agent: Agent,
+                                       listener: Listener, cgroup: Cgroup) -> None:
+    """Those of the rules that stay in force are looked up as before, not those of the others."""
+    server.answer(db=A, web=C)
+    daemon.start(RULE + "override = never\n")
+    program = bpf.Program(bpf.SETSOCKOPT, "in_the_way")  # of the guard
+    try:
+        program.attach(cgroup.directory, 0)
+        daemon.reload(RULE.replace(NAME, f"web.{ZONE}"))
+        assert "not reloaded" in daemon.log
+        server.answer(db=B, web=C)
+        settles(agent.connect(B, listener.port), HELD)
+        assert agent.connect(C, listener.port).settings == UNTOUCHED
+        program.detach(cgroup.directory)
+    finally:
+        program.close()
 
 
 def test_reload_while_the_server_is_down(daemon: Daemon, server: Server, agent: Agent,

@@ -3,6 +3,7 @@ for the first or is told, and at the end there is a whole daemon or nothing."""
 
 import os
 import random
+import signal
 import subprocess
 import time
 
@@ -13,8 +14,11 @@ from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import rule
 from harness.daemon import Daemon
+from harness.fault import KERNEL, STOP, Fault
 from harness.options import UNTOUCHED, held
+from harness.process import state
 from harness.sockets import Agent, Listener
+from harness.wait import wait_for
 
 RULE, VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30, 4)
 ROUNDS = 12
@@ -60,6 +64,71 @@ def test_beside_a_start(daemon: Daemon, agent: Agent, listener: Listener, cgroup
         assert not os.path.exists(daemon.pin_dir), os.listdir(daemon.pin_dir)
         assert not bpf.attached(cgroup.directory, bpf.SOCK_OPS)
     print(seen)
+
+
+class Stopped:
+    """A start that stops in front of a call, of what an earlier daemon has left."""
+
+    def __init__(self, daemon: Daemon, fault: Fault, patch: pytest.MonkeyPatch) -> None:
+        self._daemon, self._fault, self._patch = daemon, fault, patch
+        daemon.configure(RULE)
+
+    def _names(self) -> list[str]:
+        self._fault.order(0)
+        self._daemon.start()
+        self._daemon.kill()
+        return [line.split()[1] for line in self._fault.take_notes().splitlines()]
+
+    def start(self, call: str) -> None:
+        """Starts it, and waits until it is there for the first time."""
+        with self._patch.context() as patch:
+            self._fault.set_in(patch)
+            self._names()
+            nth = self._names().index(call) + 1
+            self._fault.order(nth, KERNEL | STOP)
+            self._daemon.launch()
+        wait_for(lambda: state(self._daemon.pid) == "T", "it is stopped")
+        self._fault.order(-1)
+
+    def go_on(self) -> None:
+        """It does."""
+        self._daemon.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture
+def stopped(daemon: Daemon, workdir: str, monkeypatch: pytest.MonkeyPatch) -> Stopped:
+    """On the daemon."""
+    if build.SANITIZED:
+        pytest.skip("a sanitizer wants to be preloaded first")
+    return Stopped(daemon, Fault(workdir, daemon.pin_dir), monkeypatch)
+
+
+# Between finding the pin dir there and asking what it is on; between opening and locking it.
+@pytest.mark.parametrize("call", ["statfs", "flock"])
+def test_pin_dir_that_vanishes(stopped: Stopped, daemon: Daemon, agent: Agent, listener: Listener,
+                               call: str) -> None:
+    """It is made again."""
+    stopped.start(call)
+    first = release(daemon)
+    assert first.wait(30) == 0 and not os.path.exists(daemon.pin_dir)
+    stopped.go_on()
+    daemon.wait_ready()
+    assert agent.connect("127.0.0.1", listener.port).settings == VALUES
+    assert release(daemon).wait(30) == 4, "it has the lock"
+
+
+def test_pin_dir_of_another(stopped: Stopped, daemon: Daemon, make_daemon, agent: Agent,
+                            listener: Listener) -> None:
+    """Who has made it again has it."""
+    stopped.start("flock")
+    assert release(daemon).wait(30) == 0
+    other = make_daemon(pin_dir=daemon.pin_dir)
+    other.start(RULE)
+    stopped.go_on()
+    assert daemon.wait() == 1 and f"in use by holdfastd, process {other.pid}" in daemon.log
+    assert agent.connect("127.0.0.1", listener.port).settings == VALUES
+    other.stop()
+    assert not os.path.exists(daemon.pin_dir)
 
 
 @pytest.mark.races

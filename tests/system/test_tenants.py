@@ -1,11 +1,13 @@
 """Other programs on the same hooks: beside them, or a sentence that names who is in the way."""
 
+import os
 from typing import Callable, Iterator
 
 import pytest
 
 from harness import bpf
 from harness.cgroup import Cgroup
+from harness.command import Command
 from harness.config import rule
 from harness.daemon import Daemon
 from harness.netns import Netns
@@ -145,43 +147,80 @@ def test_nobody_can_shut_us_out(daemon: Daemon, agent: Agent, cgroup: Cgroup, li
     assert_enforced(agent, listener)
 
 
+class Tenant:
+    """A holdfast beside others, and what the kernel and its log say of them."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+        self.program = 0
+        self._said: list[str] = []
+
+    def start(self) -> None:
+        """Starts it; before, whoever was there is no business of its log."""
+        logged = len(self.daemon.log)
+        self.daemon.start(RULE)
+        self.program = bpf.pinned_link(os.path.join(self.daemon.layout, "hf_sockops")).program
+        self._said = [line for line in self.daemon.log[logged:].splitlines()
+                      if "another holdfast" in line]
+
+    def check(self, place: Cgroup, *others: "Tenant") -> None:
+        """What runs in that control group is this one's and the others' programs, and its last
+        start has warned of those and of nobody else."""
+        assert set(bpf.effective(place.directory, bpf.SOCK_OPS)) == {
+            self.program, *(other.program for other in others)}
+        assert len(self._said) == len(others), self._said
+        for line, other in zip(self._said, others):
+            assert f"program {other.program}," in line and self.daemon.cgroup.directory in line
+
+
 def test_another_holdfast(make_daemon, make_cgroup, cgroup: Cgroup) -> None:
     """Two on the same connections, each with pins of its own: the second one warns of the first.
 
     The second one itself, taken over by the next, isn't another one; nor is one beside it.
     """
-    daemon = make_daemon()
-    daemon.start(RULE)
-    ours, = bpf.attached(cgroup.directory, bpf.SOCK_OPS)
-    assert "another holdfast" not in daemon.log
+    first = Tenant(make_daemon())
+    first.start()
+    first.check(cgroup)
     for place in (cgroup, make_cgroup("below", cgroup)):
-        other = make_daemon(place)
-        for _ in range(2):
-            other.start(RULE)
-            other.kill()
-        other.start(RULE)
-        said = [line for line in other.log.splitlines() if "another holdfast" in line]
-        assert len(said) == 3, other.log
-        assert all(f"program {ours}," in line and place.directory in line for line in said)
-        other.stop()
-    beside = make_daemon(make_cgroup())
-    beside.start(RULE)
-    daemon.kill()
-    daemon.start(RULE)
-    assert "another holdfast" not in beside.log + daemon.log
+        other = Tenant(make_daemon(place))
+        for _ in range(3):
+            other.start()
+            other.check(place, first)
+            other.daemon.kill()
+        assert Command(other.daemon.pin_dir)("release").status == 0
+    beside = Tenant(make_daemon(make_cgroup()))
+    beside.start()
+    beside.check(beside.daemon.cgroup)
+    first.daemon.kill()
+    first.start()
+    first.check(cgroup)
 
 
 def test_another_holdfast_below(make_daemon, make_cgroup, cgroup: Cgroup) -> None:
     """The one on the host comes after the one in a container; one of a similar name isn't it."""
-    first = make_cgroup("first", cgroup)
-    place = make_cgroup("below", first)
-    below = make_daemon(place)
-    below.start(RULE)
-    theirs, = bpf.attached(place.directory, bpf.SOCK_OPS)
-    similar = make_daemon(make_cgroup("fir", cgroup))
-    similar.start(RULE)
-    daemon = make_daemon(first)
+    group = make_cgroup("first", cgroup)
+    below = Tenant(make_daemon(make_cgroup("below", group)))
+    below.start()
+    below.check(below.daemon.cgroup)
+    similar = Tenant(make_daemon(make_cgroup("fir", cgroup)))
+    similar.start()
+    similar.check(similar.daemon.cgroup)
+    above = Tenant(make_daemon(group))
+    above.start()
+    above.check(below.daemon.cgroup, below)
+    assert bpf.effective(group.directory, bpf.SOCK_OPS) == [above.program]
+
+
+@pytest.mark.parametrize("place", ["same", "above", "below"])
+def test_a_stranger(make_daemon, make_cgroup, cgroup: Cgroup, make_program, place: str) -> None:
+    """A program of someone else's on the same connections isn't another holdfast."""
+    group = make_cgroup("group", cgroup)
+    target = {"same": group, "above": cgroup}.get(place) or make_cgroup("below", group)
+    program = make_program(bpf.SOCK_OPS)
+    program.link(target.directory)
+    daemon = make_daemon(group)
     daemon.start(RULE)
-    assert f"program {theirs}," in daemon.log
-    assert f"the cgroup {first.directory}, above it or below it" in daemon.log
-    assert "another holdfast" not in below.log + similar.log
+    inner = target if place == "below" else group
+    assert len(bpf.effective(inner.directory, bpf.SOCK_OPS)) == 2
+    assert program.id in bpf.effective(inner.directory, bpf.SOCK_OPS)
+    assert "another holdfast" not in daemon.log

@@ -7,13 +7,37 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 struct folder {
 	char path[64];
 	char file[128];
 	mode_t umask;
 };
+
+/* Someone who is as fast as can be: what he puts there when the old one has just gone. */
+static struct {
+	const char *victim; /* a link to it, or a file of his own */
+	bool link, armed;
+} other;
+
+/* In the place of libc's. */
+int unlinkat(int folder, const char *name, int flags)
+{
+	int err = (int)syscall(SYS_unlinkat, folder, name, flags), made;
+
+	if (!other.armed)
+		return err;
+	other.armed = false;
+	if (other.link)
+		made = symlinkat(other.victim, folder, name);
+	else
+		made = linkat(AT_FDCWD, other.victim, folder, name, 0);
+	assert_int_equal(made, 0);
+	return err;
+}
 
 static int setup(void **state)
 {
@@ -166,6 +190,30 @@ static void test_failures(void **state)
 	assert_int_equal(textfile_put("/dev/full/h.prom", "x", 1, &e), -ENOTDIR);
 }
 
+/* Who can write to the folder may be faster than we are: what he has put there isn't written to. */
+static void test_faster(void **state)
+{
+	struct folder *folder = *state;
+	char victim[128], new_file[128];
+	struct error e;
+	int link;
+
+	snprintf(victim, sizeof(victim), "%s/victim", folder->path);
+	snprintf(new_file, sizeof(new_file), "%s/.h.prom.new", folder->path);
+	for (link = 0; link < 2; link++) {
+		put(victim, "his");
+		other.victim = victim;
+		other.link = link;
+		other.armed = true;
+		assert_int_equal(textfile_put(folder->file, "ours", 4, &e), -EEXIST);
+		assert_false(other.armed);
+		assert_content(victim, "his");
+		assert_int_equal(access(folder->file, F_OK), -1);
+		assert_int_equal(syscall(SYS_unlinkat, AT_FDCWD, new_file, 0), 0);
+		drop(victim);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +221,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_links, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_left_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_faster, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@ from typing import Iterator, NamedTuple, Sequence
 SOCK_OPS, SETSOCKOPT = 3, 22  # enum bpf_attach_type
 PROGRAM_TYPES = {SOCK_OPS: 13, SETSOCKOPT: 25}  # enum bpf_prog_type
 F_OVERRIDE, F_MULTI = 1, 2  # BPF_F_ALLOW_*
+_F_QUERY_EFFECTIVE = 1
 
 _MAP_LOOKUP, _PROG_LOAD, _OBJ_PIN, _OBJ_GET, _PROG_ATTACH, _PROG_DETACH = 1, 5, 6, 7, 8, 9
 _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY, _MAP_UPDATE_BATCH = 2, 3, 4, 26
@@ -144,16 +145,21 @@ def detach(path: str) -> None:
         os.close(fd)
 
 
-def attached(directory: str, kind: int) -> list[int]:
+def attached(directory: str, kind: int, flags: int = 0) -> list[int]:
     """The ids of the programs that are attached to a cgroup, in order."""
     ids = (ctypes.c_uint32 * 64)()
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        attributes = struct.pack("=IIIIQI", fd, kind, 0, 0, _address(ids), 64)
+        attributes = struct.pack("=IIIIQI", fd, kind, flags, 0, _address(ids), 64)
         count = struct.unpack_from("=I", _bpf(_PROG_QUERY, attributes)[1], 24)[0]
     finally:
         os.close(fd)
     return list(ids[:count])
+
+
+def effective(directory: str, kind: int) -> list[int]:
+    """The ids of those that run for what is in it, however high up they are attached."""
+    return attached(directory, kind, _F_QUERY_EFFECTIVE)
 
 
 def program_exists(number: int) -> bool:

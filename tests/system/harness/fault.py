@@ -13,6 +13,7 @@ KERNEL, MEMORY = 1, 2
 KILL = 4  # with one of these: killed where the call would fail
 OPTION = 8
 HANGUP = 16  # with one of the first two: it gets SIGHUP there, and the call doesn't fail
+STOP = 32  # likewise SIGSTOP: it goes on with SIGCONT
 EXHAUSTIVE = bool(os.environ.get("HF_EXHAUSTIVE"))
 SEED = int(os.environ.get("HF_SEED") or random.randrange(1 << 32))
 

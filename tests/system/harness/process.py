@@ -36,3 +36,9 @@ def rss_kb(pid: int) -> int:
     """How much memory a process has at the moment, of its own."""
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("RssAnon:"))
+
+
+def state(pid: int) -> str:
+    """What a process does: R, S, T where it is stopped, and so on; proc_pid_stat(5)."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        return file.read().rpartition(")")[2].split()[0]
