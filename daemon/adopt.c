@@ -268,10 +268,9 @@ static int restore(const struct adoption *adoption, const struct hf_look *look,
 	err = announce(adoption, fd, record, NULL, &plan);
 	if (!err)
 		err = hf_plan_carry_out(&fd, &fd, &plan, false);
-	ret = err ? report(adoption, look, HF_SWEPT_FAILED, err)
-		  : report(adoption, look, HF_SWEPT_RESTORED, 0);
 	bpf_map_delete_elem(adoption->sockets_fd, &fd);
-	return ret;
+	ret = report(adoption, look, HF_SWEPT_RESTORED, 0);
+	return err && !ret ? report(adoption, look, HF_SWEPT_FAILED, err) : ret;
 }
 
 static int visit(struct adoption *adoption, const struct hf_look *look)

@@ -120,7 +120,7 @@ int plane_iterate_all(const struct plane *plane, const char *all, const char *he
 /*
  * The way out: no rules, detached, every held socket as its application had it,
  * pins removed; with remove_dir the pin dir too. *restored and *left count the
- * sockets that were given back and those that could not be reached. Needs the
+ * sockets that were given back and those that could not be reached or refused. Needs the
  * pin dir locked. Goes as far as it can and reports the first error.
  */
 int plane_release(struct plane *plane, bool remove_dir, size_t *restored, size_t *left,

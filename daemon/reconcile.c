@@ -219,7 +219,9 @@ static void take_back(struct sweeping *sweeping, uint64_t cookie)
 	bool told = sweeping->last && sweeping->last_cookie == cookie;
 
 	cookies_remove(&sweeping->held->settled, cookie);
-	if (!told || sweeping->last != &sweeping->result->restored)
+	if (told && sweeping->last == &sweeping->result->restored)
+		sweeping->result->kept++;
+	else
 		sweeping->failed++;
 	if (told) {
 		--*sweeping->last;
@@ -407,6 +409,12 @@ static void tell(struct reconcile *reconcile, bool all, const struct reconcile_r
 			    "%zu connection%s can't be held: the kernel refuses to set keepalive "
 			    "(holdfast status exposed)",
 			    result->unheld, result->unheld == 1 ? "" : "s");
+	if (result->kept)
+		log_warning(
+			log,
+			"%zu connection%s no longer matched and can't be given back: the kernel "
+			"refuses to set keepalive, the rules' values stay",
+			result->kept, result->kept == 1 ? "" : "s");
 	if (all)
 		reconcile->unheld = result->unheld;
 }

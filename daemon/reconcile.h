@@ -23,6 +23,7 @@ struct reconcile_result {
 	size_t restored;   /* given back, since no rule matches any more */
 	size_t unheld;	   /* should be held, and can't be */
 	size_t marked;	   /* held, and another program had switched off that we hear of its end */
+	size_t kept;	   /* should be given back, and can't be: they keep the rules' values */
 };
 
 /* log and plane must outlive it. NULL: out of memory. */

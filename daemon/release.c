@@ -13,13 +13,25 @@
 #include <string.h>
 #include <sys/mount.h>
 
+struct given_back {
+	size_t restored, failed;
+	uint64_t last; /* the cookie of the last that was restored */
+};
+
+/* What failed was told before as restored. */
 static int count_restored(const void *record, void *arg)
 {
 	const struct hf_sweep *sweep = record;
-	size_t *restored = arg;
+	struct given_back *given_back = arg;
 
-	if (sweep->what == HF_SWEPT_RESTORED)
-		(*restored)++;
+	if (sweep->what == HF_SWEPT_RESTORED) {
+		given_back->restored++;
+		given_back->last = sweep->cookie;
+	} else if (sweep->what == HF_SWEPT_FAILED) {
+		given_back->failed++;
+		if (given_back->last == sweep->cookie)
+			given_back->restored--;
+	}
 	return 0;
 }
 
@@ -64,6 +76,7 @@ static size_t count_out_of_reach(const struct plane *plane, const struct netns_l
 static int restore_all(struct plane *plane, size_t *restored, size_t *left, struct error *e)
 {
 	struct existing existing = EXISTING_INIT(plane);
+	struct given_back given_back = {0};
 	struct netns_list namespaces;
 	struct error ignored;
 	int err, first = 0;
@@ -74,12 +87,14 @@ static int restore_all(struct plane *plane, size_t *restored, size_t *left, stru
 		return err;
 	for (i = 0; i < namespaces.n; i++) {
 		plane_tick(plane); /* it goes on to its end */
-		err = existing_sweep(&existing, &namespaces.list[i], count_restored, restored,
+		err = existing_sweep(&existing, &namespaces.list[i], count_restored, &given_back,
 				     first ? &ignored : e);
 		if (err && !first)
 			first = err;
 	}
 	existing_free(&existing);
+	*restored = given_back.restored;
+	*left = given_back.failed;
 	err = plane_iterate_all(plane, PIN_HELD, PIN_HELD_HERE, &namespaces, sizeof(struct hf_view),
 				count_held, left, first ? &ignored : e);
 	*left += count_out_of_reach(plane, &namespaces);

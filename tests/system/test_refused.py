@@ -7,7 +7,9 @@ kernel doesn't take; the daemon's own copy of them stays as it was.
 import os
 import struct
 
-from harness import bpf
+import pytest
+
+from harness import bpf, record
 from harness.command import Command
 from harness.config import daemon as daemon_section, rule
 from harness.daemon import Daemon
@@ -62,3 +64,41 @@ def test_refused(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Com
     set_time(daemon, 120)
     wait_for(lambda: all(sock.settings == VALUES for sock in refused), "now they can be")
     wait_for(lambda: "2 existing connections held" in daemon.log, "and that is said")
+
+
+REFUSED = 40_000  # a keepalive time that the kernel doesn't take
+
+
+@pytest.mark.parametrize("way", ["stop", "release"])
+def test_not_given_back(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
+                        way: str) -> None:
+    """What keeps the rule's values isn't counted as given back."""
+    socks = [agent.connect("127.0.0.1", listener.port) for _ in range(3)]
+    daemon.start(RULE)
+    record.change(daemon, socks[1], record.APP_TIME, REFUSED)
+    if way == "stop":
+        daemon.stop()
+        said = daemon.log
+    else:
+        daemon.kill()
+        result = holdfast("release")
+        assert result.status == 1
+        said = result.out + result.err
+    assert "detached; 2 connections given back" in said, said
+    assert "1 connection could not be reached and keep the rules' values" in said, said
+    assert [sock.settings for sock in socks] == [UNTOUCHED, VALUES, UNTOUCHED]
+    assert not os.path.exists(daemon.pin_dir)
+
+
+def test_not_given_back_by_a_reload(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """The same, told at once, and once."""
+    socks = [agent.connect("127.0.0.1", listener.port) for _ in range(3)]
+    daemon.start(RULE)
+    record.change(daemon, socks[1], record.APP_TIME, REFUSED)
+    daemon.reload(RULE.replace("any", "192.0.2.1"))
+    assert [sock.settings for sock in socks] == [UNTOUCHED, VALUES, UNTOUCHED]
+    assert "2 connections no longer matched, given back" in daemon.log
+    told = "1 connection no longer matched and can't be given back"
+    assert daemon.log.count(told) == 1 and "can't be held" not in daemon.log
+    daemon.reload()
+    assert daemon.log.count(told) == 1
