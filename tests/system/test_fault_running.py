@@ -12,7 +12,7 @@ import pytest
 from harness import bpf, build, kernel
 from harness.cgroup import Cgroup
 from harness.command import Command
-from harness.config import PORT, rule
+from harness.config import PORT, daemon as daemon_section, rule
 from harness.daemon import Daemon
 from harness.fault import KERNEL, MEMORY, Fault, steps
 from harness.options import UNTOUCHED, held
@@ -62,29 +62,39 @@ class Wrong:
         assert not self.found, "\n".join(map(str, self.found))
 
 
+# Which of the rules, the old and the new ones, need the guard.
+NEEDS = [pytest.param((True, True), id="both"), pytest.param((True, False), id="old"),
+         pytest.param((False, True), id="new")]
+
+
+@pytest.mark.parametrize("needs", NEEDS)
 @pytest.mark.parametrize("kinds", KINDS)
-def test_reload(fault: Fault, daemon: Daemon, agent: Agent, listener: Listener,
-                holdfast: Command, kinds: int) -> None:
-    """The old rules or the new ones, for old connections and new ones, and nothing is kept."""
-    daemon.start(A)
+def test_reload(fault: Fault, daemon: Daemon, agent: Agent, listener: Listener, cgroup: Cgroup,
+                holdfast: Command, kinds: int, needs: tuple[bool, bool]) -> None:
+    """The old rules or the new ones, for old connections and new ones, with the guard that these
+    need, and nothing is kept."""
+    old, new_rules = (text if need else daemon_section(guard="no") + text
+                      for text, need in zip((A, B), needs))
+    daemon.start(old)
     sock = agent.connect("127.0.0.1", listener.port)
-    daemon.reload(B)
-    daemon.reload(A)
+    daemon.reload(new_rules)
+    daemon.reload(old)
     fault.order(0, kinds)
-    daemon.reload(B)
+    daemon.reload(new_rules)
     calls = fault.count
     fault.take_notes()
     fault.order(-1)
-    daemon.reload(A)
+    daemon.reload(old)
     assert sock.settings == A_VALUES
     files, memory = open_files(daemon), rss_kb(daemon.pid)
     wrong, outcomes = Wrong(), {"new": 0, "old": 0}
     for nth in steps(calls, SAMPLES):
         logged = len(daemon.log)
         fault.order(nth, kinds)
-        daemon.reload(B)
+        daemon.reload(new_rules)
         fault.order(-1)
         call, log = fault.take_notes(), daemon.log[logged:]
+        guards = len(bpf.attached(cgroup.directory, bpf.SETSOCKOPT))
         refused = [line for line in log.splitlines() if "not reloaded" in line]
         wanted = A_VALUES if refused else B_VALUES
         new = agent.connect("127.0.0.1", listener.port)
@@ -94,9 +104,10 @@ def test_reload(fault: Fault, daemon: Daemon, agent: Agent, listener: Listener,
                     (new.settings == wanted, f"a new one has {new.settings}"),
                     (sock.settings == wanted or "incomplete" in log, f"it has {sock.settings}"),
                     (not refused or len(refused[0]) > 50, "it doesn't say why"),
+                    (guards == needs[0 if refused else 1], f"{guards} guards"),
                     (times == [120 if refused else 60], f"status shows {times}"))
         new.close()
-        daemon.reload(A)
+        daemon.reload(old)
         wrong.check(call, log, (sock.settings == A_VALUES, f"later it has {sock.settings}"))
     print(outcomes)
     wrong.end()

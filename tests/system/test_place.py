@@ -86,6 +86,39 @@ def test_no_cgroup_v2(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
     assert attached() == before
 
 
+def test_a_start_that_fails(cgroup: Cgroup, workdir: str) -> None:
+    """What it has mounted goes with it."""
+    pins = os.path.join(workdir, "pins")  # no bpffs: it comes to that after the cgroup
+    after = "\nafter() { status=$?; find /run; grep cgroup2 /proc/self/mounts; exit $status; }; trap after EXIT\n"
+    status, log = run(cgroup, workdir, pins, [], HIDE_CGROUPS + after)
+    lines = log.splitlines()
+    assert status == 1 and "is not on a bpffs" in lines[0], log
+    assert lines[1:] == ["/run"], log
+
+
+# Of whoever has the machine for himself: what is mounted is the root of the hierarchy.
+@pytest.mark.skipif(not os.environ.get("HF_OWN_MACHINE"), reason="it attaches to the host's root")
+@pytest.mark.parametrize("end", ["kill $pid; wait $pid", 'kill -KILL $pid; wait $pid || "$0" --pin-dir "$PINS" release'],
+                         ids=["stop", "release"])
+def test_cgroup_mount_of_its_own(cgroup: Cgroup, workdir: str, pin_dir: str, end: str) -> None:
+    """Where none is mounted it mounts one, and takes it away at the end."""
+    config = os.path.join(workdir, "holdfast.conf")
+    with open(config, "w", encoding="utf-8") as file:
+        file.write(rule("all", "192.0.2.1"))
+    script = HIDE_CGROUPS + """
+        "$@" 2>"$LOG" & pid=$!
+        until grep -q ready "$LOG"; do sleep 0.1; done
+        test -e /run/holdfast/cgroup/cgroup.procs
+    """ + end + "\ntest ! -e /run/holdfast\n! grep cgroup2 /proc/self/mounts\n"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", "set -e\n" + script, build.HOLDFAST, build.HOLDFASTD,
+         "--config", config, "--pin-dir", pin_dir],
+        env={**os.environ, "LOG": os.path.join(workdir, "log"), "PINS": pin_dir},
+        capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done
+    assert not attached()
+
+
 def test_pid_namespace(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
     """Processes that it can't see have sockets that it can't hold."""
     status, log = run(cgroup, workdir, pin_dir, ["--pid", "--fork", "--mount-proc", "--kill-child"],

@@ -29,8 +29,11 @@ def capabilities(pid: int, which: str) -> set[int]:
 
 
 def test_dropped(daemon: Daemon) -> None:
-    """Neither in force nor to be had back."""
-    daemon.start(RULE)
+    """Neither in force nor to be had back, nor for what it might run: not even what whoever starts
+    it has made inheritable."""
+    daemon.configure(RULE)
+    daemon.launch(through=["setpriv", "--inh-caps=+chown,+net_admin,+perfmon", "--"])
+    daemon.wait_ready()
     ours = capabilities(daemon.pid, "CapBnd")
     for which in ("CapEff", "CapPrm"):
         assert capabilities(daemon.pid, which) == KEPT & ours

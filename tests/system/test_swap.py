@@ -1,6 +1,9 @@
 """Rules swapped hundreds of times under a storm of connects: old or new, no mixture, not none."""
 
+import ctypes
 import json
+import os
+import struct
 import subprocess
 import time
 
@@ -54,3 +57,54 @@ def test_connections_see_one_set_of_rules(daemon: Daemon, make_netns, cgroup, ag
         assert min(one["first"], one["second"]) > 0, "both were in force"
     # How many there are is the machine's doing; with fewer it would mean nothing.
     assert swaps >= 4 and total["connections"] > 1000, (swaps, total)
+
+
+class Watch:
+    """Names in a folder that go without another taking their place, as inotify(7) has it."""
+
+    _DELETE, _MOVED_FROM, _MOVED_TO, _CREATE = 0x200, 0x40, 0x80, 0x100
+
+    def __init__(self, folder: str) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        mask = self._DELETE | self._MOVED_FROM | self._MOVED_TO | self._CREATE
+        if libc.inotify_add_watch(self._fd, folder.encode(), mask) < 0:
+            raise OSError(ctypes.get_errno(), f"inotify_add_watch {folder}")
+
+    def close(self) -> dict[str, set[str]]:
+        """What came to be, by "appeared", and what went, by "vanished", since."""
+        found: dict[str, set[str]] = {"appeared": set(), "vanished": set()}
+        while True:
+            try:
+                events = os.read(self._fd, 65536)
+            except BlockingIOError:
+                break
+            while events:
+                _, mask, _, size = struct.unpack_from("=iIII", events)
+                name = events[16:16 + size].rstrip(b"\0").decode()
+                gone = mask & (self._DELETE | self._MOVED_FROM)
+                found["vanished" if gone else "appeared"].add(name)
+                events = events[16 + size:]
+        os.close(self._fd)
+        return found
+
+
+@pytest.mark.parametrize("how", ["reload", "take-over"])
+def test_no_pin_is_missing(daemon: Daemon, how: str) -> None:
+    """Whoever reads meanwhile finds the old one or the new one, at any moment."""
+    daemon.start(config(*FIRST))
+    daemon.reload(config(*SECOND))
+    before = set(os.listdir(daemon.layout))
+    if how == "take-over":
+        daemon.kill()
+    watch = Watch(daemon.layout)
+    if how == "reload":
+        daemon.reload(config(*FIRST))
+        moved = {"hf_config", "hf_reload"}
+    else:
+        daemon.start(config(*FIRST))
+        moved = {"hf_config", "hf_sweep", "hf_guard_program"}
+    found = watch.close()
+    assert set(os.listdir(daemon.layout)) == before
+    assert moved <= found["appeared"], found
+    assert not found["vanished"] & before, found
