@@ -2,6 +2,9 @@
 
 import pytest
 
+from harness import bpf
+from harness.cgroup import Cgroup
+from harness.command import Command
 from harness.config import PORT, rule
 from harness.daemon import Daemon
 from harness.kernel import needs_ipv6
@@ -102,3 +105,21 @@ def test_two_daemons_side_by_side(make_daemon, make_cgroup, make_agent, netns: N
         inside = make_agent(netns, group)
         inside.connect("127.0.0.1", listener.port)
         assert inside.connect("127.0.0.1", listener.port).settings.time == seconds
+
+
+def test_a_load_balancer_on_the_socket(daemon: Daemon, agent: Agent, listener: Listener,
+                                       cgroup: Cgroup, holdfast: Command) -> None:
+    """What rewrites the destination at connect() does so before us: the rule sees where the
+    packets go, and `status` shows that."""
+    service = listener.port + 1
+    daemon.start(rule("backend", time="120s", interval="30s", probes=4)
+                 + rule("service", port=service, time="60s"))
+    balancer = bpf.Program(bpf.CONNECT4, "balancer", bpf.to_port(listener.port))
+    try:
+        balancer.link(cgroup.directory)
+        sock = agent.connect("127.0.0.1", service)
+        assert sock.settings == held(120, 30, 4)
+        shown = holdfast.socket(sock.info["cookie"])
+        assert (shown["rule"], shown["peer_port"]) == ("backend", listener.port)
+    finally:
+        balancer.close()

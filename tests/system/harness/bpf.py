@@ -3,12 +3,13 @@
 import ctypes
 import os
 import platform
+import socket
 import struct
 from contextlib import contextmanager, suppress
 from typing import Iterator, NamedTuple, Sequence
 
-SOCK_OPS, SETSOCKOPT = 3, 22  # enum bpf_attach_type
-PROGRAM_TYPES = {SOCK_OPS: 13, SETSOCKOPT: 25}  # enum bpf_prog_type
+SOCK_OPS, CONNECT4, SETSOCKOPT = 3, 10, 22  # enum bpf_attach_type
+PROGRAM_TYPES = {SOCK_OPS: 13, CONNECT4: 18, SETSOCKOPT: 25}  # enum bpf_prog_type
 F_OVERRIDE, F_MULTI = 1, 2  # BPF_F_ALLOW_*
 _F_QUERY_EFFECTIVE = 1
 
@@ -279,6 +280,17 @@ FORGETS_FLAGS = b"".join((
     _instruction(0xb7, 0x00, 0, 1),  # r0 = 1
     _instruction(0x95),  # exit
 ))
+
+
+def to_port(port: int) -> bytes:
+    """A program of CONNECT4 that has each connection go to that port, as load balancers do that
+    sit on the socket."""
+    return b"".join((
+        _instruction(0xb7, 0x02, 0, socket.htons(port)),  # r2 = port
+        _instruction(0x63, 0x21, 24),  # *(u32 *)(r1 + 24) = r2: user_port
+        _instruction(0xb7, 0x00, 0, 1),  # r0 = 1
+        _instruction(0x95),  # exit
+    ))
 
 
 class Program:

@@ -44,6 +44,7 @@ KINDS = {
     "night": Kind("main", 1024, 900, (*_VIRTUAL, "shift=3,sleep=off")),
     "system": Kind("system", 1024, 5400, (*_VIRTUAL, "shift=0,sleep=off"), ("-m", "not races")),
     "lockdown": Kind("lockdown", 1024, 1200, (*_VIRTUAL, "shift=0,sleep=off")),
+    "hour": Kind("hour", 3072, 2400, (*_VIRTUAL, "shift=0,sleep=off")),
     "races": Kind("system", 1024, 1200, ("-accel", "tcg,thread=multi", "-smp", "2"),
                   ("-m", "races"), pinned=False),
 }
