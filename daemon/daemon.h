@@ -47,7 +47,9 @@ struct daemon {
 	uint64_t rested_us;	 /* and when it may, after the answers before */
 	struct pace pace;	 /* of those answers */
 	struct alive alive;
-	uint64_t pass_cost_us;	 /* CPU time of the last full pass */
+	struct pace pass_pace;	 /* of full passes */
+	uint64_t pass_cost_us;	 /* CPU time of the last one */
+	uint64_t pass_wait_us;	 /* so long the next one has to wait for that */
 	bool stretched;		 /* full passes come less often than is configured */
 	bool canceled;		 /* the last pass made way for a signal */
 	sd_event_source *ending; /* connections have ended */

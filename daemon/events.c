@@ -85,8 +85,11 @@ void daemon_reconcile(struct daemon *daemon, bool all)
 	else if (err)
 		log_warning(&daemon->log, "reconcile is incomplete: %s", e.text);
 	daemon->canceled = err == -ECANCELED;
-	if (all)
+	if (all) {
 		daemon->pass_cost_us = cpu_us() - start_cpu;
+		daemon->pass_wait_us =
+			pace_spend(&daemon->pass_pace, daemon_now_us(), daemon->pass_cost_us);
+	}
 	us = daemon_now_us() - start;
 	log_debug(&daemon->log, "reconcile: %zu network namespaces in %" PRIu64 " us",
 		  result.namespaces, us);
@@ -102,7 +105,8 @@ void daemon_reconcile(struct daemon *daemon, bool all)
 void daemon_arm_timer(struct daemon *daemon)
 {
 	uint64_t configured_us = (uint64_t)daemon->config.reconcile_s * 1000000u;
-	uint64_t period_us = pace_period_us(configured_us, daemon->pass_cost_us);
+	uint64_t period_us =
+		daemon->pass_wait_us > configured_us ? daemon->pass_wait_us : configured_us;
 	bool stretched = period_us > configured_us;
 
 	if (stretched != daemon->stretched)
@@ -303,7 +307,8 @@ int daemon_add_sources(struct daemon *daemon)
 {
 	int err;
 
-	pace_init(&daemon->pace, daemon_now_us());
+	pace_init(&daemon->pace, PACE_EVENT, PACE_EVENT_BURST_US, daemon_now_us());
+	pace_init(&daemon->pass_pace, PACE_PASS, PACE_PASS_BURST_US, daemon_now_us());
 	err = sd_event_add_signal(daemon->event, NULL, SIGHUP, on_reload, daemon);
 	if (err >= 0) /* no handler: the loop ends */
 		err = sd_event_add_signal(daemon->event, NULL, SIGTERM, NULL, NULL);

@@ -14,21 +14,23 @@
 #define PACE_PASS  250u
 #define PACE_EVENT 1000u
 
-/* The period of full passes, given what the last one took of CPU time: at least what is configured.
- */
-uint64_t pace_period_us(uint64_t configured_us, uint64_t cost_us);
-
-/* What answers to events may take at the moment: ordinary bursts are answered at once. */
-#define PACE_BURST_US (5u * 1000000u)
+/* What they may take before they have to wait: ordinary bursts are answered at once. (A test
+ * builds another one.) */
+#define PACE_EVENT_BURST_US (5u * 1000000u)
+#ifndef PACE_PASS_BURST_US
+#define PACE_PASS_BURST_US (3u * 1000000u)
+#endif
 
 struct pace {
-	int64_t left_us;  /* of CPU time; negative: to be waited for */
+	uint64_t share;	  /* PACE_* */
+	int64_t burst_us; /* of CPU time */
+	int64_t left_us;  /* of that, at the moment; negative: to be waited for */
 	uint64_t last_us; /* CLOCK_MONOTONIC, when some was added last */
 };
 
-void pace_init(struct pace *pace, uint64_t now_us);
+void pace_init(struct pace *pace, uint64_t share, uint64_t burst_us, uint64_t now_us);
 
-/* Takes off what an answer has cost; returns how long to wait before the next one. */
+/* Takes off what some work has cost; returns how long to wait before more of it. */
 uint64_t pace_spend(struct pace *pace, uint64_t now_us, uint64_t cost_us);
 
 #endif

@@ -153,15 +153,16 @@ def test_killed_readers(daemon: Daemon, agent: Agent, listener: Listener, holdfa
 class Reader:
     """This process, as a reader that wants to know who holds the files that it is shown."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, netns: Netns) -> None:
         self._layout = daemon.layout
+        self._netns = netns
         self._wanted = bpf.get(os.path.join(self._layout, "hf_wanted"))
 
     def _key(self, file: int) -> bytes:
         return struct.pack("=QII", file, os.getpid(), 0)
 
     def _read(self, name: str) -> bytes:
-        with open(os.path.join(self._layout, name), "rb") as file:
+        with self._netns.entered(), open(os.path.join(self._layout, name), "rb") as file:
             return file.read()
 
     def meet(self) -> dict[int, int]:
@@ -190,7 +191,8 @@ class Reader:
         os.close(self._wanted)
 
 
-def test_address_that_was_used_again(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+def test_address_that_was_used_again(daemon: Daemon, agent: Agent, listener: Listener,
+                                     netns: Netns) -> None:
     """A file may be closed after a reader has met it, and another one lie where it was.
 
     Whoever holds that one isn't named as the socket's holder.
@@ -198,7 +200,7 @@ def test_address_that_was_used_again(daemon: Daemon, agent: Agent, listener: Lis
     daemon.start(rule("all"))
     sock, other = (agent.connect("127.0.0.1", listener.port) for _ in range(2))
     expected = [Holder(s.info["cookie"], agent.pid, s.info["fd"]) for s in (sock, other)]
-    reader = Reader(daemon)
+    reader = Reader(daemon, netns)
     try:
         met = reader.meet()
         assert reader.search() == set(expected)

@@ -17,9 +17,11 @@ BUILDS = {"layout": ["BPF_CPPFLAGS=-DHF_LAYOUT=999"], "version": ["VERSION=99.0.
 LEVELS = {0: "-DHF_LEVEL=0 -DHF_OVER_MAPS=false", 1: "-DHF_LEVEL=1", 2: "-DHF_LEVEL=2",
           3: "-DHF_LEVEL=3"}
 # A holdfastd with something made otherwise: those, one whose survey walks but short chains, and one
-# that keeps the addresses of host names for three seconds, and not an hour.
+# that keeps the addresses of host names for three seconds, and not an hour; and a kernel's before
+# 6.2 whose passes have no time of their own to begin with.
 VARIANTS = {f"level{level}": (["loader.o"], flags) for level, flags in LEVELS.items()} | {
     "chains": (["survey.bpf.o", "holdfast.bpf.o", "holdfast.skel.h", "loader.o"], "-DCHAIN_MAX=1"),
+    "hasty": (["loader.o", "events.o"], "-DHF_LEVEL=1 -DPACE_PASS_BURST_US=0"),
     "forgetful": (["resolver.o", "resolver_known.o"],
                   "-DKNOWN_KEEP_US=3000000ull -DUSED_REST_US=1000000ull")}
 
