@@ -7,7 +7,7 @@ from typing import Iterator
 
 import pytest
 
-from harness import bpf, kernel, mariadb
+from harness import bpf, kernel, mariadb, sockdiag
 from harness.command import Command
 from harness.config import PORT, daemon as daemon_section, rule
 from harness.cgroup import Cgroup
@@ -191,13 +191,57 @@ def test_a_server_that_goes_away_is_no_wait_timeout(daemon: Daemon, agent: Agent
                                                      listener: Listener) -> None:
     """It closes all at the same moment, however long each of them has idled."""
     daemon.start(rule("shop", time="30s", window="60s"))
-    for _ in range(4):
+    for _ in range(4):  # as near to each other as for a server that looks once a second
         agent.connect("127.0.0.1", PORT)
-        time.sleep(0.6)
+        time.sleep(0.35)
+    time.sleep(0.8)
     listener.agent.close()
     wait_for(lambda: counters(daemon.pin_dir, "shop").ends == {"server": 4}, "all are closed")
     wait_for(lambda: daemon.log.count("closed by the server") >= 4, "each is told")
     assert "wait_timeout" not in daemon.log  # it would be told with the third
+
+
+def test_user_timeout_on_data(daemon: Daemon, agent: Agent, listener: Listener,
+                              netns: Netns) -> None:
+    """It ran out on what was sent, too: no probe has been needed for that."""
+    kernel.require_firewall()
+    netns.add_address(*ADDRESSES.values())
+    daemon.start(rule("timeout", ADDRESSES["timeout"], time="30s", window="60s",
+                      user_timeout="1500ms"))
+    connection = Connection(agent, listener, "timeout")
+    netns.nft(FIREWALL)
+    connection.sock.send("words")
+    wait_for(lambda: connection.lines(daemon.log), "its end is told", timeout=30)
+    assert counters(daemon.pin_dir, "timeout").ends == {"user_timeout": 1}
+    assert re.search(r"TCP_USER_TIMEOUT \(1500 ms\) ran out: .* 0 probes unanswered",
+                     connection.lines(daemon.log)[0])
+
+
+@pytest.mark.parametrize("what", ["news", "answers"])
+def test_idle(daemon: Daemon, agent: Agent, listener: Listener, netns: Netns, what: str) -> None:
+    """Idle since data came last, or since the last answer to a probe, whichever came later."""
+    kernel.require_firewall()
+    netns.add_address(*ADDRESSES.values())
+    daemon.start(rule("silent", ADDRESSES["silent"], time="2s" if what == "news" else "1s",
+                      interval="1s", probes=2, window="60s"))
+    connection = Connection(agent, listener, "silent")
+    if what == "news":
+        # The second, behind one that nobody has read, isn't looked at for what it acknowledges.
+        connection.server.send("news")
+        time.sleep(1.5)
+        connection.server.send("more news")
+    else:
+        time.sleep(2.5)
+    netns.nft(FIREWALL)
+    diag = sockdiag.find(netns, connection.cookie)
+    assert diag
+    heard = time.monotonic() - diag.idle
+    wait_for(lambda: counters(daemon.pin_dir, "silent").ends, "it is given up")
+    idle = time.monotonic() - heard
+    wait_for(lambda: connection.lines(daemon.log), "its end is told")
+    line, = connection.lines(daemon.log)
+    said = re.search(r"idle for (\d+\.\d) s, 2 probes unanswered", line)
+    assert said and float(said[1]) == pytest.approx(idle, abs=0.4), (line, idle)
 
 
 @pytest.fixture
@@ -276,6 +320,7 @@ def test_soon_after_a_query(daemon: Daemon, agent: Agent, listener: Listener, ne
     netns.add_address(*ADDRESSES.values())
     daemon.start(RULES)
     connection = Connection(agent, listener, "server")
+    time.sleep(0.05)  # so that it is no answer that the handshake came to an end
     connection.sock.send("query")
     assert connection.server.receive() == "query"
     if answered:

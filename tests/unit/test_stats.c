@@ -143,7 +143,7 @@ static void test_rules(void **state)
 		{"application", HF_END_APPLICATION},   {"server", HF_END_SERVER},
 		{"keepalive", HF_END_KEEPALIVE},       {"user_timeout", HF_END_USER_TIMEOUT},
 		{"probe_reset", HF_END_PROBE_RESET},   {"reset", HF_END_RESET},
-		{"retransmission", HF_END_RETRANSMIT},
+		{"retransmission", HF_END_RETRANSMIT}, {"aborted", HF_END_ABORTED},
 	};
 	struct rule rule = {.name = "db", .window_ms = 2005, .time_s = 1, .enforce = true};
 	struct metrics_rule numbers = {.counters = {.held = {11, 12, 13}, .guarded = 14}};
@@ -155,6 +155,7 @@ static void test_rules(void **state)
 	(void)state;
 	metrics.snapshot.config.rules = &rule;
 	metrics.snapshot.config.n_rules = 1;
+	assert_int_equal(ARRAY_SIZE(ends), HF_N_ENDS);
 	for (i = 0; i < HF_N_ENDS; i++)
 		numbers.counters.ends[i] = 20 + i;
 	for (i = 0; i < N_VERDICTS; i++)
