@@ -75,9 +75,9 @@ def file_of(test: str) -> str:
 
 def test_exists(test: str, tree: str) -> bool:
     """Whether there is a test of that name (its parameters aren't looked at), or such a module."""
-    module, *names = re.split("::|/", test.split("[")[0])
-    name = names[0] if names else ""
-    wanted = rf"^def {re.escape(name)}\(|\bcmocka_unit_test\w*\(\s*{re.escape(name)}\b"
+    _, *names = re.split("::|/", test.split("[")[0])
+    name = names[-1] if names else ""
+    wanted = rf"^\s*(?:def|class) {re.escape(name)}\b|\bcmocka_unit_test\w*\(\s*{re.escape(name)}\b"
     try:
         with open(os.path.join(tree, file_of(test)), encoding="utf-8") as file:
             return not name or bool(re.search(wanted, file.read(), re.MULTILINE))

@@ -68,9 +68,11 @@ class Outcome:
         self.timed_out |= other.timed_out
 
     def _names(self, test: str) -> list[str]:
-        """The tests that are meant: one, all parameters of one, or all of a module or program."""
+        """The tests that are meant: one, all parameters of one, or all of a module, class or
+        program."""
         return [name for name in self.results
-                if test in (name, name.split("[")[0], re.split("::|/", name)[0])]
+                if test in (name, name.split("[")[0], name.split("/")[0])
+                or name.startswith(f"{test}::")]
 
     def of(self, test: str) -> str:
         """How a test went; one of several has failed where one of all has.
@@ -186,6 +188,13 @@ def _unit(copy: Copy, program: str, limit: float) -> Outcome:
     return outcome
 
 
+def _node_id(case: ET.Element) -> str:
+    """As pytest is asked for it, from its module on."""
+    name = os.path.basename(case.get("file", ""))
+    _, _, classes = case.get("classname", "").partition(f"{name.removesuffix('.py')}.")
+    return "::".join(filter(None, (name, *classes.split("."), case.get("name"))))
+
+
 def _system(copy: Copy, tests: list[str], limit: float, stop_at_first: bool,
             without: Iterable[str]) -> Outcome:
     xml = os.path.join(copy.build_dir, "system.xml")
@@ -200,8 +209,7 @@ def _system(copy: Copy, tests: list[str], limit: float, stop_at_first: bool,
         limit, cwd=copy.directory, env={**os.environ, "HF_BUILD": copy.build_dir})
     outcome = Outcome(seconds=time.monotonic() - start, timed_out=not in_time)
     for case in _cases(xml):
-        module = re.sub(r".*\.", "", case.get("classname", ""))
-        outcome.add_case(f"{module}.py::{case.get('name')}", case)
+        outcome.add_case(_node_id(case), case)
     outcome.add_rest(NOT_RUN, status, output)
     return outcome
 
