@@ -163,7 +163,7 @@ def try_one(copy: Copy, objects: Objects, baseline: Baseline, mutant: entries.Mu
 def try_some(copy: Copy, count: int, seed: str, names: list[str], say: Say) -> Counter[str]:
     """So many of these files; those that live are shown once more, at the end."""
     say("SEED", seed)
-    covers, known = read_covers(), listed_results(entries.TREE)
+    covers, known = read_covers(), listed_results(copy.directory)
     wanted = {test for name in names for test in covering(covers, name)}
     say("TESTS", f"{len(wanted)} modules and programs without any mutant, first")
     baseline = Baseline(copy, sorted(wanted))
@@ -173,7 +173,7 @@ def try_some(copy: Copy, count: int, seed: str, names: list[str], say: Say) -> C
     objects = Objects(copy)
     counts: Counter[str] = Counter()
     live = []
-    for mutant, text in made_up(entries.TREE, names, seed):
+    for mutant, text in made_up(copy.directory, names, seed):
         if sum(counts.values()) >= count:
             break
         listed = known.get(mutant.file + _flat(text))
