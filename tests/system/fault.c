@@ -6,8 +6,8 @@
  * is appended to HF_FAULT_LOG; the 0th: none fails, and all are noted.
  *
  * Calls into the kernel: bpf(2), pidfd_open(2) and capset(2), through syscall(); opening, making,
- * asking for the file system of, locking, moving and removing what has HF_FAULT_PATH in its name, or is below /proc;
- * sockets, but for the ones that tell the service manager, and what goes through
+ * asking for the file system of, locking, moving and removing what has HF_FAULT_PATH in its name,
+ * or is below /proc; sockets, but for the ones that tell the service manager, and what goes through
  * them; namespaces and event sources. Calls for memory: malloc() and its like. Options:
  * setting one of a TCP socket, as it is done where the kernel can't from within.
  */

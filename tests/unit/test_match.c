@@ -370,7 +370,8 @@ static void compare(const struct config *config, const struct lpm *lpm, const st
 	char text[64];
 	int want, got;
 
-	want = reference(config, flow.opener, flow.family, flow.peer, flow.peer_port, flow.local_port, &server);
+	want = reference(config, flow.opener, flow.family, flow.peer, flow.peer_port,
+			 flow.local_port, &server);
 	hf_flow_unmap(&flow);
 	rule = lpm_match(lpm, &flow, &side);
 	got = rule ? (int)rule->index : -1;
