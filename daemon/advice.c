@@ -34,9 +34,8 @@ static const char *find_pin_dir(const char *arguments, size_t size)
 
 		if (strncmp(argument, option, strlen(option)) != 0)
 			continue;
-		if (*value == '=')
-			found = value + 1;
-		else if (!*value && value + 1 < end)
+		if (*value == '=' ||
+		    (!*value && value + 1 < end)) /* --pin-dir=DIR, --pin-dir DIR */
 			found = value + 1;
 	}
 	return found;
@@ -46,12 +45,15 @@ static const char *find_pin_dir(const char *arguments, size_t size)
 static size_t read_file(const char *pid, const char *name, char *text, size_t size)
 {
 	char path[64];
-	_cleanup_fclose_ FILE *file = NULL;
-	size_t n;
+	size_t n = 0;
+	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/%.16s/%s", pid, name);
 	file = fopen(path, "re");
-	n = file ? fread(text, 1, size - 1, file) : 0;
+	if (file) {
+		n = fread(text, 1, size - 1, file);
+		fclose(file);
+	}
 	text[n] = '\0';
 	return n;
 }
