@@ -238,6 +238,19 @@ def test_hosts_file(daemon: Daemon, server: Server, files: Files, agent: Agent,
     settles(socks[2], HELD)
 
 
+def test_hosts_file_of_the_same_size_and_time(daemon: Daemon, server: Server, files: Files,
+                                              agent: Agent, listener: Listener) -> None:
+    """A copy that keeps times (cp -p, rsync -t) is a change as any other."""
+    server.answer(web=C)
+    assert len(A) == len(B)
+    files.write_hosts(f"{A} {NAME}")
+    daemon.start(RULE + rule("web", f"web.{ZONE}", PORT + 1))
+    sock = agent.connect(B, listener.port)
+    assert sock.settings == UNTOUCHED
+    files.write_hosts(f"{B} {NAME}", as_old=True)
+    settles(sock, HELD)
+
+
 def test_hosts_file_without_a_server(daemon: Daemon, agent: Agent, listener: Listener) -> None:
     """What /etc/hosts knows needs no DNS."""
     daemon.start(rule("local", "localhost", time="120s", interval="30s", probes=4))

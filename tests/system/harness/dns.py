@@ -117,9 +117,12 @@ class Files:
         """Names this server, and ZONE as the domain to search."""
         self._write("/etc/resolv.conf", f"nameserver {server}\nsearch {ZONE}\n")
 
-    def write_hosts(self, *lines: str) -> None:
-        """The lines of /etc/hosts after that of localhost."""
+    def write_hosts(self, *lines: str, as_old: bool = False) -> None:
+        """The lines of /etc/hosts after that of localhost; as_old: with the times that it has."""
+        before = os.stat(self._paths["/etc/hosts"]) if as_old else None
         self._write("/etc/hosts", "\n".join(["127.0.0.1 localhost", *lines]) + "\n")
+        if before:
+            os.utime(self._paths["/etc/hosts"], ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def _write(self, place: str, text: str) -> None:
         # In place: another file would not be the one that is mounted.
