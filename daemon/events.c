@@ -213,11 +213,14 @@ static void probe_moved(struct daemon *daemon)
 static int on_settle(sd_event_source *source, uint64_t us, void *arg)
 {
 	struct daemon *daemon = arg;
-	uint64_t start_us = cpu_us();
+	uint64_t start_us = cpu_us(), now_us = daemon_now_us();
 	int pending = daemon->pending;
 
-	(void)source;
 	(void)us;
+	if (daemon->rested_us > now_us) { /* it has come to rest for longer meanwhile */
+		sd_event_source_set_time_relative(source, daemon->rested_us - now_us);
+		return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	}
 	daemon->pending = 0;
 	if (pending & (RTNL_NAMESPACE | RTNL_OVERRUN))
 		daemon_reconcile(daemon, pending & RTNL_OVERRUN);

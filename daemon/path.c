@@ -244,7 +244,7 @@ int path_moved(const struct plane *plane, const struct netns_list *namespaces,
 			error_set(e, ENOMEM, "out of memory");
 	}
 	free(ends.list);
-	if (err)
+	if (err || !moved->n)
 		moved_free(moved);
 	return err;
 }
