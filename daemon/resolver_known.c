@@ -172,7 +172,7 @@ int known_adopt(struct known *known, const struct prefix *list, size_t n, uint64
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		if (see(known, &list[i], false, now_us) == -ENOMEM)
+		if (see(known, &list[i], true, now_us) == -ENOMEM)
 			return -ENOMEM;
 	}
 	return 0;
@@ -186,9 +186,11 @@ int known_adopt(struct known *known, const struct prefix *list, size_t n, uint64
 
 uint64_t known_due_us(const struct known *known)
 {
-	uint64_t keep_us = known->n > KNOWN_ENOUGH ? AGAIN_US : KNOWN_KEEP_US, due_us = UINT64_MAX;
+	uint64_t keep_us = known->n >= KNOWN_MOST ? AGAIN_US : KNOWN_KEEP_US, due_us = UINT64_MAX;
 	size_t i;
 
+	if (known->failing) /* that takes nothing away */
+		return due_us;
 	for (i = 0; i < known->n; i++) {
 		const struct known_address *one = &known->list[i];
 
@@ -198,13 +200,13 @@ uint64_t known_due_us(const struct known *known)
 	return due_us;
 }
 
-/* Where there are more than enough, the moment of which what was seen before it goes. */
+/* Where there are as many as may be, the moment of which what was seen before it goes. */
 static uint64_t limit_us(const struct known *known, uint64_t now_us)
 {
 	uint64_t limit = now_us > KNOWN_KEEP_US ? now_us - KNOWN_KEEP_US : 0, oldest;
 	size_t left = known->n, i;
 
-	while (left > KNOWN_ENOUGH) {
+	while (known->n >= KNOWN_MOST && left > KNOWN_ENOUGH) {
 		oldest = UINT64_MAX;
 		for (i = 0; i < known->n; i++) {
 			const struct known_address *one = &known->list[i];
@@ -227,6 +229,8 @@ size_t known_expire(struct known *known, const struct address_set *used, uint64_
 	uint64_t limit;
 	size_t i, n = 0, before = known->n;
 
+	if (known->failing)
+		return 0;
 	for (i = 0; i < known->n; i++) {
 		struct known_address *one = &known->list[i];
 

@@ -19,12 +19,12 @@
 #endif
 
 /*
- * With more than so many, those that are in no last answer, and that no held connection goes
- * to, have to go sooner, the ones first that were in an answer the longest ago; and there are
- * never more than the latter number.
+ * There are never more than so many. Then those that are in no last answer, and that no held
+ * connection goes to, have to go sooner, down to the latter number: the ones first that were in
+ * an answer the longest ago.
  */
-#define KNOWN_ENOUGH 256u
 #define KNOWN_MOST   4096u
+#define KNOWN_ENOUGH 3072u
 
 struct known_address {
 	struct prefix address;
@@ -54,7 +54,7 @@ struct known {
 unsigned known_update(struct known *known, struct answers *answers, uint64_t now_us,
 		      uint32_t *again_s, const char **why);
 
-/* Takes addresses that counted elsewhere for ones that were seen just now. -ENOMEM. */
+/* Takes addresses that counted elsewhere for the last good answer, of just now. -ENOMEM. */
 int known_adopt(struct known *known, const struct prefix *list, size_t n, uint64_t now_us);
 
 bool known_has(const struct known *known, const struct prefix *address);
