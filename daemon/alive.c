@@ -11,8 +11,7 @@
 
 #define SECOND_US 1000000u
 
-/* A start that takes longer is READY all the same: what was pinned is taken over by then, and the
- * rules are in force. */
+/* A first pass that takes longer doesn't keep others waiting: the rules are in force by then. */
 #define READY_US (2u * SECOND_US)
 
 /* More time is asked for so often, and so much. */
@@ -84,7 +83,7 @@ int alive_tick(struct alive *alive)
 		alive_notify("EXTEND_TIMEOUT_USEC=%u", EXTEND_BY_US);
 		alive->extended_us = now;
 	}
-	if (alive->phase == ALIVE_STARTING && !alive->ready && now - alive->began_us >= READY_US) {
+	if (alive->phase == ALIVE_LOOKING && !alive->ready && now - alive->began_us >= READY_US) {
 		alive_notify("READY=1\nSTATUS=Looking at the connections that are open already");
 		alive->ready = true;
 	}

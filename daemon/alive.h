@@ -11,7 +11,8 @@
 #include <stdint.h>
 
 enum alive_phase {
-	ALIVE_STARTING, /* READY=1 hasn't been said; it is, once that takes too long */
+	ALIVE_STARTING, /* the rules aren't in force: however long it takes, not READY */
+	ALIVE_LOOKING,	/* at what was open before: READY once that takes too long */
 	ALIVE_RUNNING,
 	ALIVE_RELOADING,
 	ALIVE_STOPPING,

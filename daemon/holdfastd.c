@@ -179,6 +179,7 @@ static int start(struct daemon *daemon, struct error *e)
 			    e->text);
 	stats_count_start(&daemon->stats);
 	daemon->tracepoint = pins_has(&daemon->plane.pins, PIN_ENDED);
+	alive_enter(&daemon->alive, ALIVE_LOOKING);
 	daemon_reconcile(daemon, true);
 	daemon_arm_timer(daemon);
 	exporter_set(daemon->exporter, daemon->config.textfile);

@@ -61,7 +61,8 @@ static void tick(struct alive *alive, uint64_t us)
 	assert_int_equal(alive_tick(alive), 0);
 }
 
-/* A start: more time each second, and READY after two, once. */
+/* A start: more time each second; READY two seconds after the rules are in force, once, and not
+ * before, however long that takes. */
 static void test_start(void **state)
 {
 	struct alive alive;
@@ -74,6 +75,11 @@ static void test_start(void **state)
 	tick(&alive, 999999);
 	assert_string_equal(heard(fd), "");
 	tick(&alive, 1);
+	assert_string_equal(heard(fd), "EXTEND_TIMEOUT_USEC=60000000;");
+	tick(&alive, 10000000);
+	assert_string_equal(heard(fd), "EXTEND_TIMEOUT_USEC=60000000;");
+	alive_enter(&alive, ALIVE_LOOKING);
+	tick(&alive, 1000000);
 	assert_string_equal(heard(fd), "EXTEND_TIMEOUT_USEC=60000000;");
 	tick(&alive, 999999);
 	assert_string_equal(heard(fd), "");

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -41,9 +42,9 @@ class Daemon:
 
     @property
     def layout(self) -> str:
-        """The folder of its pins."""
+        """The folder of its pins; not one that a start which was killed has left beside it."""
         return os.path.join(self.pin_dir, next(
-            name for name in os.listdir(self.pin_dir) if name.startswith("layout-")))
+            name for name in os.listdir(self.pin_dir) if re.fullmatch(r"layout-\d+", name)))
 
     @property
     def pid(self) -> int:
