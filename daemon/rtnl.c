@@ -156,9 +156,9 @@ static int on_link(struct rtnl *rtnl, struct nlmsghdr *header, int nsid)
 	const struct ifinfomsg *message = nlmsg_data(header);
 	struct rtnl_change change = {.nsid = nsid};
 
-	if (!nlmsg_valid_hdr(header, sizeof(*message)) || message->ifi_change == ~0u ||
-	    !(message->ifi_change & IFF_UP) || message->ifi_flags & IFF_UP ||
-	    nlmsg_find_attr(header, sizeof(*message), IFLA_MASTER))
+	if (!nlmsg_valid_hdr(header, sizeof(*message)) || message->ifi_index <= 0 ||
+	    message->ifi_change == ~0u || !(message->ifi_change & IFF_UP) ||
+	    message->ifi_flags & IFF_UP || nlmsg_find_attr(header, sizeof(*message), IFLA_MASTER))
 		return RTNL_NAMESPACE;
 	change.link = (uint32_t)message->ifi_index;
 	return RTNL_NAMESPACE | add_change(rtnl, &change);

@@ -128,6 +128,9 @@ static void links(void **state)
 	assert_int_equal(take(&message, &change), 0);
 	message = a_link(IFF_RUNNING, IFF_UP); /* no carrier: routes stay */
 	assert_int_equal(take(&message, &change), 0);
+	message = a_link(IFF_UP, 0);
+	message.link.ifi_index = 0; /* of no link */
+	assert_int_equal(take(&message, &change), 0);
 }
 
 static struct message a_route(uint8_t table, uint32_t flags)
