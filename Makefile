@@ -32,6 +32,9 @@ ZSHDIR   ?= $(PREFIX)/share/zsh/site-functions
 FISHDIR  ?= $(PREFIX)/share/fish/vendor_completions.d
 PYTHON   ?= /usr/bin/python3
 
+.DEFAULT_GOAL := all
+include packaging/cross.mk
+
 V ?= 0
 ifeq ($(V),0)
 Q := @
@@ -41,22 +44,22 @@ Q :=
 say =
 endif
 
-# What Debian needs to build; the tests' and the demo's packages are in tests/packages.
+# What Debian needs to build holdfast; tests/packages lists what the tests and the demo need.
 BUILD_PACKAGES := gcc clang llvm make pkg-config bpftool libc6-dev linux-libc-dev \
 	libbpf-dev libelf-dev zlib1g-dev libmnl-dev libnl-3-dev \
-	libsystemd-dev libinih-dev libsmartcols-dev libjson-c-dev libc-ares-dev
+	libsystemd-dev libsmartcols-dev libjson-c-dev libc-ares-dev
 TEST_PACKAGES = $(shell sed -e 's/\#.*//' tests/packages)
 VM_PACKAGES   = $(shell sed -e 's/\#.*//' tests/vm/packages)
 DEMO_PACKAGES = $(shell sed -e 's/\#.*//' tests/demo/packages)
 
-DAEMON_LIBS  := libbpf libmnl libnl-3.0 libsystemd inih libcares
-COMMAND_LIBS := libbpf libmnl inih json-c smartcols
+DAEMON_LIBS  := libbpf libmnl libnl-3.0 libsystemd libcares
+COMMAND_LIBS := libbpf libmnl libsystemd libcares json-c smartcols
 LIBS         := $(DAEMON_LIBS) $(COMMAND_LIBS)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
 CFLAGS   ?= -O2 -g
-# BPF_CPPFLAGS reach both sides of the border: types.h must mean the same to both.
-ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE $(BPF_CPPFLAGS) -DHOLDFAST_VERSION='"$(VERSION)"' $(WARNINGS) \
+# BPF_CPPFLAGS apply to BPF programs and user space alike: types.h must mean the same to both.
+ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -iquote . -iquote daemon -iquote tests/unit $(BPF_CPPFLAGS) -DHOLDFAST_VERSION='"$(VERSION)"' $(WARNINGS) \
 	-fstack-protector-strong -fPIE -isystem $(BUILD) \
 	$(shell pkg-config --cflags $(LIBS)) $(CFLAGS) $(SANITIZERS) -MMD -MP
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SANITIZERS)
@@ -67,20 +70,22 @@ else
 CPPFLAGS_FORTIFY := -D_FORTIFY_SOURCE=2
 endif
 
-# The BTF names source files: by their place in the source, not on the building machine.
+# The BTF names source files, by their place in the source tree and not on the building machine.
 BPF_CFLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)=. -Wall -Wextra -Wshadow -Wconversion $(BPF_CPPFLAGS) \
-	$(addprefix -idirafter /usr/include/,$(shell $(CC) -print-multiarch 2>/dev/null))
+	$(addprefix -idirafter $(SYSROOT)/usr/include/,$(shell $(CC) -print-multiarch 2>/dev/null))
 
-# What defines the maps comes first: libbpf 1.1's linker mixes up their places otherwise.
+# The file that defines the maps comes first: libbpf 1.1's linker mixes up their places otherwise.
 BPF_SOURCES     := bpf/maps.bpf.c $(sort $(filter-out bpf/maps.bpf.c,$(wildcard bpf/*.bpf.c)))
 BPF_OBJECTS     := $(BPF_SOURCES:%.c=$(BUILD)/%.o)
-SOURCES         := $(sort $(wildcard daemon/*.c))
+# As deep as the rooms of tests/static/layers.
+ROOMS           := daemon daemon/* daemon/*/*
+SOURCES         := $(sort $(wildcard $(ROOMS:%=%/*.c)))
 MAINS           := daemon/holdfastd.c daemon/holdfast.c
 LIBRARY_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(SOURCES)))
-UNIT_SOURCES    := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_SOURCES    := $(sort $(wildcard tests/unit/test_*.c tests/unit/*/test_*.c))
 UNIT_TESTS      := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 MANUAL          := $(sort $(wildcard packaging/man/*.[58]))
-FORMATTED       := $(wildcard bpf/*.[ch] daemon/*.[ch] tests/unit/*.[ch] tests/system/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch])
+FORMATTED       := $(wildcard bpf/*.[ch] $(ROOMS:%=%/*.[ch]) tests/unit/*.[ch] tests/unit/*/*.[ch] tests/system/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch])
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -92,7 +97,7 @@ all: $(BUILD)/holdfastd $(BUILD)/holdfast
 
 help:
 	@sed -n '3,12s/^# \{0,3\}//p' Makefile
-	@echo 'Also: install, deb, rpm, image, test-package, check-man, deps, deps-test, test-unit, test-system, test-vm, test-vm-all, bench-quick, format, check-format, check-static, fuzz, chaos, faults, privileges, coverage, valgrind, mutants, clean'
+	@echo 'Also: install, cross, deb, rpm, image, test-package, check-man, deps, deps-test, test-unit, test-system, test-vm, test-vm-all, bench-quick, format, check-format, check-static, check-layers, fuzz, chaos, faults, privileges, coverage, valgrind, mutants, clean'
 
 # --- build ---
 
@@ -109,7 +114,7 @@ $(BUILD)/holdfast.skel.h: $(BUILD)/holdfast.bpf.o
 	$(call say,SKEL,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< name holdfast > $@
 
-$(patsubst %,$(BUILD)/daemon/%.o,install loader programs): $(BUILD)/holdfast.skel.h
+$(patsubst %,$(BUILD)/daemon/%.o,startup kernel/loader kernel/program_pins): $(BUILD)/holdfast.skel.h
 
 $(BUILD)/%.o: %.c
 	$(call say,CC,$<)
@@ -118,30 +123,31 @@ $(BUILD)/%.o: %.c
 
 $(BUILD)/libholdfast.a: $(LIBRARY_OBJECTS)
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && ar qcs $@ $^ # q: a name may occur more than once
 
 $(BUILD)/holdfastd: $(BUILD)/daemon/holdfastd.o $(BUILD)/libholdfast.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(shell pkg-config --libs $(DAEMON_LIBS)) -o $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(shell pkg-config --libs $(DAEMON_LIBS)) -lm -o $@
 
 $(BUILD)/holdfast: $(BUILD)/daemon/holdfast.o $(BUILD)/libholdfast.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(shell pkg-config --libs $(COMMAND_LIBS)) -o $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(shell pkg-config --libs $(COMMAND_LIBS)) -lm -o $@
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libholdfast.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs $(LIBS) cmocka) -o $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs $(LIBS) cmocka) -lm -o $@
 
 include packaging/package.mk
 include tests/fuzz/fuzz.mk
 include tests/bench/bench.mk
 include tests/static/static.mk
 include tests/depth/depth.mk
--include $(wildcard $(BUILD)/bpf/*.d $(BUILD)/daemon/*.d $(BUILD)/tests/unit/*.d)
+include tests/userlands/userlands.mk
+-include $(wildcard $(BUILD)/bpf/*.d $(addprefix $(BUILD)/,$(ROOMS:%=%/*.d)) $(BUILD)/tests/unit/*.d $(BUILD)/tests/unit/*/*.d)
 
 # --- set-up ---
 
-# Only what is missing, so that a machine which has it all needs no archive.
+# Installs only the missing packages, so that a machine that has them all needs no archive.
 install_missing = missing=$$(for p in $(1); do \
 		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
@@ -163,7 +169,7 @@ deps-demo-real: deps
 
 # --- use ---
 
-# Set-up first, then make again: which flags the libraries want is known only now.
+# Runs make again after the set-up, because the libraries' flags are known only then.
 run: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	$(BUILD)/holdfastd
@@ -172,8 +178,8 @@ demo: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@HF_BUILD=$(abspath $(BUILD)) $(PYTHON) tests/demo/demo.py
 
-# KERNEL=6.1 plays it on another one of tests/vm/kernels; UPDATE=1 refreshes the pictures that are
-# kept in tests/demo.
+# KERNEL=6.1 plays it on another kernel of tests/vm/kernels; UPDATE=1 refreshes the pictures that
+# are kept in tests/demo.
 demo-real: deps-demo-real
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@MPLCONFIGDIR=$(abspath $(BUILD))/demo/matplotlib $(PYTHON) -B tests/demo/real.py \
@@ -189,15 +195,23 @@ unit-programs: $(UNIT_TESTS)
 test-unit: unit-programs
 	@BUILD=$(BUILD) tests/unit/run $(UNIT_TESTS)
 
-test-system: all
-	@HF_BUILD=$(abspath $(BUILD)) HF_SANITIZED=$(SANITIZE) $(PYTHON) -B -m pytest -q -p no:cacheprovider \
-		--junitxml=$(BUILD)/tests/system.xml tests/system
+# The tests that mainly wait run side by side, SIDE_BY_SIDE of them; then all others one by one. The
+# others come last, because one of them looks at what both parts have recorded (HF_RECORD).
+SIDE_BY_SIDE ?= 6
+RECORDED     := $(BUILD)/tests/recorded
+PYTEST_SYSTEM = HF_BUILD=$(abspath $(BUILD)) HF_SANITIZED=$(SANITIZE) HF_RECORDED=$(abspath $(RECORDED)) \
+	$(PYTHON) -B -m pytest -q -p no:cacheprovider
 
-# Real kernels, real hours, in virtual time. What they are made of is cached in HF_VM_CACHE.
-# KERNELS=6.12-rt runs that one (or several) of tests/vm/kernels.
+test-system: all
+	@rm -rf $(RECORDED)
+	@$(PYTEST_SYSTEM) -m waits -n $(SIDE_BY_SIDE) --junitxml=$(BUILD)/tests/system-waits.xml tests/system; waits=$$?; \
+		$(PYTEST_SYSTEM) -m 'not waits' --junitxml=$(BUILD)/tests/system.xml tests/system && exit $$waits
+
+# Real kernels and real hours, in virtual time. HF_VM_CACHE is the folder that caches kernels and
+# disks. KERNELS=6.12-rt runs that kernel (or several) of tests/vm/kernels.
 test-vm test-vm-all: deps-vm
 	@$(MAKE) --no-print-directory -j$$(nproc) all
-	@$(PYTHON) -B tests/vm/run --build $(abspath $(BUILD)) $(if $(filter %-all,$@),--all --suite night --suite system --suite races --suite lockdown) $(KERNELS)
+	@$(PYTHON) -B tests/vm/run --build $(abspath $(BUILD)) $(if $(filter %-all,$@),--all --suite night --suite windows --suite measure --suite system --suite races --suite lockdown) $(KERNELS)
 
 install: all $(if $(UNITDIR),unit)
 	$(call say,INSTALL,$(DESTDIR)$(PREFIX))
@@ -218,7 +232,7 @@ install: all $(if $(UNITDIR),unit)
 		install -m 644 packaging/holdfast.conf $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfast.conf
 	$(if $(UNITDIR),$(Q)install -D -m 644 $(BUILD)/holdfast.service $(DESTDIR)$(UNITDIR)/holdfast.service)
 
-# For the systemd that this is built for: from 253 on it waits for the end of a reload itself.
+# Puts the folders of this make (SBINDIR, BINDIR) into the unit.
 unit: $(BUILD)/holdfast.service
 
 $(BUILD)/holdfast.service: packaging/systemd/holdfast.service

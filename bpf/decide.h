@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a socket is to have: from what the application asked for, what the rule
- * says and what the namespace says. Pure: nothing here touches a socket, so that
- * it is compiled into the BPF programs and natively into the unit tests alike.
+ * Decides which keepalive settings a socket should have, from what the application asked for,
+ * the rule and the namespace's sysctls. Nothing here touches a socket, so the BPF programs and
+ * the unit tests compile the same code.
  */
 #ifndef HOLDFAST_DECIDE_H
 #define HOLDFAST_DECIDE_H
@@ -16,9 +16,10 @@
 #endif
 
 /*
- * Choosing without branching. The verifier walks every path, and a dozen choices
- * one after the other are thousands of paths; a mask (all ones: yes; 0: no) is
- * one. The empty asms keep the compiler from making branches of it again.
+ * The hf_if functions return a mask, all ones for yes and 0 for no, with which hf_select()
+ * chooses without branching. The verifier walks every path: a dozen branches one after the
+ * other are thousands of paths, a dozen masks are one. The empty asms keep the compiler from
+ * turning the masks into branches again.
  */
 HF_INLINE __u32 hf_if_negative(__s64 value)
 {
@@ -51,13 +52,20 @@ HF_INLINE bool hf_keepalive_equal(const struct hf_keepalive *a, const struct hf_
 	return !differ;
 }
 
-/* What is to be unset and can't be, gets the sysctl's value, as far as it may be set: not 0. */
+/*
+ * Returns `value`, or if it is 0 (unset), the sysctl's value limited to 1..`most`, the range
+ * that setsockopt() takes.
+ */
 HF_INLINE __u32 hf_or_sysctl(__u32 value, __u32 sysctl, __u32 most)
 {
 	sysctl = hf_select(hf_if(sysctl), sysctl, 1);
 	return hf_select(hf_if(value), value, hf_select(hf_if_less(sysctl, most), sysctl, most));
 }
 
+/*
+ * Replaces each 0 (unset) in `want` by the sysctl's value where the socket has the option set
+ * now, because setsockopt() can't unset it again.
+ */
 HF_INLINE void hf_unset(struct hf_keepalive *want, const struct hf_keepalive *now,
 			const struct hf_keepalive *sysctls)
 {
@@ -70,7 +78,17 @@ HF_INLINE void hf_unset(struct hf_keepalive *want, const struct hf_keepalive *no
 				 hf_or_sysctl(want->probes, sysctls->probes, 127), want->probes);
 }
 
-/* A socket seen for the first time: all that is set, the application has set. */
+/*
+ * Returns whether a connection on which nothing has been received for idle_ms is due for a probe,
+ * by a keepalive time that is set, or if that is 0, by the sysctl's.
+ */
+HF_INLINE __u32 hf_if_overdue(__u32 idle_ms, __u32 time_s, __u32 sysctl_s)
+{
+	time_s = hf_select(hf_if(time_s), time_s, sysctl_s);
+	return ~hf_if_negative((__s64)idle_ms - (__s64)time_s * 1000);
+}
+
+/* Takes every option that is set on a socket seen for the first time for the application's. */
 HF_INLINE void hf_learn_first(struct hf_record *record, const struct hf_keepalive *now)
 {
 	record->app = *now;
@@ -81,19 +99,28 @@ HF_INLINE void hf_learn_first(struct hf_record *record, const struct hf_keepaliv
 		       (hf_if(now->user_timeout_ms) & HF_CHOSE_USER_TIMEOUT));
 }
 
-/* A socket seen before: what isn't as we left it, the application has set. */
+/*
+ * Takes every option that differs from record->set for the application's. After a probe
+ * (record->probe_end), HF_PROBE_TIME_S is holdfast's own.
+ *
+ * A new time counts as SO_KEEPALIVE, too, if the socket has it on: applications that set a time
+ * after connect() switch keepalive on just before, which leaves no trace where holdfast has it on
+ * already. It doesn't count if the record says what the application did about SO_KEEPALIVE: the
+ * guard saw that only a time was set, or the option was seen to be set.
+ */
 HF_INLINE void hf_learn_again(struct hf_record *record, const struct hf_keepalive *now)
 {
 	const struct hf_keepalive *set = &record->set;
-	__u32 ours = hf_if(record->probing) & ~hf_if(now->time_s ^ HF_PROBE_TIME_S);
+	__u32 ours = hf_if(record->probe_end) & ~hf_if(now->time_s ^ HF_PROBE_TIME_S);
 	__u32 on = hf_if(now->on ^ set->on), time = hf_if(now->time_s ^ set->time_s) & ~ours;
 	__u32 interval = hf_if(now->interval_s ^ set->interval_s);
 	__u32 probes = hf_if(now->probes ^ set->probes);
 	__u32 user_timeout = hf_if(now->user_timeout_ms ^ set->user_timeout_ms);
+	__u32 switched_on =
+		hf_if(now->on) & ~hf_if(record->chosen & (HF_CHOSE_ON | HF_CHOSE_TIME_ONLY));
 	struct hf_keepalive app = record->app;
 
-	/* Unseen by the guard, who chooses a time for a keepalive that is on, wants it on. */
-	app.on = hf_select(on | (time & hf_if(now->on)), now->on, app.on);
+	app.on = hf_select(on | (time & switched_on), now->on, app.on);
 	app.time_s = hf_select(time, now->time_s, app.time_s);
 	app.interval_s = hf_select(interval, now->interval_s, app.interval_s);
 	app.probes = hf_select(probes, now->probes, app.probes);
@@ -104,7 +131,20 @@ HF_INLINE void hf_learn_again(struct hf_record *record, const struct hf_keepaliv
 				 (user_timeout & HF_CHOSE_USER_TIMEOUT));
 }
 
-/* What the socket is to have, by the rule's `override`. Sets record->state. */
+/*
+ * Returns all bits set if a probe's time is all that differs from what the last visit left, else 0.
+ * Masks, since each branch doubles what the verifier walks.
+ */
+HF_INLINE __u32 hf_only_probed(const struct hf_record *record, const struct hf_keepalive *now)
+{
+	const struct hf_keepalive *set = &record->set;
+	__u32 others = (now->on ^ set->on) | (now->interval_s ^ set->interval_s) |
+		       (now->probes ^ set->probes) | (now->user_timeout_ms ^ set->user_timeout_ms);
+
+	return hf_if(record->probe_end) & ~hf_if(now->time_s ^ HF_PROBE_TIME_S) & ~hf_if(others);
+}
+
+/* Decides by the rule's `override` what the socket should have. Fills in want, record->state. */
 HF_INLINE void hf_decide(struct hf_record *record, const struct hf_rule *rule,
 			 const struct hf_keepalive *sysctls, struct hf_keepalive *want)
 {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The ends of held connections, told apart. For kernels before 6.12, attached to
- * the tracepoint of TCP state changes, because a sockops state callback must be
- * asked for on every socket by a sockops program there: connections that were open
- * before us never meet one. A socket without a record costs one look-up.
+ * Reports the ends of held connections from the tracepoint of TCP state changes. It is for
+ * kernels before 6.12: there only a sockops program can ask for a socket's state callback, and
+ * connections that were open before the programs were attached never meet one. It is also
+ * attached where other sockops programs may switch the callback off. A socket without a record
+ * costs one look-up.
  */
 #include "ended.h"
 

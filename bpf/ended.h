@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ends of held connections, told apart and reported. Called at every change
- * of a held socket's TCP state: from the tracepoint (ended.bpf.c), or where that
- * can't be, from the sockops program.
+ * Finds out why a held connection ends, counts the end, and reports it. The tracepoint
+ * (ended.bpf.c), the sockops program (if hf_tell_by_sockops) or both call hf_state_changed() at
+ * every change of a held socket's TCP state.
  */
 #ifndef HOLDFAST_ENDED_H
 #define HOLDFAST_ENDED_H
@@ -10,23 +10,16 @@
 #include "socket.h"
 
 /*
- * A server that closes this soon after data was sent to it may answer that data: the
- * application has said goodbye (COM_QUIT), and lost the race to close first. It takes an
- * application no longer than that to come from the one to the other.
+ * A server that closes within this time of the last data sent to it may be answering that data:
+ * the application has said goodbye (COM_QUIT) and lost the race to close first. An application
+ * needs no longer between its goodbye and its close.
  */
 #define HF_GOODBYE_MS 100
 
-/* If something came since, it came with the FIN: TLS has the server say goodbye, too. */
+/* A server's own goodbye, which TLS has, arrives within this time of its FIN. */
 #define HF_LAST_WORDS_MS 20
 
-HF_INLINE __u32 hf_since_ms(__u32 now, __u32 then)
-{
-	__u32 hz = hf_hz;
-
-	return hz ? (__u32)((__u64)(now - then) * 1000 / hz) : 0;
-}
-
-/* Whether a FIN answers an application's goodbye. */
+/* Returns whether a FIN that arrives now answers an application's goodbye. */
 HF_INLINE bool hf_is_goodbye(struct tcp_sock *tp)
 {
 	__u32 now = (__u32)bpf_jiffies64(), sent = tp->lsndtime;
@@ -34,17 +27,18 @@ HF_INLINE bool hf_is_goodbye(struct tcp_sock *tp)
 
 	if (hf_since_ms(now, sent) >= HF_GOODBYE_MS)
 		return false;
-	if ((__s32)(received - sent) < 0) /* nothing has come since */
+	if ((__s32)(received - sent) < 0) /* no data has arrived since */
 		return true;
 	return hf_since_ms(now, received) < HF_LAST_WORDS_MS;
 }
 
 /*
- * Why a connection goes. sk_err is what the application is going to see; probes
- * that are out say whether we asked for it: a received acknowledgement sets
- * icsk_probes_out back to 0 (tcp_ack()). A server closes when it pleases, and its
- * clients don't know; that a client closes, or vanishes, is how a server's
- * connections end.
+ * Returns why a connection ends, from the TCP state that it is about to enter. sk_err is the error
+ * that the application is going to see. Probes that are out (icsk_probes_out) say whether a reset
+ * answers a probe: a received acknowledgement sets them back to 0 (tcp_ack()).
+ *
+ * A close by the peer is HF_END_SERVER on the client's side, because the client didn't expect it.
+ * On the server's side it is an ordinary end, because there it is how connections end.
  */
 HF_INLINE enum hf_end hf_cause_of(struct tcp_sock *tp, __u8 side, int state)
 {
@@ -62,7 +56,7 @@ HF_INLINE enum hf_end hf_cause_of(struct tcp_sock *tp, __u8 side, int state)
 	if (err == ECONNRESET || err == EPIPE) {
 		if (probing)
 			return HF_END_PROBE_RESET;
-		/* Out of the blue: MariaDB closes like that, too. */
+		/* A reset that answers neither a probe nor data: MariaDB closes like that, too. */
 		return waiting ? HF_END_RESET : by_peer;
 	}
 	if (tp->inet_conn.icsk_user_timeout)
@@ -70,12 +64,11 @@ HF_INLINE enum hf_end hf_cause_of(struct tcp_sock *tp, __u8 side, int state)
 	return probing ? HF_END_KEEPALIVE : HF_END_RETRANSMIT;
 }
 
-/* False: there is no room. */
+/* Reports an end in the ring buffer hf_ends. Returns false if it is full. */
 HF_INLINE bool hf_report_end(struct tcp_sock *tp, const struct hf_record *record, enum hf_end cause,
 			     int old_state)
 {
 	struct sock_common *skc = (struct sock_common *)tp;
-	__u32 now = (__u32)bpf_jiffies64(), idle, received;
 	struct hf_ended *ended;
 
 	ended = bpf_ringbuf_reserve(&hf_ends, sizeof(*ended), 0);
@@ -87,12 +80,10 @@ HF_INLINE bool hf_report_end(struct tcp_sock *tp, const struct hf_record *record
 	ended->netns = skc->skc_net.net->ns.inum;
 	ended->rule_key = record->rule_key;
 	ended->inode = hf_socket_inode(tp);
-	idle = hf_since_ms(now, tp->rcv_tstamp);
-	received = hf_since_ms(now, tp->inet_conn.icsk_ack.lrcvtime);
-	ended->idle_ms = idle < received ? idle : received;
-	ended->quiet_ms = hf_since_ms(now, tp->lsndtime);
+	ended->idle_ms = hf_socket_idle_ms(tp);
+	ended->quiet_ms = hf_since_ms((__u32)bpf_jiffies64(), tp->lsndtime);
 	ended->user_timeout_ms = tp->inet_conn.icsk_user_timeout;
-	/* Not skc_num: tcp_set_state() has given the port back by now. */
+	/* skc_num may be 0 by now: tcp_set_state() gives the port back. */
 	ended->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
 	ended->peer_port = bpf_ntohs(skc->skc_dport);
 	ended->cause = (__u8)cause;
@@ -100,12 +91,16 @@ HF_INLINE bool hf_report_end(struct tcp_sock *tp, const struct hf_record *record
 	ended->state = (__u8)old_state;
 	ended->reset = ((struct sock *)tp)->sk_err == ECONNRESET;
 	ended->side = record->side;
+	ended->kernel = BPF_CORE_READ_BITFIELD((struct sock *)tp, sk_kern_sock) != 0;
 	hf_socket_addresses(tp, &ended->family, ended->local, ended->peer);
 	bpf_ringbuf_submit(ended, 0);
 	return true;
 }
 
-/* Called before the socket is in its new state. */
+/*
+ * Counts and reports the end of a held connection, once, if its new state is one. Called before
+ * the socket is in its new state.
+ */
 HF_INLINE void hf_state_changed(struct tcp_sock *tp, struct hf_record *record, int old_state,
 				int state)
 {

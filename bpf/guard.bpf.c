@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The guard: what an application asks of a socket that is held already. It is
- * attached to cgroup/setsockopt, and only while some rule needs it. The kernel
- * locks the socket while it runs.
+ * The guard keeps applications from undoing what a rule enforces on a held socket. It is attached
+ * to cgroup/setsockopt, and only while some rule needs it. The kernel locks the socket while it
+ * runs.
  *
- * What is asked for is remembered, whatever becomes of it; then it is decided
- * anew what the socket is to have. Two outcomes, both of them success for the
- * application:
- *   pass      that is what is asked for, and the kernel does it
- *   swallow   it isn't: nothing happens (optlen -1 bypasses the kernel)
- * and with either one the socket's other options may change: under when-longer,
- * an application that chooses a keepalive time shorter than the rule's gets all
- * of its own settings.
+ * The guard remembers in the record what the application asks for, and decides again what the
+ * socket should have. There are two outcomes, both a success for the application:
+ *   pass      the socket should have what is asked for: the kernel sets it
+ *   swallow   it should not: the kernel sets nothing (optlen -1 bypasses it)
+ * With either one the guard may set the socket's other options: under when-longer, an application
+ * that chooses a keepalive time shorter than the rule's gets all of its own settings.
+ *
+ * A sweep may come between the guard and the kernel's own setting of the option, which locks the
+ * socket again. It then finds the old value, and takes that for the application's last wish. The
+ * next pass finds the new value, with which the socket and its record are right again.
  */
 #include "apply.h"
 
 /*
- * A value longer than a page reaches us cut off; unless somebody says that the
- * caller's own buffer is to be used (optlen 0), some kernels then refuse it with
- * EFAULT. Anything else stays as other programs on this hook have left it.
+ * Lets the kernel carry out the call. BPF sees only the first page of a longer value, and some
+ * kernels refuse such a call with EFAULT unless a program sets optlen to 0, which stands for the
+ * caller's own buffer. A shorter value keeps what other programs on the hook made of it.
  */
 HF_INLINE int pass(struct bpf_sockopt *ctx)
 {
@@ -27,6 +29,7 @@ HF_INLINE int pass(struct bpf_sockopt *ctx)
 	return 1;
 }
 
+/* Keeps the kernel from carrying out the call, which succeeds all the same, and counts it. */
 HF_INLINE int swallow(struct bpf_sockopt *ctx, struct hf_record *record)
 {
 	__u64 key = record->rule_key;
@@ -38,6 +41,22 @@ HF_INLINE int swallow(struct bpf_sockopt *ctx, struct hf_record *record)
 	return 1;
 }
 
+/* bpf_get_retval() by its number. The suffix is not part of its name in the kernel's BTF. */
+enum bpf_func_id___retval {
+	BPF_FUNC_get_retval___retval = 186,
+};
+
+/*
+ * Returns whether a program that ran before the guard has refused the call. Those of cgroups
+ * further down run first. The kernel tells since 5.18.
+ */
+HF_INLINE bool is_refused(void)
+{
+	return bpf_core_enum_value_exists(enum bpf_func_id___retval,
+					  BPF_FUNC_get_retval___retval) &&
+	       bpf_get_retval();
+}
+
 HF_INLINE bool is_ours(const struct bpf_sockopt *ctx)
 {
 	if (ctx->level == SOL_SOCKET)
@@ -47,7 +66,10 @@ HF_INLINE bool is_ours(const struct bpf_sockopt *ctx)
 		ctx->optname == TCP_KEEPCNT || ctx->optname == TCP_USER_TIMEOUT);
 }
 
-/* Put value where the option belongs. Its HF_CHOSE_*; 0: the kernel is going to refuse it. */
+/*
+ * Puts the value that is asked for into the option's member of `asked`. Returns its HF_CHOSE_*
+ * bit, or 0 if the kernel is going to refuse the value.
+ */
 HF_INLINE __u8 ask(struct hf_keepalive *asked, const struct bpf_sockopt *ctx, int value)
 {
 	if (ctx->level == SOL_SOCKET) {
@@ -77,7 +99,7 @@ HF_INLINE __u8 ask(struct hf_keepalive *asked, const struct bpf_sockopt *ctx, in
 	return HF_CHOSE_USER_TIMEOUT;
 }
 
-/* What the rule says that decided last, and the socket's namespace. */
+/* Takes the rule that decided last, and the namespace's sysctls, from the record's copies. */
 HF_INLINE void recall(const struct hf_record *record, struct hf_rule *rule,
 		      struct hf_keepalive *sysctls)
 {
@@ -93,7 +115,7 @@ HF_INLINE void recall(const struct hf_record *record, struct hf_rule *rule,
 	sysctls->probes = record->sysctl_probes;
 }
 
-/* Sets an option if the socket hasn't that value. False: it couldn't be set. */
+/* Sets an option unless the socket has that value already. Returns false if it can't be set. */
 HF_INLINE bool put(struct bpf_sock *sk, int level, int option, __u32 *set, __u32 want)
 {
 	if (*set == want)
@@ -104,7 +126,10 @@ HF_INLINE bool put(struct bpf_sock *sk, int level, int option, __u32 *set, __u32
 	return true;
 }
 
-/* In the order that hf_put() has; what the kernel is going to set now is in `set` already. */
+/*
+ * Sets what differs from `want`, in the order of hf_put(). record->set already has the value that
+ * the kernel is going to set after the guard.
+ */
 HF_INLINE void put_all(struct bpf_sock *sk, struct hf_record *record,
 		       const struct hf_keepalive *want)
 {
@@ -113,10 +138,12 @@ HF_INLINE void put_all(struct bpf_sock *sk, struct hf_record *record,
 
 	done &= put(sk, SOL_TCP, TCP_KEEPINTVL, &set->interval_s, want->interval_s);
 	done &= put(sk, SOL_TCP, TCP_KEEPCNT, &set->probes, want->probes);
-	done &= put(sk, SOL_TCP, TCP_USER_TIMEOUT, &set->user_timeout_ms, want->user_timeout_ms);
+	if (!record->postponed)
+		done &= put(sk, SOL_TCP, TCP_USER_TIMEOUT, &set->user_timeout_ms,
+			    want->user_timeout_ms);
 	done &= put(sk, SOL_TCP, TCP_KEEPIDLE, &set->time_s, want->time_s);
 	if (!done)
-		record->generation = 0; /* the next pass does it */
+		record->generation = 0; /* leaves it to the next reconcile pass */
 }
 
 HF_INLINE int decide(struct bpf_sockopt *ctx, struct bpf_sock *sk, struct hf_record *record,
@@ -158,7 +185,7 @@ int hf_guard(struct bpf_sockopt *ctx)
 	if (!is_ours(ctx) || !sk || ctx->optlen < (int)sizeof(*value))
 		return pass(ctx);
 	record = bpf_sk_storage_get(&hf_sockets, sk, 0, 0);
-	if (!record || record->hushed)
+	if (!record || record->hushed || record->left_alone || is_refused())
 		return pass(ctx);
 	if ((void *)(value + 1) > ctx->optval_end)
 		return pass(ctx);

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Who holds a few sockets, among however many open files: an iterator over tasks that looks
- * through each one's table of descriptors for the files that the reader wants (hf_wanted), and
- * writes a struct hf_owner for each that it finds. What isn't wanted costs a look-up, some
- * 10 ns; hf_owners has to touch file, socket and sock of each, which is fifty times dearer.
+ * Finds the processes that hold a few sockets open, on hosts with many open files. hf_holders
+ * iterates over tasks, looks through the descriptor table of each for the files that its reader
+ * wants (hf_wanted), and writes a struct hf_owner for each that it finds. A file that isn't wanted
+ * costs a look-up, some 10 ns; hf_owners touches file, socket and sock of each file, which is
+ * fifty times dearer.
  *
- * It takes bpf_loop() (5.17), and bpf_probe_read_kernel(), which lockdown=confidentiality takes
- * away: without them there is hf_owners.
+ * It needs bpf_loop() (5.17) and bpf_probe_read_kernel(), which lockdown=confidentiality forbids.
+ * hf_owners takes its place on kernels without them.
  */
 #include "socket.h"
 
-/* Descriptors that are read at a time. Tables have a multiple of BITS_PER_LONG. */
+/* Descriptors read at a time. Tables have a multiple of BITS_PER_LONG descriptors. */
 #define AT_A_TIME 16
 
 struct table {
@@ -20,7 +21,10 @@ struct table {
 	__u32 reader;
 };
 
-/* Of the file that had that address when the reader met it: is it the same still? */
+/*
+ * Returns whether the file at this address still is the socket with this cookie. The address was
+ * noted when the reader met the socket; since then another file may have got it.
+ */
 HF_INLINE bool is_socket(__u64 address, __u64 cookie)
 {
 	struct socket *socket = 0;
@@ -33,6 +37,7 @@ HF_INLINE bool is_socket(__u64 address, __u64 cookie)
 	return is == cookie;
 }
 
+/* Looks through the next AT_A_TIME descriptors of a table; bpf_loop() ends when it returns 1. */
 static long hf_search(__u32 index, void *context)
 {
 	struct table *table = context;
@@ -58,7 +63,7 @@ static long hf_search(__u32 index, void *context)
 		((__u64 *)owner.comm)[0] = ((__u64 *)leader->comm)[0];
 		((__u64 *)owner.comm)[1] = ((__u64 *)leader->comm)[1];
 		if (bpf_seq_write(table->seq, &owner, sizeof(owner)))
-			return 1; /* full: the kernel calls again for the same task */
+			return 1; /* the buffer is full: the kernel calls again for this task */
 	}
 	return 0;
 }

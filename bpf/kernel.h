@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The handful of kernel structs that the programs read, declared by hand with
- * just the members that they read. libbpf finds each member in the running
- * kernel's BTF by its name (CO-RE), so that neither order nor distance here
- * means anything, and the build needs no BTF of the building machine.
+ * Declares the handful of kernel structs that the programs read, with just the members that they
+ * read. libbpf finds each member by its name in the running kernel's BTF (CO-RE), so the order and
+ * the offsets here mean nothing, and the build needs no BTF of the building machine.
  */
 #ifndef HOLDFAST_KERNEL_H
 #define HOLDFAST_KERNEL_H
@@ -27,7 +26,7 @@
 #define TCP_KEEPINTVL	 5
 #define TCP_KEEPCNT	 6
 #define TCP_USER_TIMEOUT 18
-/* For bpf_setsockopt() alone; an enumerator of linux/bpf.h since 6.12. */
+/* An option of bpf_setsockopt() only; an enumerator of linux/bpf.h since 6.12. */
 #define HF_TCP_BPF_SOCK_OPS_CB_FLAGS 1008
 
 #define IPPROTO_TCP  6
@@ -63,7 +62,7 @@ struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
 	int sysctl_tcp_keepalive_time;	  /* jiffies */
 	int sysctl_tcp_keepalive_intvl;	  /* jiffies */
-	__u8 sysctl_tcp_keepalive_probes; /* of any width: see hf_sysctl_probes() */
+	__u8 sysctl_tcp_keepalive_probes; /* its width varies: see hf_sysctl_probes() */
 };
 
 struct list_head {
@@ -71,7 +70,7 @@ struct list_head {
 };
 
 struct net {
-	struct list_head list; /* of all namespaces */
+	struct list_head list; /* links all network namespaces */
 	struct ns_common ns;
 	struct netns_ipv4 ipv4;
 };
@@ -102,12 +101,13 @@ struct sock_common {
 	__u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	__u8 skc_ipv6only : 1;	 /* of an IPv6 listener: it takes no IPv4 connections */
 	unsigned long skc_flags; /* bits of enum sock_flags */
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
-	struct hlist_nulls_node skc_nulls_node; /* of the chain in the table */
+	struct hlist_nulls_node skc_nulls_node; /* links the sockets of a hash bucket */
 };
 
 struct cgroup;
@@ -189,13 +189,14 @@ struct dst_entry {
 
 struct sock {
 	struct sock_common __sk_common;
-	struct dst_entry *sk_dst_cache; /* the route of what was sent last */
+	struct dst_entry *sk_dst_cache; /* route of the last packet sent */
 	int sk_rx_dst_ifindex;		/* since 5.17 */
 	struct sock_cgroup_data sk_cgrp_data;
 	struct socket *sk_socket;
+	__u8 sk_kern_sock : 1; /* the kernel has made the socket for itself */
 	int sk_err;
-	__u32 sk_max_ack_backlog;		  /* of a listener, and of what it has accepted */
-	struct bpf_local_storage *sk_bpf_storage; /* NULL: it has none of anybody */
+	__u32 sk_max_ack_backlog;		  /* of a listener, and of sockets it accepts */
+	struct bpf_local_storage *sk_bpf_storage; /* NULL: no BPF program has storage here */
 };
 
 struct inet_sock {
@@ -209,21 +210,21 @@ struct inet_connection_sock {
 	__u32 icsk_user_timeout; /* ms */
 	__u8 icsk_probes_out;
 	struct {
-		__u32 lrcvtime; /* jiffies: data was received last */
+		__u32 lrcvtime; /* when data was received last, in jiffies */
 	} icsk_ack;
 };
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	unsigned int keepalive_time;  /* jiffies; 0: the namespace's sysctl */
-	unsigned int keepalive_intvl; /* likewise */
-	__u8 keepalive_probes;	      /* likewise, a count */
-	__u32 rcv_tstamp;	      /* jiffies: an acknowledgement was received last */
-	__u32 lsndtime;		      /* jiffies: data was sent last */
-	__u32 snd_nxt;		      /* sequence number of what is sent next */
-	__u32 snd_una;		      /* of what isn't acknowledged yet */
+	unsigned int keepalive_intvl; /* jiffies; 0: the namespace's sysctl */
+	__u8 keepalive_probes;	      /* a count; 0: the namespace's sysctl */
+	__u32 rcv_tstamp;	      /* when the last acknowledgement was received, in jiffies */
+	__u32 lsndtime;		      /* when data was sent last, in jiffies */
+	__u32 snd_nxt;		      /* sequence number of the next byte to send */
+	__u32 snd_una;		      /* sequence number of the first unacknowledged byte */
 	__u8 bpf_sock_ops_cb_flags;   /* BPF_SOCK_OPS_*_CB_FLAG */
-	__u8 repair : 1;	      /* being restored, TCP_REPAIR */
+	__u8 repair : 1;	      /* the socket is being restored (TCP_REPAIR) */
 };
 
 enum sock_flags {

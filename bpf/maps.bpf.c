@@ -8,7 +8,7 @@ const volatile __u8 hf_tell_by_sockops = 0;
 const volatile __u8 hf_marks = 0;
 
 struct hf_rules_map hf_rules SEC(".maps");
-struct hf_gate_map hf_gate SEC(".maps");
+struct hf_port_bitmap_map hf_port_bitmap SEC(".maps");
 struct hf_sockets_map hf_sockets SEC(".maps");
 struct hf_info_map hf_info SEC(".maps");
 struct hf_counters_map hf_counters SEC(".maps");

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The matcher: which rule a connection gets. Compiled into every BPF program,
- * and natively into the command, the daemon and the unit tests, so that the
- * same bytes decide everywhere.
+ * Finds the rule that a connection gets. The BPF programs, the daemon, the command and the unit
+ * tests compile this same code, so that it decides alike everywhere.
  *
- * Whoever includes this defines first
+ * A file that includes this one defines first
  *
- *   HF_LOOKUP(trie, key)  the value of the longest prefix of *key (a struct
- *                         hf_key) as a const union hf_value *, or NULL
+ *   HF_LOOKUP(trie, key)  returns the value of the longest prefix of *key (a struct hf_key) as
+ *                         a const union hf_value *, or NULL
  *
- * and passes whatever `trie` is to hf_match(). And it may define
+ * and passes the `trie` that HF_LOOKUP takes to hf_match(). It may also define
  *
- *   HF_MAY_MATCH(side, port)  false: no rule has that port on that side; it saves
+ *   HF_MAY_MATCH(side, port)  returns false if no rule has that port on that side, which saves
  *                             the look-up
  */
 #ifndef HOLDFAST_MATCH_H
@@ -23,7 +22,7 @@
 #define HF_INLINE static inline __attribute__((always_inline))
 #endif
 
-/* Turn ::ffff:a.b.c.d into a.b.c.d, family 4; leave any other peer alone. */
+/* Turns an IPv4-mapped peer, ::ffff:a.b.c.d, into family 4. Leaves any other peer alone. */
 HF_INLINE void hf_flow_unmap(struct hf_flow *flow)
 {
 	__u8 other = 0;
@@ -42,7 +41,7 @@ HF_INLINE void hf_flow_unmap(struct hf_flow *flow)
 		flow->peer[i] = 0;
 }
 
-/* Key of the first `bits` (0 to 16) of a port number. */
+/* Makes the key of the first `bits` (0 to 16) of a port number. */
 HF_INLINE void hf_key_port(struct hf_key *key, __u16 port, __u32 bits)
 {
 	__builtin_memset(key, 0, sizeof(*key));
@@ -52,7 +51,7 @@ HF_INLINE void hf_key_port(struct hf_key *key, __u16 port, __u32 bits)
 	key->port[1] = (__u8)port;
 }
 
-/* Key of the first `bits` (0 to 32, 0 to 128) of a peer's address. */
+/* Makes the key of the first `bits` (IPv4: 0 to 32, IPv6: 0 to 128) of a peer's address. */
 HF_INLINE void hf_key_peer(struct hf_key *key, enum hf_side side, __u32 class_, __u8 family,
 			   const __u8 addr[16], __u32 bits)
 {
@@ -73,7 +72,7 @@ HF_INLINE void hf_key_peer(struct hf_key *key, enum hf_side side, __u32 class_, 
 #define HF_MAY_MATCH(side, port) 1
 #endif
 
-/* Class of a port on a side; 0: no rule names it. */
+/* Returns the class of a port on a side, or 0 if no rule names the port there. */
 HF_INLINE __u32 hf_port_class(void *trie, enum hf_side side, __u16 port)
 {
 	const union hf_value *value;
@@ -87,9 +86,9 @@ HF_INLINE __u32 hf_port_class(void *trie, enum hf_side side, __u16 port)
 }
 
 /*
- * The rule for a flow, or NULL; *side says which end we are. Where it isn't known
- * who opened the connection, both sides' rules may match: the longer prefix wins,
- * and the client's where they are equally long.
+ * Returns the rule for a flow, or NULL, and sets *side to the end that this host is under it.
+ * Where it isn't known who opened the connection, the rules of both sides may match: the longer
+ * prefix wins, and the client's rule if both are equally long.
  */
 HF_INLINE const struct hf_rule *hf_match(void *trie, const struct hf_flow *flow, enum hf_side *side)
 {

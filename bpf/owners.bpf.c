@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Who is there. Three iterators over tasks:
+ * Finds the processes that hold sockets, and the network namespaces of tasks, by three iterators:
  *
- *   hf_owners  open files that are TCP sockets which have a record or match a
- *              rule: a struct hf_owner each
- *   hf_strays  those of them alone that are of another network namespace than
- *              their process
- *   hf_tasks   the network namespace that each task is in: a struct hf_task
- *              each, so that namespaces are found without walking /proc
+ *   hf_owners  writes a struct hf_owner for each open file that is a TCP socket with a record or
+ *              a matching rule
+ *   hf_strays  writes the same, but only for sockets of another network namespace than that of
+ *              the process
+ *   hf_tasks   writes a struct hf_task, with its network namespace, for each task, so that user
+ *              space finds namespaces without walking /proc
  */
 #include "socket.h"
 
@@ -31,8 +31,10 @@ HF_INLINE int owner_of(struct bpf_iter__task_file *ctx, bool stray)
 	tp = bpf_skc_to_tcp_sock(socket->sk);
 	if (!tp || !hf_socket_flow(tp, &flow))
 		return 0;
-	/* The record only where it must be: most files are none of ours, and the ports are at hand.
-	 * A rule of either side: whoever asks knows which sockets he means.
+	/*
+	 * The record is looked up last: most sockets have none, and the ports, which are at hand,
+	 * rule them out. A rule of either side counts here; the reader sorts out the sockets that
+	 * it wants.
 	 */
 	flow.opener = HF_OPENER_UNKNOWN;
 	if (!hf_rule_for(&flow, &side) && !bpf_sk_storage_get(&hf_sockets, tp, 0, 0))
@@ -65,10 +67,13 @@ int hf_strays(struct bpf_iter__task_file *ctx)
 #define NAMESPACES_MAX 1024
 
 /*
- * The number of network namespaces. They are in a ring whose head, which is no
- * namespace, can't be told from the rest; but it is one, and all that is wanted is
- * how long the ring is. Loads of typed pointers fail softly, and whatever is taken
- * out of the ring meanwhile leads back into it (list_del_rcu()).
+ * Counts the network namespaces of the host. Returns 0 if that fails or there are NAMESPACES_MAX
+ * or more.
+ *
+ * The namespaces are linked in a ring with a list head that is no namespace. The walk can't tell
+ * the head from a namespace, but it only needs the length of the ring, which is one more than
+ * their number. Loads through typed pointers give 0 where they would fault, and an entry that is
+ * removed meanwhile still leads back into the ring (list_del_rcu()).
  */
 HF_INLINE __u32 count_namespaces(struct net *net)
 {

@@ -1,33 +1,37 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From what a socket has to what it is to have: learn what the application has
- * asked for, decide by `override`, set, remember. The one place that changes a
- * socket; compiled into the BPF programs (apply.h) and natively into the daemon
- * (adopt.c), for kernels whose iterators can't set options.
+ * Takes a socket from the settings that it has to those that it should have: learns what the
+ * application has asked for, decides by `override`, sets the options and remembers them in the
+ * record. The BPF programs compile it (apply.h), and for kernels whose iterators can't set
+ * options so does the daemon (daemon/sockets/old/).
  *
- * Whoever includes this defines first
+ * A file that carries plans out defines before it includes this one
  *
- *   HF_OPTION(ctx, level, option, value)  sets an option; 0 or negative errno
- *   HF_READ(socket, keepalive)            reads what the socket has
+ *   HF_OPTION(ctx, level, option, value)  sets an option; returns 0 or negative errno
+ *   HF_READ(socket, keepalive)            reads the socket's settings
+ *
+ * A file that only makes plans, as `holdfast preview` does, defines neither.
  */
 #ifndef HOLDFAST_PLAN_H
 #define HOLDFAST_PLAN_H
 
 #include "decide.h"
 
+#ifdef HF_OPTION
 /*
- * Set what differs between `now` and `want`. On a connection that may have idled,
- * SO_KEEPALIVE goes first: switching it on arms the timer with a whole keepalive
- * time from now. TCP_KEEPIDLE goes last: on a socket whose keepalive is on it arms
- * the timer again with the time that the connection has idled taken off
- * (tcp_sock_set_keepidle_locked()), so that a connection which is overdue is probed
- * at once; after switching on it is set even if it is the same.
+ * Sets the options that differ between `now` and `want`. Returns 0 or negative errno.
  *
- * One that was established just now (`fresh`) hasn't idled: there SO_KEEPALIVE goes
- * last, and the timer is armed once and not twice.
+ * On a connection that may have idled, SO_KEEPALIVE comes first: switching it on arms the timer
+ * with a whole keepalive time from now. TCP_KEEPIDLE comes last: on a socket whose keepalive is
+ * on it arms the timer again, less the time that the connection has idled
+ * (tcp_sock_set_keepidle_locked()), and so has an overdue connection probed at once. For that
+ * reason it is set after switching keepalive on even if its value stays the same.
  *
- * What else is equal isn't touched, so that a visit to a socket that needs nothing
- * sends nothing.
+ * A connection that was established just now (`fresh`) hasn't idled. There SO_KEEPALIVE comes
+ * last, so that the timer is armed once and not twice.
+ *
+ * Other options that are equal stay untouched, so that visiting a socket which needs no change
+ * causes no packet.
  */
 HF_INLINE int hf_put(void *ctx, const struct hf_keepalive *now, const struct hf_keepalive *want,
 		     bool fresh)
@@ -51,13 +55,15 @@ HF_INLINE int hf_put(void *ctx, const struct hf_keepalive *now, const struct hf_
 		err = HF_OPTION(ctx, SOL_SOCKET, SO_KEEPALIVE, want->on);
 	return err;
 }
+#endif
 
-/* What is about to happen to a socket: decided, not done. */
+/* A change to a socket that is decided but not carried out yet. */
 struct hf_plan {
-	struct hf_keepalive now;     /* as found: the caller fills it in... */
-	struct hf_keepalive sysctls; /* ...and this */
+	struct hf_keepalive now;     /* as found; the caller fills it in */
+	struct hf_keepalive sysctls; /* of the socket's namespace; the caller fills it in */
 	struct hf_keepalive want;
-	bool undone; /* the application had changed what we set */
+	bool undone;	/* the application has changed what the last visit set */
+	bool postponed; /* the user timeout is left for a later visit */
 };
 
 HF_INLINE void hf_plan_learn(struct hf_plan *plan, struct hf_record *record, bool first)
@@ -69,16 +75,38 @@ HF_INLINE void hf_plan_learn(struct hf_plan *plan, struct hf_record *record, boo
 		hf_learn_again(record, &plan->now);
 }
 
-/* Plan to hold a socket. `record` is its storage, undecided where `first` is true. */
+/* Plans to hold a socket by a rule. If `first` is true, nothing was decided on its record yet. */
 HF_INLINE void hf_plan_hold(struct hf_plan *plan, struct hf_record *record,
 			    const struct hf_rule *rule, bool first)
 {
 	hf_plan_learn(plan, record, first);
 	hf_decide(record, rule, &plan->sysctls, &plan->want);
 	hf_unset(&plan->want, &plan->now, &plan->sysctls);
+	plan->postponed = false;
 }
 
-/* Plan to give it back what the application would have without us. */
+/*
+ * Leaves a user timeout that is new, or shorter than the socket's, for a later visit if the
+ * connection is overdue for a probe. Nothing has been received on it for idle_ms.
+ *
+ * The kernel compares the user timeout with the time since a packet was received, once a probe is
+ * unanswered (tcp_keepalive_timer()). hf_put() has an overdue connection probed at once. If it has
+ * idled for longer than the user timeout, the loss of this one probe would end it.
+ */
+HF_INLINE void hf_plan_postpone(struct hf_plan *plan, __u32 idle_ms)
+{
+	struct hf_keepalive *want = &plan->want;
+	/* Subtracting 1 makes 0, no timeout, the longest one. */
+	__u32 shorter = hf_if_less(want->user_timeout_ms - 1, plan->now.user_timeout_ms - 1);
+	__u32 postpone = shorter & hf_if(want->on) &
+			 hf_if_overdue(idle_ms, want->time_s, plan->sysctls.time_s);
+
+	want->user_timeout_ms =
+		hf_select(postpone, plan->now.user_timeout_ms, want->user_timeout_ms);
+	plan->postponed = postpone & 1;
+}
+
+/* Plans to give a socket back the settings that the application would have without holdfast. */
 HF_INLINE void hf_plan_restore(struct hf_plan *plan, struct hf_record *record)
 {
 	hf_plan_learn(plan, record, false);
@@ -91,9 +119,10 @@ HF_INLINE bool hf_plan_changes(const struct hf_plan *plan)
 	return !hf_keepalive_equal(&plan->now, &plan->want);
 }
 
+#ifdef HF_OPTION
 /*
- * Do what was planned; `fresh`: see hf_put(). On failure (a kTLS socket refuses SOL_TCP on 6.1)
- * what was set is taken back, as far as the kernel lets us. Negative errno.
+ * Carries out a plan; `fresh` is that of hf_put(). Returns 0 or negative errno. On failure (a
+ * kTLS socket refuses SOL_TCP on 6.1) it tries to take back the options that it has set.
  */
 HF_INLINE int hf_plan_carry_out(void *ctx, void *socket, const struct hf_plan *plan, bool fresh)
 {
@@ -108,16 +137,26 @@ HF_INLINE int hf_plan_carry_out(void *ctx, void *socket, const struct hf_plan *p
 	}
 	return err;
 }
+#endif
+
+/* Remembers which end this host is under the rule that decided, and the port that it names. */
+HF_INLINE void hf_record_end(struct hf_record *record, enum hf_side side, __u16 local_port,
+			     __u16 peer_port)
+{
+	record->side = (__u8)side;
+	record->port = (__u16)hf_select(hf_if(side), local_port, peer_port);
+}
 
 /*
- * Remember under which rule the socket is now, and what decided: what it has (record->set),
- * and which end of it we are (side and opener), are the caller's.
+ * Remembers the rule and the sysctls that decided on the socket. The caller fills in record->set
+ * and record->opener, and calls hf_record_end().
  */
 HF_INLINE void hf_plan_record(const struct hf_plan *plan, struct hf_record *record,
 			      const struct hf_rule *rule)
 {
-	record->probing = 0;
+	record->probe_end = 0;
 	record->hushed = 0;
+	record->postponed = plan->postponed;
 	record->rule = rule->index;
 	record->rule_key = rule->key;
 	record->generation = rule->generation;

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Where there is something to do: one walk through the kernel's table of connections, of all
- * network namespaces at once, that reads and does nothing else. It takes neither locks nor
- * references, waits for the memory of several sockets at the same time, and goes through the
- * table once and not once for each namespace: a third of what a TCP iterator takes.
+ * The survey finds the network namespaces in which a sweep has something to do. It walks once
+ * through the kernel's table of connections, of all namespaces together, and only reads. It takes
+ * neither locks nor references, and waits for the memory of several sockets at the same time: a
+ * walk takes a third of the time of a TCP iterator, which goes through the table once for each
+ * namespace.
  *
- * What it writes are words: the inode of a namespace with HF_SURVEY_TODO where a sweep has to
- * see to a socket, with HF_SURVEY_LOOSE where one matches a rule, has no record and is none of
- * the sweep's business (closed by the peer, `enforce = no`, another cgroup). The same word may
- * come again. What isn't named has nothing of either kind, unless it has a table of its own
- * (net.ipv4.tcp_child_ehash_entries). HF_SURVEY_TODO alone stands for every namespace; so does
- * the answer to a reader that is in one with a table of its own.
+ * It writes words of eight bytes. A word is the inode of a namespace with one of two bits:
+ *   HF_SURVEY_TODO   a sweep has to visit one of its sockets
+ *   HF_SURVEY_LOOSE  one of its sockets matches a rule and has no record, but a sweep would leave
+ *                    it alone (closed by the peer, `enforce = no`, another cgroup)
+ * The same word may come again. A namespace that isn't named has sockets of neither kind, unless
+ * it has a table of its own (net.ipv4.tcp_child_ehash_entries). HF_SURVEY_TODO without an inode
+ * stands for every namespace, and is the answer to a reader whose namespace has its own table.
  *
- * Sockets come and go meanwhile, as they do behind an iterator. Their memory stays that of
- * sockets while the walk is in a chain (SLAB_TYPESAFE_BY_RCU), and what is read through
- * bpf_rdonly_cast() (6.2) may be gone: such a load gives 0. A socket that is moved to another
- * chain while the walk stands on it gives itself away by that chain's end.
+ * Sockets come and go during the walk, as they do during an iterator's. While the walk is in a
+ * chain, the memory of a socket stays a socket's (SLAB_TYPESAFE_BY_RCU). A load through
+ * bpf_rdonly_cast() (6.2) from memory that has gone gives 0. If the socket on which the walk stands
+ * moves to another chain, the walk arrives at the end of that chain, whose number gives it away.
  */
 #include "apply.h"
 
@@ -24,34 +26,34 @@ extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
 #define CAST(type, address)                                                                        \
 	((type *)bpf_rdonly_cast((const void *)(address), (__u32)bpf_core_type_id_kernel(type)))
 
-/* A chain that is longer is left to the sweep. Tables are made for a few links in each. */
+/* A longer chain is left to the sweep. The kernel sizes tables for a few links in each chain. */
 #ifndef CHAIN_MAX
 #define CHAIN_MAX 64
 #endif
 
-/* Buckets at a time. */
+/* Buckets read ahead at a time. */
 #define AT_A_TIME 8
 
-/* Of the local storage of a socket, as many as programs of others may have put before ours. */
+/* Entries of a socket's local storage to look through; other BPF programs may have theirs there. */
 #define STORAGES_MAX 8
 
 struct walk {
 	struct seq_file *seq;
 	__u64 table;   /* the address of the first bucket */
-	__u64 buckets; /* of the first one of this step */
-	__u64 first;   /* its number */
+	__u64 buckets; /* the address of this step's first bucket */
+	__u64 first;   /* the number of that bucket */
 	__u64 node;    /* where the walk stands: a link of a chain, or its end */
-	__u64 said;    /* the last word */
-	__u64 touched; /* what was read ahead, so that it is */
+	__u64 said;    /* the last word written */
+	__u64 touched; /* sum of what was read ahead, so that the compiler keeps the loads */
 };
 
-/* Eight bytes as a number; any struct would do that begins with one. */
+/* Loads eight bytes. The load needs a struct type that begins with such a number; any would do. */
 HF_INLINE __u64 word_at(__u64 address)
 {
 	return (__u64)CAST(struct timespec64, address)->tv_sec;
 }
 
-/* A copy of the socket's record. False: it has none. */
+/* Copies the socket's record. Returns false if it has none. */
 HF_INLINE bool read_record(struct sock *sk, struct hf_record *record)
 {
 	const __u64 data = bpf_core_field_offset(struct bpf_local_storage_elem, sdata) -
@@ -72,7 +74,10 @@ HF_INLINE bool read_record(struct sock *sk, struct hf_record *record)
 	return false;
 }
 
-/* The rules in force; 0: not known. It changes before they do: see swap() in daemon/plane.c. */
+/*
+ * Returns the generation of the rules in force, or 0 if it isn't known. The generation changes
+ * before the rules do: see swap() in daemon/kernel/rules_map.c.
+ */
 HF_INLINE __u32 generation_in_force(void)
 {
 	struct hf_info *info;
@@ -82,7 +87,10 @@ HF_INLINE __u32 generation_in_force(void)
 	return info ? info->generation : 0;
 }
 
-/* The word for a socket; 0: none. A function of its own, so that it is verified once. */
+/*
+ * Returns the word to write for a socket, or 0 for none. It is a global function so that the
+ * verifier checks it once.
+ */
 __noinline __u64 hf_survey_socket(__u64 address)
 {
 	struct tcp_sock *tp = CAST(struct tcp_sock, address);
@@ -97,16 +105,18 @@ __noinline __u64 hf_survey_socket(__u64 address)
 	bool known;
 
 	if (state == BPF_TCP_TIME_WAIT || state == BPF_TCP_NEW_SYN_RECV)
-		return 0; /* something smaller than a socket */
+		return 0; /* not a whole struct sock */
 	known = read_record((struct sock *)tp, &record);
+	if (known && record.left_alone)
+		return 0;
 	/*
-	 * The same rules choose the same one again, so that it needn't be looked up: whoever
-	 * connects a socket to somewhere else meets the hook.
+	 * The rule needn't be looked up if these rules have decided: they would choose the same
+	 * one, since a socket that is connected to somewhere else passes through hf_sockops.
 	 */
 	if (known && record.generation == generation_in_force()) {
 		hf_plan_read(&plan, tp);
 		if (state != BPF_TCP_ESTABLISHED ||
-		    (hf_as_it_was_left(&record, &plan) && hf_is_marked(tp)))
+		    (hf_as_it_was_left(&record, &plan, tp) && hf_is_marked(tp)))
 			return 0;
 	}
 	if (!hf_socket_flow(tp, &flow))
@@ -145,7 +155,7 @@ static long hf_survey_link(__u32 index, void *context)
 	return 0;
 }
 
-/* All ones, but 0 for 0. Without a branch: see decide.h. */
+/* Returns all ones, or 0 for 0, without branching: see decide.h. */
 HF_INLINE __u64 mask_of(__u64 value)
 {
 	__s64 mask = (__s64)(value | (0 - value));
@@ -161,7 +171,7 @@ HF_INLINE __u64 select_address(__u64 mask, __u64 address, __u64 otherwise)
 	return (address & mask) | (otherwise & ~mask);
 }
 
-/* All ones for a socket. Requests and those in time-wait are smaller. */
+/* Returns all ones for a whole struct sock, 0 for a request or time-wait socket: smaller ones. */
 HF_INLINE __u64 whole(__u64 address)
 {
 	__u64 state = CAST(struct sock_common, address)->skc_state;
@@ -170,11 +180,11 @@ HF_INLINE __u64 whole(__u64 address)
 }
 
 /*
- * Read ahead what will be wanted of the first socket of each bucket: most have no more. The
- * loads of one step don't depend on each other, so that the CPU waits for all of them at once.
- * Where there is no socket, or no record, the table itself is read in its place: an address
- * that is none would cost a fault. Not inline, for the stack's sake: all functions that call
- * each other have 512 bytes.
+ * Reads ahead what hf_survey_socket() needs of the first socket in each of AT_A_TIME buckets; most
+ * buckets have no more than one. The loads of one loop don't depend on each other, so the CPU waits
+ * for all of them at once. Where there is no socket or no record, it reads the table in its place,
+ * because an invalid address would cost a fault. It isn't inline to save stack, of which inlined
+ * and calling functions together have 512 bytes.
  */
 static __noinline __u64 touch(__u64 table, __u64 buckets)
 {
@@ -240,7 +250,7 @@ static long hf_survey_buckets(__u32 index, void *context)
 		walk->node = word_at(walk->buckets + number * size);
 		if (!(walk->node & 1))
 			bpf_loop(CHAIN_MAX, hf_survey_link, walk, 0);
-		/* include/linux/list_nulls.h: the end of a chain says which one it is. */
+		/* A chain's end has the bucket's number (include/linux/list_nulls.h). */
 		if (walk->node != ((walk->first + number) << 1 | 1))
 			bpf_seq_write(walk->seq, &any, sizeof(any));
 	}
@@ -248,8 +258,9 @@ static long hf_survey_buckets(__u32 index, void *context)
 }
 
 /*
- * The maps of the host are none of our business; but an iterator over them takes as many steps
- * as there are, of which HF_SURVEY_CHUNKS at least are ours. A part of the table is a step.
+ * Walks through one part of the table at each step of an iterator over BPF maps, and ignores the
+ * maps. The iterator takes as many steps as there are maps; at least HF_SURVEY_CHUNKS of them are
+ * holdfast's own.
  */
 SEC("iter/bpf_map")
 int hf_survey(struct bpf_iter__bpf_map *ctx)
@@ -265,12 +276,12 @@ int hf_survey(struct bpf_iter__bpf_map *ctx)
 		return 0;
 	table = reader->nsproxy->net_ns->ipv4.tcp_death_row.hashinfo;
 	each = (table->ehash_mask + 1) / HF_SURVEY_CHUNKS;
-	if (table->pernet || each < AT_A_TIME) { /* a table so small is swept as fast */
+	if (table->pernet || each < AT_A_TIME) { /* a sweep of so small a table is as fast */
 		bpf_seq_write(ctx->meta->seq, &any, sizeof(any));
 		return 0;
 	}
 	walk.first = chunk * each;
-	/* As a number, since it takes part in masks, which pointers may not. */
+	/* The address is loaded as a number: it is masked, which isn't allowed on a pointer. */
 	walk.table = word_at((__u64)table + bpf_core_field_offset(struct inet_hashinfo, ehash));
 	walk.buckets = walk.table + walk.first * bpf_core_type_size(struct inet_ehash_bucket);
 	bpf_loop(each / AT_A_TIME, hf_survey_buckets, &walk, 0);

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Existing connections: a TCP iterator over one network namespace, that of the
- * process that opens it. It makes every socket what the rules in force say:
- * held where one matches, restored where none does any more. With an empty
- * trie that is the way out: everything is restored.
+ * The sweep makes existing connections what the rules in force say: it holds each socket that a
+ * rule matches, and restores each held socket that no rule matches any more. Once no rules are in
+ * force it restores all of them. It is a TCP iterator over the network namespace of the process
+ * that opens it.
  *
- * Reading it is harmless at any time; there is nothing to do the second time.
- * The kernel locks the socket while the program runs (since 5.15).
+ * Reading it is harmless at any time: a second sweep finds nothing to do. The kernel locks the
+ * socket while the program runs (since 5.15).
  */
 #include "apply.h"
 
 /*
- * Say what is about to happen. False: the reader's buffer is full; the kernel
- * then calls the program again for the same socket with an empty one, so that
- * whoever gets false must leave everything as it is.
+ * Reports what is about to be done to a socket. Returns false if the reader's buffer is full. The
+ * kernel then calls the program again for the same socket with an empty buffer, so the caller has
+ * to leave everything as it is.
  */
 HF_INLINE bool report(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, __u64 cookie,
 		      enum hf_swept what, int error)
@@ -40,7 +40,8 @@ HF_INLINE void hold(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_re
 	int err;
 
 	hf_plan_read(&plan, tp);
-	if (record && marked && hf_decided_by(record, rule) && hf_as_it_was_left(record, &plan))
+	if (record && marked && hf_decided_by(record, rule) &&
+	    (hf_as_it_was_left(record, &plan, tp) || hf_is_probing(record)))
 		return;
 	if (first) {
 		record = bpf_sk_storage_get(&hf_sockets, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
@@ -51,12 +52,16 @@ HF_INLINE void hold(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_re
 		record->way = HF_WAY_SWEEP;
 		record->opener = flow->opener;
 	} else if (record->generation == rule->generation) {
-		what = HF_SWEPT_HEALED;
+		what = (enum hf_swept)hf_select(hf_only_probed(record, &plan.now), HF_SWEPT_PROBED,
+						HF_SWEPT_HEALED);
 	} else {
 		what = HF_SWEPT_CHANGED;
 	}
 
 	hf_plan_hold(&plan, record, rule, first);
+	hf_plan_postpone(&plan, hf_socket_idle_ms(tp));
+	if (what == HF_SWEPT_HEALED && record->postponed && !plan.undone)
+		what = HF_SWEPT_COMPLETED;
 	if (first || hf_plan_changes(&plan)) {
 		if (!report(ctx, tp, record->cookie, what, 0)) {
 			if (first)
@@ -66,7 +71,9 @@ HF_INLINE void hold(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_re
 		err = hf_plan_carry_out(tp, tp, &plan, false);
 		if (err) {
 			report(ctx, tp, record->cookie, HF_SWEPT_FAILED, err);
-			bpf_sk_storage_delete(&hf_sockets, tp);
+			if (first) /* else it stays held as it was, and the next sweep tries again
+				    */
+				bpf_sk_storage_delete(&hf_sockets, tp);
 			return;
 		}
 	} else if (!marked && !report(ctx, tp, record->cookie, HF_SWEPT_MARKED, 0)) {
@@ -75,7 +82,7 @@ HF_INLINE void hold(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf_re
 	hf_mark(tp, tp);
 	hf_socket_keepalive(tp, &record->set);
 	hf_plan_record(&plan, record, rule);
-	record->side = (__u8)side;
+	hf_record_end(record, side, flow->local_port, flow->peer_port);
 	if (first)
 		hf_count_held(record);
 }
@@ -95,7 +102,10 @@ HF_INLINE void restore(struct bpf_iter__tcp *ctx, struct tcp_sock *tp, struct hf
 	bpf_sk_storage_delete(&hf_sockets, tp);
 }
 
-/* Of a socket that no rule matches and that isn't held: it would match as the other end. */
+/*
+ * Returns whether a rule has the socket's port, but for the other side. The socket is one that no
+ * rule matches and that isn't held.
+ */
 HF_INLINE bool is_other_side(struct hf_flow *flow)
 {
 	enum hf_side side;
@@ -123,6 +133,8 @@ int hf_sweep(struct bpf_iter__tcp *ctx)
 		hf_note_listener(ctx->meta, tp);
 	if (((struct sock *)tp)->sk_bpf_storage)
 		record = bpf_sk_storage_get(&hf_sockets, tp, 0, 0);
+	if (record && record->left_alone)
+		return 0;
 	if (record)
 		hf_flow_recall(&flow, record);
 	else

@@ -1,30 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What is there, read from the sockets themselves. Two iterators that write a
- * struct hf_view a socket:
+ * Shows sockets to user space, as read from the sockets themselves. Two iterators write a struct
+ * hf_view for each socket:
  *
- *   hf_held     the sockets that have a record, of all namespaces in one pass
- *   hf_matched  the sockets of the opener's namespace that a rule matches,
- *               whether they have a record or not
+ *   hf_held     sockets with a record, of all network namespaces in one pass
+ *   hf_matched  sockets that a rule matches or that have a record, of the network namespace of
+ *               the process that opens the iterator
  *
- * and one that says of the same sockets as hf_held in eight bytes each all that a
- * reconcile pass wants to know:
+ * A third one writes eight bytes for each socket of hf_held, all that a reconcile pass needs:
  *
- *   hf_settled  the socket's cookie where there is nothing to do, else its
+ *   hf_settled  the socket's cookie if there is nothing to do, else the inode of its network
  *               namespace with HF_UNSETTLED
  *
- * The shorter, the better: at every read of some 32 KiB the kernel goes through a
- * list of half the sockets or more to find the place where it was
- * (bpf_sk_storage_map_seq_find_next()).
+ * It writes so little because at each read of some 32 KiB the kernel goes through a list of half
+ * the sockets or more to find its place again (bpf_sk_storage_map_seq_find_next()).
  *
- * Some kernels refuse iterators over maps (hardened ones, with EPERM). There
- * hf_held_here and hf_settled_here do the same of the opener's namespace.
+ * Hardened kernels refuse iterators over maps with EPERM. There hf_held_here and hf_settled_here
+ * write the same for the network namespace of the process that opens them.
  *
- * They stay pinned, so that `status` can read them while no daemon runs.
+ * The iterators stay pinned, so that `status` can read them while no daemon runs.
  */
 #include "socket.h"
 
-/* The reader may want to know who holds it: see holders.bpf.c. */
+/*
+ * Notes the socket's file in hf_wanted if the reader has registered there: it may ask hf_holders
+ * next which processes hold the socket.
+ */
 HF_INLINE void remember(struct tcp_sock *tp, __u64 cookie)
 {
 	struct hf_wanted key = {.reader = (__u32)(bpf_get_current_pid_tgid() >> 32)};
@@ -35,6 +36,23 @@ HF_INLINE void remember(struct tcp_sock *tp, __u64 cookie)
 	key.file = (__u64)((struct sock *)tp)->sk_socket->file;
 	if (key.file && !bpf_map_update_elem(&hf_wanted, &key, &cookie, BPF_ANY))
 		--*left;
+}
+
+/*
+ * Tells a probe's answer: a packet from the peer that came later than all data of both sides. The
+ * time between is the gap that the connection has survived, or several gaps of the keepalive time.
+ */
+HF_INLINE void view_gap(struct tcp_sock *tp, struct hf_view *view)
+{
+	__u32 now = (__u32)bpf_jiffies64();
+	__u32 sent = hf_since_ms(now, tp->lsndtime);
+	__u32 data = hf_since_ms(now, tp->inet_conn.icsk_ack.lrcvtime);
+	__u32 received = hf_since_ms(now, tp->rcv_tstamp);
+
+	if (sent < data)
+		data = sent;
+	view->received_ms = received < data ? received : data;
+	view->gap_ms = data - view->received_ms;
 }
 
 HF_INLINE int held(struct bpf_iter_meta *meta, struct sock *sk, struct hf_record *record)
@@ -52,6 +70,8 @@ HF_INLINE int held(struct bpf_iter_meta *meta, struct sock *sk, struct hf_record
 	if (!hf_socket_view(tp, record, &flow, &view))
 		return 0;
 	view.cookie = record->cookie;
+	view.held_ns = record->held_ns;
+	view_gap(tp, &view);
 	remember(tp, view.cookie);
 	bpf_seq_write(meta->seq, &view, sizeof(view));
 	return 0;
@@ -84,8 +104,8 @@ HF_INLINE int settled(struct bpf_iter_meta *meta, struct sock *sk, struct hf_rec
 	rule = hf_rule_for(&flow, &side);
 	hf_socket_keepalive(tp, &own);
 	word = record->cookie;
-	if (!hf_settled_under(record, rule, &own)) {
-		/* A connection that is being closed isn't held again; but given back it is. */
+	if (!hf_settled_under(record, rule, &own, tp)) {
+		/* A sweep doesn't hold a closing connection again, but it restores one. */
 		if (rule && sk->__sk_common.skc_state != BPF_TCP_ESTABLISHED)
 			return 0;
 		word = HF_UNSETTLED | sk->__sk_common.skc_net.net->ns.inum;

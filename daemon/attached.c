@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Whether everything is still attached: whoever may can detach a link by force, or remove its pin.
+/*
+ * Checks that everything is still attached: a privileged process can detach a link by force, or
+ * remove its pin.
  */
 #include "daemon.h"
 
-#include "cgroup.h"
-#include "hook.h"
-#include "util.h"
+#include "base/util.h"
+#include "kernel/cgroup.h"
+#include "kernel/hook.h"
 
 #include <errno.h>
 
-/* It ends as in a crash, for the service manager to start it again. */
+/* Ends the daemon as a crash would, so that the service manager starts it again. */
 static void give_up(struct daemon *daemon)
 {
 	sd_event_exit(daemon->event, -ENOLINK);
 }
 
 /*
- * Whose hook has gone holds nothing new, and can't put it back: loading took privileges that are
- * given up.
+ * Returns whether the sockops program is attached, and if not ends the daemon. Without the program
+ * no new connection is held, and the daemon can't attach it again: loading it took privileges that
+ * the daemon has given up.
  */
 static bool check_sockops(struct daemon *daemon, const struct hf_info *info)
 {
@@ -71,7 +74,9 @@ static void check_guard(struct daemon *daemon, const struct hf_info *info)
 	daemon->unguarded = err < 0;
 }
 
-/* A tracepoint's link can't be detached; it goes with its pin. */
+/*
+ * Attaches the tracepoint again if its pin has been removed. Nobody can detach its link by force.
+ */
 static void check_ended(struct daemon *daemon)
 {
 	const struct pins *pins = &daemon->plane.pins;
@@ -94,7 +99,7 @@ void daemon_check_attached(struct daemon *daemon)
 {
 	struct hf_info info = {0};
 
-	plane_get_info(&daemon->plane, &info, NULL);
+	data_plane_get_info(&daemon->plane, &info, NULL);
 	if (!check_sockops(daemon, &info))
 		return;
 	check_guard(daemon, &info);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What happens, and what the daemon does about it. */
+/* Handles the events of the daemon's event loop. */
 #include "daemon.h"
 
-#include "hook.h"
-#include "probe.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,118 +10,32 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 
-/* A burst of events is answered once: when it has been quiet for so long, but at the
- * latest so long after its first. */
+/* A burst of rtnetlink events is answered once: SETTLE_US after its last event, but not more than
+ * about SETTLE_MOST_US after its first. */
 #define SETTLE_US      (100u * 1000u)
 #define SETTLE_MOST_US (1000u * 1000u)
 
 /*
- * Answering takes looking at all sockets. Afterwards it rests for so many times the CPU time of
- * that: whoever is root in a container can change routes without end.
+ * An answer to rtnetlink events looks at all sockets. It is followed by a pause of this many times
+ * its CPU time, since root in a container can change routes without end.
  */
 #define SETTLE_REST 4u
 
 /*
- * Telling of ends takes a look at every open file of the host. Afterwards it rests for so many
- * times as long, so that no application whose connections end without end keeps the CPU busy.
+ * Once events were lost, reading the others is of no use: they may be lost, and what they would say
+ * is found out by asking. The next ones are read after OVERRUN_REST_US. After a full pass for lost
+ * events the next ones look only for new namespaces, until FULL_PASS_US later.
+ */
+#define OVERRUN_REST_US (1000u * 1000u)
+#define FULL_PASS_US	(60u * 1000u * 1000u)
+
+/*
+ * Logging ends takes a look at every open file of the host. It is followed by a pause of this many
+ * times its duration, so that an application whose connections keep ending can't keep the CPU
+ * busy.
  */
 #define ENDS_REST 4u
-
-/* After this long a probe has been sent on every socket that was to be probed. */
-#define PROBED_US (1500u * 1000u)
-
-/* After so long a pass that made way for a signal is made again. */
-#define AGAIN_US (1000u * 1000u)
-
-static uint64_t clock_us(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
-}
-
-uint64_t daemon_now_us(void)
-{
-	return clock_us(CLOCK_MONOTONIC);
-}
-
-static uint64_t cpu_us(void)
-{
-	return clock_us(CLOCK_PROCESS_CPUTIME_ID);
-}
-
-/* From now on the tracepoint tells, too. */
-static void hear_of_ends(struct daemon *daemon)
-{
-	struct error e = {0};
-	int ret = hook_attach_ended(&daemon->plane.pins, &e);
-
-	if (ret < 0)
-		log_warning(&daemon->log, "the ends of some connections won't be told: %s", e.text);
-	daemon->tracepoint = daemon->tracepoint || ret > 0;
-	if (ret > 0)
-		log_notice(
-			&daemon->log,
-			"another sockops program (bpftool prog list) switches off what tells of "
-			"the ends of connections: from now on a tracepoint does, which costs each "
-			"connection of the host some 2 us");
-}
-
-void daemon_reconcile(struct daemon *daemon, bool all)
-{
-	uint64_t start = daemon_now_us(), start_cpu = cpu_us(), us;
-	struct reconcile_result result;
-	struct error e = {0};
-	int err;
-
-	err = all ? reconcile_all(daemon->reconcile, &result, &e)
-		  : reconcile_unseen(daemon->reconcile, &result, &e);
-	if (err == -ECANCELED)
-		log_debug(&daemon->log, "reconcile makes way for a signal");
-	else if (err)
-		log_warning(&daemon->log, "reconcile is incomplete: %s", e.text);
-	daemon->canceled = err == -ECANCELED;
-	if (all) {
-		daemon->pass_cost_us = cpu_us() - start_cpu;
-		daemon->pass_wait_us =
-			pace_spend(&daemon->pass_pace, daemon_now_us(), daemon->pass_cost_us);
-	}
-	us = daemon_now_us() - start;
-	log_debug(&daemon->log, "reconcile: %zu network namespaces in %" PRIu64 " us",
-		  result.namespaces, us);
-	stats_count_pass(&daemon->stats, us, all, !err, &result);
-	if (result.marked)
-		hear_of_ends(daemon);
-	exporter_due(daemon->exporter);
-	if (all)
-		daemon_check_attached(daemon);
-}
-
-/* Full passes come less often where they would take too much of a CPU. */
-void daemon_arm_timer(struct daemon *daemon)
-{
-	uint64_t configured_us = (uint64_t)daemon->config.reconcile_s * 1000000u;
-	uint64_t period_us =
-		daemon->pass_wait_us > configured_us ? daemon->pass_wait_us : configured_us;
-	bool stretched = period_us > configured_us;
-
-	if (stretched != daemon->stretched)
-		log_notice(
-			&daemon->log,
-			stretched ? "a pass over all sockets took %.1f s of CPU time: the next one "
-				    "is in %.0f s, later than reconcile says, for the CPU's sake"
-				  : "a pass over all sockets took %.1f s of CPU time: they come "
-				    "every %.0f s again",
-			(double)daemon->pass_cost_us / 1e6, (double)period_us / 1e6);
-	daemon->stretched = stretched;
-	stats_set_period(&daemon->stats, (period_us + 999999u) / 1000000u);
-	/* What made way for a signal is begun anew once that has been answered. */
-	sd_event_source_set_time_relative(daemon->timer, daemon->canceled ? AGAIN_US : period_us);
-	sd_event_source_set_enabled(daemon->timer, SD_EVENT_ONESHOT);
-}
 
 static int on_timer(sd_event_source *source, uint64_t us, void *arg)
 {
@@ -135,31 +48,11 @@ static int on_timer(sd_event_source *source, uint64_t us, void *arg)
 	return 0;
 }
 
-/* The rule's keepalive time back on what was probed. */
-void daemon_end_probes(struct daemon *daemon)
-{
-	struct netns_list namespaces;
-	struct error e = {0};
-	int err;
-
-	if (!daemon->probing.n)
-		return;
-	err = netns_find(&daemon->plane.pins, &namespaces, &e);
-	if (!err) {
-		netns_list_keep(&namespaces, &daemon->probing.namespaces);
-		err = probe_end(&daemon->plane, &namespaces, daemon->probing.cookies,
-				daemon->probing.n, &e);
-		netns_list_free(&namespaces);
-	}
-	if (err) /* the next reconcile pass does it */
-		log_warning(&daemon->log, "after probing: %s", e.text);
-	moved_free(&daemon->probing);
-}
-
-/* How long it rests for what the answer to events has cost, beside what it rests already. */
+/* Makes the pause before the next answer to events longer, according to the cost of this one. */
 static void rest_for(struct daemon *daemon, uint64_t cost_us)
 {
-	uint64_t now_us = daemon_now_us(), wait_us = pace_spend(&daemon->pace, now_us, cost_us);
+	uint64_t now_us = monotonic_us(),
+		 wait_us = cpu_share_spend(&daemon->event_share, now_us, cost_us);
 
 	if (daemon->rested_us < now_us)
 		daemon->rested_us = now_us;
@@ -170,74 +63,79 @@ static void rest_for(struct daemon *daemon, uint64_t cost_us)
 
 static int on_probed(sd_event_source *source, uint64_t us, void *arg)
 {
-	uint64_t start_us = cpu_us();
+	uint64_t start_us = cpu_time_us();
 
 	(void)source;
 	(void)us;
 	daemon_end_probes(arg);
-	rest_for(arg, cpu_us() - start_us);
+	rest_for(arg, cpu_time_us() - start_us);
 	return 0;
 }
 
-/* Held sockets whose path has moved are probed at once. */
-static void probe_moved(struct daemon *daemon)
+/* Returns whether lost events have to be answered by a look at all sockets. */
+static bool takes_full_pass(struct daemon *daemon, int events, uint64_t now_us)
 {
-	struct netns_list namespaces;
-	const struct rtnl_change *changes;
-	struct error e = {0};
-	size_t n_changes;
-	int err;
-
-	daemon_end_probes(daemon);
-	changes = rtnl_changes(daemon->rtnl, &n_changes);
-	err = netns_find(&daemon->plane.pins, &namespaces, &e);
-	if (!err) {
-		err = path_moved(&daemon->plane, &namespaces, changes, n_changes, &daemon->probing,
-				 &e);
-		if (!err && daemon->probing.n) {
-			log_info(&daemon->log,
-				 "the path of %zu held connection%s has moved: probing",
-				 daemon->probing.n, daemon->probing.n == 1 ? "" : "s");
-			netns_list_keep(&namespaces, &daemon->probing.namespaces);
-			err = probe_begin(&daemon->plane, &namespaces, daemon->probing.cookies,
-					  daemon->probing.n, &e);
-			sd_event_source_set_time_relative(daemon->probed, PROBED_US);
-			sd_event_source_set_enabled(daemon->probed, SD_EVENT_ONESHOT);
-		}
-		netns_list_free(&namespaces);
-	}
-	if (err)
-		log_warning(&daemon->log, "probing after a change of routes: %s", e.text);
+	if (!(events & RTNL_OVERRUN) ||
+	    (daemon->overrun_us && now_us - daemon->overrun_us < FULL_PASS_US))
+		return false;
+	daemon->overrun_us = now_us;
+	return true;
 }
 
 static int on_settle(sd_event_source *source, uint64_t us, void *arg)
 {
 	struct daemon *daemon = arg;
-	uint64_t start_us = cpu_us(), now_us = daemon_now_us();
+	uint64_t start_us = cpu_time_us(), now_us = monotonic_us();
 	int pending = daemon->pending;
 
 	(void)us;
-	if (daemon->rested_us > now_us) { /* it has come to rest for longer meanwhile */
+	if (daemon->rested_us > now_us) { /* the pause has become longer meanwhile */
 		sd_event_source_set_time_relative(source, daemon->rested_us - now_us);
 		return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	}
 	daemon->pending = 0;
 	if (pending & (RTNL_NAMESPACE | RTNL_OVERRUN))
-		daemon_reconcile(daemon, pending & RTNL_OVERRUN);
+		daemon_reconcile(daemon, takes_full_pass(daemon, pending, now_us));
 	if (daemon->canceled)
 		daemon_arm_timer(daemon);
-	if (pending & RTNL_PATH)
-		probe_moved(daemon);
+	if (pending & (RTNL_PATH | RTNL_OVERRUN))
+		daemon_probe_moved(daemon, pending & RTNL_OVERRUN);
 	rtnl_forget(daemon->rtnl);
-	rest_for(daemon, cpu_us() - start_us);
+	rest_for(daemon, cpu_time_us() - start_us);
 	return 0;
+}
+
+static int on_deaf(sd_event_source *source, uint64_t us, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	(void)source;
+	(void)us;
+	return sd_event_source_set_enabled(daemon->listening, SD_EVENT_ON);
+}
+
+/*
+ * Has the next events wait in the socket while answers rest. It may overflow then, which is cheaper
+ * than to read what somebody sends without end.
+ */
+static void stop_listening(struct daemon *daemon, bool overrun)
+{
+	uint64_t now_us = monotonic_us(), until_us = daemon->rested_us;
+
+	if (overrun && until_us < now_us + OVERRUN_REST_US)
+		until_us = now_us + OVERRUN_REST_US;
+	if (until_us <= now_us)
+		return;
+	sd_event_source_set_enabled(daemon->listening, SD_EVENT_OFF);
+	sd_event_source_set_time_relative(daemon->deaf, until_us - now_us);
+	sd_event_source_set_enabled(daemon->deaf, SD_EVENT_ONESHOT);
 }
 
 static int on_rtnl(sd_event_source *source, int fd, uint32_t revents, void *arg)
 {
 	struct daemon *daemon = arg;
 	struct error e = {0};
-	uint64_t now_us = daemon_now_us(), wait_us = SETTLE_US;
+	uint64_t start_us = cpu_time_us(), now_us = monotonic_us(), wait_us = SETTLE_US;
 	int events;
 
 	(void)source;
@@ -248,6 +146,8 @@ static int on_rtnl(sd_event_source *source, int fd, uint32_t revents, void *arg)
 		log_warning(&daemon->log, "%s", e.text);
 		events = RTNL_OVERRUN;
 	}
+	rest_for(daemon, cpu_time_us() - start_us);
+	stop_listening(daemon, events & RTNL_OVERRUN);
 	if (!events)
 		return 0;
 	if (!daemon->pending)
@@ -262,19 +162,37 @@ static int on_rtnl(sd_event_source *source, int fd, uint32_t revents, void *arg)
 	return 0;
 }
 
+static void on_end(const struct hf_ended *ended, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	windows_ended(daemon->windows, &daemon->config, ended);
+}
+
+/* After each event: a pass may have found that a rule needs a shorter time. */
+static int on_any(sd_event_source *source, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	(void)source;
+	if (daemon->learned)
+		daemon_put_learned(daemon);
+	return 0;
+}
+
 static int on_ends(sd_event_source *source, int fd, uint32_t revents, void *arg)
 {
 	struct daemon *daemon = arg;
-	uint64_t start_us = daemon_now_us();
+	uint64_t start_us = monotonic_us();
 	struct error e = {0};
 
 	(void)fd;
 	(void)revents;
-	if (ends_read(daemon->ends, &daemon->config, &e))
+	if (connection_ends_read(daemon->ends, &daemon->config, &e))
 		log_warning(&daemon->log, "%s", e.text);
 	exporter_due(daemon->exporter);
 	sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	sd_event_source_set_time_relative(daemon->rest, (daemon_now_us() - start_us) * ENDS_REST);
+	sd_event_source_set_time_relative(daemon->rest, (monotonic_us() - start_us) * ENDS_REST);
 	sd_event_source_set_enabled(daemon->rest, SD_EVENT_ONESHOT);
 	return 0;
 }
@@ -296,7 +214,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 	return 0;
 }
 
-/* The unit's signal for a restart: everything stays attached for the next one. */
+/* Ends the daemon on the signal that the unit sends for a restart: everything stays attached. */
 static int on_restart(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 {
 	struct daemon *daemon = arg;
@@ -310,21 +228,28 @@ int daemon_add_sources(struct daemon *daemon)
 {
 	int err;
 
-	pace_init(&daemon->pace, PACE_EVENT, PACE_EVENT_BURST_US, daemon_now_us());
-	pace_init(&daemon->pass_pace, PACE_PASS, PACE_PASS_BURST_US, daemon_now_us());
+	cpu_share_init(&daemon->event_share, CPU_SHARE_EVENT, CPU_SHARE_EVENT_BURST_US,
+		       monotonic_us());
+	cpu_share_init(&daemon->pass_share, CPU_SHARE_PASS, CPU_SHARE_PASS_BURST_US,
+		       monotonic_us());
 	err = sd_event_add_signal(daemon->event, NULL, SIGHUP, on_reload, daemon);
-	if (err >= 0) /* no handler: the loop ends */
+	if (err >= 0) /* without a handler the event loop ends */
 		err = sd_event_add_signal(daemon->event, NULL, SIGTERM, NULL, NULL);
 	if (err >= 0)
 		err = sd_event_add_signal(daemon->event, NULL, SIGINT, NULL, NULL);
 	if (err >= 0)
 		err = sd_event_add_signal(daemon->event, NULL, SIGUSR1, on_restart, daemon);
 	if (err >= 0)
-		err = sd_event_add_io(daemon->event, NULL, rtnl_fd(daemon->rtnl), EPOLLIN, on_rtnl,
-				      daemon);
+		err = sd_event_add_io(daemon->event, &daemon->listening, rtnl_fd(daemon->rtnl),
+				      EPOLLIN, on_rtnl, daemon);
 	if (err >= 0)
-		err = sd_event_add_io(daemon->event, &daemon->ending, ends_fd(daemon->ends),
-				      EPOLLIN, on_ends, daemon);
+		err = sd_event_add_time_relative(daemon->event, &daemon->deaf, CLOCK_MONOTONIC, 0,
+						 1000, on_deaf, daemon);
+	if (err >= 0)
+		err = sd_event_source_set_enabled(daemon->deaf, SD_EVENT_OFF);
+	if (err >= 0)
+		err = sd_event_add_io(daemon->event, &daemon->ending,
+				      connection_ends_fd(daemon->ends), EPOLLIN, on_ends, daemon);
 	if (err >= 0)
 		err = sd_event_add_time_relative(daemon->event, &daemon->rest, CLOCK_MONOTONIC, 0,
 						 1000, on_rested, daemon);
@@ -340,17 +265,20 @@ int daemon_add_sources(struct daemon *daemon)
 		err = sd_event_add_time_relative(daemon->event, &daemon->probed, CLOCK_MONOTONIC, 0,
 						 1000, on_probed, daemon);
 	if (err >= 0)
+		err = sd_event_add_post(daemon->event, NULL, on_any, daemon);
+	if (err >= 0)
 		err = sd_event_source_set_enabled(daemon->probed, SD_EVENT_OFF);
 	if (err >= 0)
 		err = sd_event_source_set_enabled(daemon->settle, SD_EVENT_OFF);
 	if (err < 0)
 		return err;
 	err = sd_event_set_watchdog(daemon->event, true);
-	if (err < 0) /* it is the environment's */
+	if (err < 0) /* the environment variables are wrong, which is no reason not to start */
 		log_warning(&daemon->log,
 			    "the service manager's watchdog isn't served, WATCHDOG_USEC and "
 			    "WATCHDOG_PID are no use: %s",
 			    strerror(-err));
+	connection_ends_watch(daemon->ends, on_end, daemon);
 	daemon_arm_timer(daemon);
 	return 0;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The command: picks the verb. Each verb has a file of its own. */
-#include "command.h"
-#include "limits.h"
-#include "streams.h"
-#include "util.h"
+/* The `holdfast` command: runs the verb that was given. Each verb has a file of its own. */
+#include "base/rlimits.h"
+#include "base/standard_streams.h"
+#include "base/util.h"
+#include "verbs/command.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -18,11 +18,13 @@ static const struct verb {
 } verbs[] = {
 	{"status", status_main, "[FILTER...]", "every socket that a rule matches"},
 	{"check", check_main, "[FILE]", "read the configuration as the daemon would"},
+	{"preview", preview_main, "[FILTER...]", "what a configuration would do"},
 	{"explain", explain_main, "ADDRESS[:PORT]", "which rule a connection to there gets"},
 	{"probe", probe_main, "[FILTER...]", "probe every held socket now, say which answered"},
 	{"reload", reload_main, "", "have the daemon reload, say how it went"},
 	{"metrics", metrics_main, "", "counters and gauges for Prometheus"},
 	{"release", release_main, "", "give everything back where the daemon is gone"},
+	{"measure", measure_main, "ADDRESS:PORT...", "after how long the path to there forgets"},
 };
 
 static void usage(FILE *out)
@@ -86,10 +88,10 @@ int main(int argc, char **argv)
 {
 	int status;
 
-	streams_begin();
-	limits_raise_files();
+	standard_streams_begin();
+	rlimits_raise_files();
 	status = run(argc, argv);
-	if (status == STATUS_BROKEN || streams_written())
+	if (status == STATUS_BROKEN || standard_streams_written())
 		return status;
 	fprintf(stderr, "holdfast: can't write to standard output%s%s\n", errno ? ": " : "",
 		errno ? strerror(errno) : "");

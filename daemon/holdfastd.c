@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The daemon: one event loop around configuration, data plane and reconcile. */
+/* The daemon: starts, runs the event loop, and stops. */
 #include "daemon.h"
 
-#include "conf.h"
-#include "hook.h"
-#include "install.h"
-#include "limits.h"
-#include "place.h"
-#include "privileges.h"
-#include "streams.h"
-#include "support.h"
-#include "util.h"
+#include "base/rlimits.h"
+#include "base/standard_streams.h"
+#include "base/util.h"
+#include "conf/conf.h"
+#include "host/environment.h"
+#include "kernel/hook.h"
+#include "kernel/privileges.h"
+#include "sockets/release.h"
+#include "sockets/support.h"
+#include "startup.h"
 
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -23,7 +24,7 @@
 
 #define EXIT_USAGE 2
 
-/* Maps, programs, links, sockets: about forty. */
+/* The least number of descriptors: the daemon opens about forty maps, programs, links, sockets. */
 #define FILES_LEAST 64
 
 static void usage(FILE *out)
@@ -41,7 +42,7 @@ static void usage(FILE *out)
 	      out);
 }
 
-/* -1: go on; else exit with it. */
+/* Returns -1 to go on, or the status to exit with. */
 static int parse_options(int argc, char **argv, struct options *options)
 {
 	enum { CONFIG = 256, CGROUP, PIN_DIR, PERSIST, VERBOSE, VERSION_, HELP };
@@ -95,7 +96,10 @@ static int parse_options(int argc, char **argv, struct options *options)
 	return -1;
 }
 
-/* Of descriptors, with some to spare for namespaces: what fails for want of them calls it names. */
+/*
+ * Checks that the limit of descriptors leaves some for namespaces. Without this check the start
+ * would fail later, with a message that doesn't name the limit.
+ */
 static int check_limit(struct error *e)
 {
 	struct rlimit limit;
@@ -111,26 +115,26 @@ static int check_limit(struct error *e)
 
 static int tick(void *arg)
 {
-	return alive_tick(arg);
+	return watchdog_tick(arg);
 }
 
-/* What has to be there before the rules are in force, in the order in which it is needed. */
-static int prepare(struct daemon *daemon, struct install **install, struct error *e)
+/* Sets up what is needed before the rules can be put in force. Each step needs those before it. */
+static int prepare(struct daemon *daemon, struct startup **startup, struct error *e)
 {
-	struct install_options options = {
+	struct startup_options options = {
 		.pin_dir = daemon->options.pin_dir,
 		.cgroup = daemon->options.cgroup,
 		.version = HOLDFAST_VERSION,
-		.progress = {tick, &daemon->alive},
+		.progress = {tick, &daemon->watchdog},
 	};
 	int err;
 
-	err = place_check_processes(e);
+	err = environment_check_processes(e);
 	if (!err)
 		err = privileges_check(e);
 	if (!err)
 		err = check_limit(e);
-	/* Before the first look at namespaces, so that none slips in between. */
+	/* This comes before the first look at namespaces: one made in between would be missed. */
 	if (!err)
 		err = rtnl_open(&daemon->rtnl, e);
 	if (err)
@@ -140,11 +144,14 @@ static int prepare(struct daemon *daemon, struct install **install, struct error
 		err = exporter_new(&daemon->exporter, daemon->event, &daemon->log, &daemon->plane);
 	if (err < 0)
 		return error_set(e, -err, "can't set up the event loop: %s", strerror(-err));
+	daemon->windows = windows_new(&daemon->log, &daemon->plane);
+	if (!daemon->windows)
+		return error_set(e, ENOMEM, "out of memory");
 	err = daemon_start_names(daemon, e);
 	if (!err)
-		err = install_prepare(install, &daemon->plane, &options, &daemon->config, e);
+		err = startup_prepare(startup, &daemon->plane, &options, &daemon->config, e);
 	if (!err)
-		err = ends_open(&daemon->ends, &daemon->log, &daemon->plane, e);
+		err = connection_ends_open(&daemon->ends, &daemon->log, &daemon->plane, e);
 	if (err)
 		return err;
 	err = daemon_add_sources(daemon);
@@ -154,45 +161,52 @@ static int prepare(struct daemon *daemon, struct install **install, struct error
 	if (!daemon->reconcile)
 		return error_set(e, ENOMEM, "out of memory");
 	err = reconcile_set_rules(daemon->reconcile, &daemon->config, e);
-	/* What follows does with what is left, as reloads will. */
+	/* The rest of the start, and reloads, need no more than the privileges that are left. */
 	return err ? err : privileges_drop(e);
 }
 
 static int start(struct daemon *daemon, struct error *e)
 {
-	struct install *install = NULL;
+	struct startup *startup = NULL;
 	bool takes_over;
 	int err;
 
-	err = prepare(daemon, &install, e);
-	takes_over = !err && install_takes_over(install);
+	err = prepare(daemon, &startup, e);
+	takes_over = !err && startup_takes_over(startup);
 	if (!err)
-		err = install_commit(install, &daemon->config, e);
-	install_end(install); /* where something has failed, all is as it was found */
+		err = startup_commit(startup, &daemon->config, e);
+	startup_end(startup); /* after a failure this leaves everything as it was before */
 	if (err)
 		return err;
 	if (takes_over)
 		log_info(&daemon->log, "took over what an earlier holdfastd left in %s",
 			 daemon->options.pin_dir);
-	if (stats_open(&daemon->stats, &daemon->plane, e))
+	windows_commit(daemon->windows);
+	if (windows_open(daemon->windows, e))
+		log_warning(&daemon->log, "what rules learn of their paths is lost at the end: %s",
+			    e->text);
+	if (daemon_stats_open(&daemon->stats, &daemon->plane, e))
 		log_warning(&daemon->log, "reloads and reconcile passes aren't counted: %s",
 			    e->text);
-	stats_count_start(&daemon->stats);
+	daemon_stats_count_start(&daemon->stats);
 	daemon->tracepoint = pins_has(&daemon->plane.pins, PIN_ENDED);
-	alive_enter(&daemon->alive, ALIVE_LOOKING);
+	watchdog_enter(&daemon->watchdog, WATCHDOG_LOOKING);
 	daemon_reconcile(daemon, true);
 	daemon_arm_timer(daemon);
 	exporter_set(daemon->exporter, daemon->config.textfile);
 	return 0;
 }
 
-/* On a host and in a container of it, for example, each with a bpffs of its own. */
+/*
+ * Warns if another holdfast, with pins of its own, works on the same sockets: one on the host and
+ * one in a container, for example, each with a bpffs of its own.
+ */
 static void warn_of_another(const struct daemon *daemon)
 {
 	struct hf_info info;
 	uint32_t id;
 
-	if (plane_get_info(&daemon->plane, &info, NULL))
+	if (data_plane_get_info(&daemon->plane, &info, NULL))
 		return;
 	id = hook_find_other(&daemon->plane.pins, PIN_SOCKOPS, info.cgroup);
 	if (id)
@@ -204,7 +218,7 @@ static void warn_of_another(const struct daemon *daemon)
 			id, info.cgroup);
 }
 
-/* Everything as it was before us. An exit status. */
+/* Detaches and gives all sockets back. Returns an exit status. */
 static int release(struct daemon *daemon)
 {
 	bool ours = strcmp(daemon->options.pin_dir, PINS_DEFAULT_DIR) == 0;
@@ -213,7 +227,7 @@ static int release(struct daemon *daemon)
 	int err;
 
 	exporter_remove(daemon->exporter);
-	err = plane_release(&daemon->plane, ours, &restored, &left, &e);
+	err = release_all(&daemon->plane, ours, &restored, &left, &e);
 	if (err) {
 		log_error(&daemon->log, "stopping: %s", e.text);
 		return EXIT_FAILURE;
@@ -222,7 +236,7 @@ static int release(struct daemon *daemon)
 		 restored == 1 ? "" : "s");
 	if (left)
 		log_warning(&daemon->log,
-			    "%zu connection%s could not be reached and keep the "
+			    "%zu connection%s could not be reached and may keep the "
 			    "rules' values",
 			    left, left == 1 ? "" : "s");
 	return EXIT_SUCCESS;
@@ -236,14 +250,18 @@ static void free_daemon(struct daemon *daemon)
 	sd_event_source_unref(daemon->probed);
 	sd_event_source_unref(daemon->ending);
 	sd_event_source_unref(daemon->rest);
-	moved_free(&daemon->probing);
+	sd_event_source_unref(daemon->listening);
+	sd_event_source_unref(daemon->deaf);
+	moved_sockets_free(&daemon->probing);
+	known_ways_free(&daemon->ways);
 	sd_event_unref(daemon->event);
 	rtnl_close(daemon->rtnl);
-	ends_close(daemon->ends);
+	connection_ends_close(daemon->ends);
+	windows_free(daemon->windows);
 	exporter_free(daemon->exporter);
-	stats_close(&daemon->stats);
+	daemon_stats_close(&daemon->stats);
 	reconcile_free(daemon->reconcile);
-	plane_close(&daemon->plane);
+	data_plane_close(&daemon->plane);
 	config_free(&daemon->config);
 }
 
@@ -254,31 +272,37 @@ static int run(struct daemon *daemon)
 	int err, status;
 
 	err = daemon_read_config(daemon, &daemon->config, &e);
-	if (err == -EBADMSG) /* and it has been told which */
+	if (err == -EBADMSG) /* the errors have been logged */
 		return EX_CONFIG;
 	if (!err)
 		err = start(daemon, &e);
 	if (err) {
 		log_error(&daemon->log, "can't start: %s", e.text);
-		return EXIT_FAILURE;
+		return err == -EOPNOTSUPP ? EX_UNAVAILABLE : EXIT_FAILURE;
 	}
 	warn_of_another(daemon);
 	if (support_limits(&daemon->plane, limits))
 		log_notice(&daemon->log, "%s", limits);
-	log_info(&daemon->log, "ready: %zu rule%s in force", daemon->config.n_rules,
-		 daemon->config.n_rules == 1 ? "" : "s");
-	malloc_trim(0); /* what loading took, and reading the configuration */
-	alive_enter(&daemon->alive, ALIVE_RUNNING);
-	alive_notify("READY=1\nSTATUS=%zu rule%s in force", daemon->config.n_rules,
-		     daemon->config.n_rules == 1 ? "" : "s");
+	/* A first pass that failed doesn't undo the start: the next one makes up for it, and new
+	 * connections are held meanwhile. */
+	log_info(&daemon->log,
+		 daemon->stats.now.passed_ms
+			 ? "ready: %zu rule%s in force"
+			 : "ready: %zu rule%s in force; connections that were open before are not "
+			   "held yet",
+		 daemon->config.n_rules, daemon->config.n_rules == 1 ? "" : "s");
+	malloc_trim(0); /* gives back what loading and reading the configuration took */
+	watchdog_enter(&daemon->watchdog, WATCHDOG_RUNNING);
+	watchdog_notify("READY=1\nSTATUS=%zu rule%s in force", daemon->config.n_rules,
+			daemon->config.n_rules == 1 ? "" : "s");
 
 	err = sd_event_loop(daemon->event);
-	alive_enter(&daemon->alive, ALIVE_STOPPING);
-	alive_notify("STOPPING=1");
-	if (err < 0 && err != -ENOLINK) /* that has been told */
+	watchdog_enter(&daemon->watchdog, WATCHDOG_STOPPING);
+	watchdog_notify("STOPPING=1");
+	if (err < 0 && err != -ENOLINK) /* give_up() of attached.c, whose reason has been logged */
 		log_error(&daemon->log, "the event loop broke: %s", strerror(-err));
 	daemon_end_probes(daemon);
-	/* A loop that breaks is no wish to stop: as after a crash, the next start takes over. */
+	/* A loop that broke wasn't told to stop: as after a crash, the next start takes over. */
 	if (daemon->options.persist || err < 0) {
 		exporter_leave(daemon->exporter);
 		log_info(&daemon->log, "stopped; everything stays attached");
@@ -294,7 +318,7 @@ static int print_libbpf(enum libbpf_print_level level, const char *format, va_li
 	return level == LIBBPF_DEBUG ? 0 : vfprintf(stderr, format, args);
 }
 
-/* From the first moment on: a signal that comes while we start waits for the loop. */
+/* Blocks signals from the beginning: one that comes during the start waits for the event loop. */
 static void block_signals(void)
 {
 	sigset_t mask;
@@ -305,14 +329,14 @@ static void block_signals(void)
 	sigaddset(&mask, SIGINT);
 	sigaddset(&mask, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
-	signal(SIGPIPE, SIG_IGN); /* who reads our log may go before us */
-	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow isn't written: no more than that */
+	signal(SIGPIPE, SIG_IGN); /* the reader of our log may end first */
+	signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit then only fails */
 }
 
 /*
- * A pass over many sockets allocates much and frees it again. What is large goes
- * back to the kernel at once, and isn't kept for the next pass: by itself malloc()
- * would come to keep up to 32 MiB after the first one.
+ * Has malloc() give large blocks back to the kernel as soon as they are freed. A pass over many
+ * sockets allocates much and frees it again, and by default malloc() would keep up to 32 MiB of
+ * that after the first pass.
  */
 static void keep_little_memory(void)
 {
@@ -322,20 +346,22 @@ static void keep_little_memory(void)
 
 int main(int argc, char **argv)
 {
-	struct daemon daemon = {.plane = PLANE_INIT, .stats = STATS_MAP_INIT};
+	struct daemon daemon = {.plane = DATA_PLANE_INIT,
+				.stats = DAEMON_STATS_MAP_INIT,
+				.keeper = PROBE_KEEPER_INIT};
 	int status;
 
-	streams_begin();
+	standard_streams_begin();
 	status = parse_options(argc, argv, &daemon.options);
 	if (status >= 0)
 		return status;
 	block_signals();
-	limits_raise_files();
+	rlimits_raise_files();
 	keep_little_memory();
 	setvbuf(stderr, NULL, _IOLBF, 0);
 	log_init(&daemon.log, daemon.options.verbose);
 	libbpf_set_print(daemon.options.verbose ? print_libbpf : NULL);
-	alive_init(&daemon.alive);
+	watchdog_init(&daemon.watchdog);
 	status = run(&daemon);
 	free_daemon(&daemon);
 	return status;

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon.h"
 
-#include "conf.h"
-#include "hook.h"
-#include "util.h"
+#include "base/clock.h"
+#include "base/util.h"
+#include "conf/conf.h"
+#include "host/iterate.h"
+#include "kernel/hook.h"
+#include "kernel/rules_map.h"
+#include "kernel/text_map.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <malloc.h>
 #include <string.h>
 
-/* A name server that answers does it sooner; one that doesn't may not hold us up. */
+/* How long a start or a reload waits for name servers: one that works answers sooner. */
 #define NAMES_WAIT_MS 2000u
 
-/* Nor may whoever was to write the configuration into a FIFO. */
+/* How long they wait for a configuration that is a FIFO, to which nobody may ever write. */
 #define CONFIG_WAIT_MS 5000
 
 int daemon_read_config(const struct daemon *daemon, struct config *config, struct error *e)
@@ -40,7 +44,7 @@ int daemon_read_config(const struct daemon *daemon, struct config *config, struc
 	return err ? error_set(e, -err, "reading the configuration: %s", strerror(-err)) : 0;
 }
 
-/* Puts a configuration in force in one step, or everything is as it was. */
+/* Puts a configuration in force in one step, or leaves everything as it was. */
 static int put_rules(struct daemon *daemon, const struct config *config, struct error *e)
 {
 	struct hook_target target;
@@ -48,7 +52,7 @@ static int put_rules(struct daemon *daemon, const struct config *config, struct 
 	struct error ignored;
 	int err;
 
-	err = plane_get_info(&daemon->plane, &info, e);
+	err = data_plane_get_info(&daemon->plane, &info, e);
 	if (err)
 		return err;
 	target = (struct hook_target){info.cgroup, info.cgroup_id};
@@ -58,18 +62,21 @@ static int put_rules(struct daemon *daemon, const struct config *config, struct 
 	if (err > 0 && config_needs_guard(&daemon->config))
 		daemon_tell_guard(daemon, &info);
 	if (err >= 0)
-		err = plane_put_rules(&daemon->plane, config, info.generation + 1, e);
+		err = rules_map_put(&daemon->plane, config, info.generation + 1, e);
 	if (err) {
 		reconcile_set_rules(daemon->reconcile, &daemon->config, &ignored);
 		hook_spare_guard(&daemon->plane.pins, &daemon->config, &ignored);
 		return err;
 	}
-	/* Not before the old rules have gone; what fails here the next pass does. */
+	/*
+	 * The guard is detached only now that the old rules, which may need it, are gone. The next
+	 * pass tries again after a failure.
+	 */
 	hook_spare_guard(&daemon->plane.pins, config, &ignored);
 	return 0;
 }
 
-/* The addresses of the names that a configuration has; those of new ones are waited for. */
+/* Fills in the addresses of a configuration's host names, and waits for those of new names. */
 static int resolve(struct daemon *daemon, struct config *config, struct error *e)
 {
 	int err;
@@ -81,7 +88,7 @@ static int resolve(struct daemon *daemon, struct config *config, struct error *e
 	return resolver_fill(daemon->resolver, config, e);
 }
 
-/* New rules in one step, or everything as it was. */
+/* Reads the configuration and puts it in force in one step, or leaves everything as it was. */
 static int reload(struct daemon *daemon, struct error *e)
 {
 	struct config config;
@@ -93,21 +100,40 @@ static int reload(struct daemon *daemon, struct error *e)
 		return err;
 	err = resolve(daemon, &config, e);
 	if (!err)
+		err = windows_prepare(daemon->windows, &config, e);
+	if (!err)
 		err = put_rules(daemon, &config, e);
 	if (err) {
+		windows_drop(daemon->windows);
 		resolver_set_names(daemon->resolver, &daemon->config, &ignored);
 		config_free(&config);
 		return err;
 	}
 	config_free(&daemon->config);
 	daemon->config = config;
+	windows_commit(daemon->windows);
+	daemon->learned = false;
 	daemon_reconcile(daemon, true);
 	daemon_arm_timer(daemon);
 	exporter_set(daemon->exporter, daemon->config.textfile);
 	return 0;
 }
 
-/* Some names have other addresses: the same rules, compiled anew. */
+void daemon_put_learned(struct daemon *daemon)
+{
+	struct error e = {0};
+
+	daemon->learned = false;
+	if (put_rules(daemon, &daemon->config, &e)) {
+		daemon->learned = true;
+		log_error(&daemon->log, "a shorter keepalive time is not in force: %s", e.text);
+		return;
+	}
+	daemon_reconcile(daemon, true);
+	daemon_arm_timer(daemon);
+}
+
+/* Compiles the rules anew after some host names have got other addresses. */
 static int on_names(void *arg)
 {
 	struct daemon *daemon = arg;
@@ -152,8 +178,8 @@ static int on_used(void *arg, int (*each)(const struct prefix *peer, void *cooki
 
 	err = netns_find(&daemon->plane.pins, &namespaces, &e);
 	if (!err) {
-		err = plane_iterate_all(&daemon->plane, PIN_HELD, PIN_HELD_HERE, &namespaces,
-					sizeof(struct hf_view), on_held, &peers, &e);
+		err = iterate_all(&daemon->plane, PIN_HELD, PIN_HELD_HERE, &namespaces,
+				  sizeof(struct hf_view), on_held, &peers, &e);
 		netns_list_free(&namespaces);
 	}
 	if (err)
@@ -166,12 +192,12 @@ static int on_used(void *arg, int (*each)(const struct prefix *peer, void *cooki
 }
 
 /*
- * What an earlier daemon knew of the names counts until there is an answer:
- * no socket is let go because a name server is down now.
+ * The addresses that an earlier daemon knew count until there is an answer: no socket is given back
+ * because a name server is down during the start.
  */
 int daemon_start_names(struct daemon *daemon, struct error *e)
 {
-	struct plane earlier = PLANE_INIT;
+	struct data_plane earlier = DATA_PLANE_INIT;
 	struct config config = {0};
 	struct error ignored;
 	uint32_t generation;
@@ -181,35 +207,44 @@ int daemon_start_names(struct daemon *daemon, struct error *e)
 			   daemon, e);
 	if (err)
 		return err;
-	if (!plane_open(&earlier, daemon->options.pin_dir, &ignored) &&
-	    !plane_get_config(&earlier, false, &config, &generation, &ignored)) {
+	if (!data_plane_open(&earlier, daemon->options.pin_dir, &ignored) &&
+	    !rules_map_config(&earlier, false, &config, &generation, &ignored)) {
 		exporter_adopt(daemon->exporter, config.textfile);
+		windows_take_over(daemon->windows, &earlier);
 		err = resolver_set_names(daemon->resolver, &config, e);
 		config_free(&config);
 	}
-	plane_close(&earlier);
-	return err ? err : resolve(daemon, &daemon->config, e);
+	data_plane_close(&earlier);
+	if (!err)
+		err = resolve(daemon, &daemon->config, e);
+	return err ? err : windows_prepare(daemon->windows, &daemon->config, e);
 }
 
-/* Where `holdfast reload` looks for it. The number is odd while a reload is under way. */
+/*
+ * Publishes how a reload went, for `holdfast reload`. The number is odd while a reload is under
+ * way.
+ */
 static void publish(const struct daemon *daemon, uint64_t number, int err, char *lines)
 {
-	struct plane_text text = {.number = number, .status = err, .text = lines};
+	struct kept_text text = {.number = number, .status = err, .text = lines};
 	struct error e = {0};
 
-	if (plane_put_text(&daemon->plane, PIN_RELOAD, &text, &e))
+	if (text_map_put(&daemon->plane.pins, PIN_RELOAD, &text, &e))
 		log_warning(&daemon->log, "holdfast reload won't learn how it went: %s", e.text);
 }
 
-/* Says that one has begun, beside how the last one went; returns the number of its end. */
+/*
+ * Publishes that a reload has begun, together with how the last one went. Returns the number that
+ * it has at its end.
+ */
 static uint64_t publish_begin(const struct daemon *daemon)
 {
-	struct plane_text before = {0};
+	struct kept_text before = {0};
 	char nothing[] = "";
 	uint64_t number;
 
-	if (plane_get_text(&daemon->plane, PIN_RELOAD, &before, NULL))
-		before = (struct plane_text){0};
+	if (text_map_get(&daemon->plane.pins, PIN_RELOAD, &before, NULL))
+		before = (struct kept_text){0};
 	number = reload_number(before.number);
 	publish(daemon, number - 1, before.status, before.text ? before.text : nothing);
 	free(before.text);
@@ -224,8 +259,8 @@ void daemon_reload(struct daemon *daemon)
 	size_t size;
 	int err;
 
-	alive_notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64, daemon_now_us());
-	alive_enter(&daemon->alive, ALIVE_RELOADING);
+	watchdog_notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64, monotonic_us());
+	watchdog_enter(&daemon->watchdog, WATCHDOG_RELOADING);
 	number = publish_begin(daemon);
 	daemon->log.copy = open_memstream(&lines, &size);
 	err = reload(daemon, &e);
@@ -237,13 +272,13 @@ void daemon_reload(struct daemon *daemon)
 	if (daemon->log.copy)
 		fclose(daemon->log.copy);
 	daemon->log.copy = NULL;
-	stats_count_reload(&daemon->stats, err == 0	     ? STATS_RELOAD_APPLIED
-					   : err == -EBADMSG ? STATS_RELOAD_REJECTED
-							     : STATS_RELOAD_FAILED);
+	daemon_stats_count_reload(&daemon->stats, err == 0	    ? STATS_RELOAD_APPLIED
+						  : err == -EBADMSG ? STATS_RELOAD_REJECTED
+								    : STATS_RELOAD_FAILED);
 	exporter_due(daemon->exporter);
 	if (lines)
 		publish(daemon, number, err, lines);
-	malloc_trim(0); /* the old configuration, and what it took to read the new one */
-	alive_enter(&daemon->alive, ALIVE_RUNNING);
-	alive_notify("READY=1");
+	malloc_trim(0); /* gives back the old configuration, and what reading the new one took */
+	watchdog_enter(&daemon->watchdog, WATCHDOG_RUNNING);
+	watchdog_notify("READY=1");
 }

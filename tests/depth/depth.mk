@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Part of the Makefile: what takes longer than `make test`, and looks deeper.
+# Part of the Makefile: tests that take longer than `make test` and look deeper.
 #
 #   make chaos          everything at once for CHAOS_SECONDS, and CHURN connections
 #   make faults         every call that can fail is made to, one at a time; SIGKILL before each
-#   make privileges     the system tests under the unit's capabilities; what is used is recorded,
+#   make privileges     the system tests under the unit's capabilities; what they use is recorded
 #                       and compared with the unit
 #   make coverage       lines and branches that the unit and system tests reach
 #   make valgrind       unit tests, daemon and command under valgrind
@@ -31,9 +31,9 @@ faults: deps-test
 
 privileges: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) all
-	@HF_BUILD=$(abspath $(BUILD)) HF_RECORD=1 $(PYTEST) -rs tests/system
+	@HF_RECORD=1 PYTEST_ADDOPTS=-rs $(MAKE) --no-print-directory test-system
 
-# COVERAGE_TESTS= for some of the system tests only. Those that fail show, and don't stop it.
+# COVERAGE_TESTS= chooses some of the system tests. Failing tests are shown, and don't end the run.
 COVERAGE_TESTS ?= tests/system
 COVERED = $(abspath $(BUILD))/coverage
 
@@ -49,7 +49,8 @@ coverage: deps-depth
 		tail -n +4 $(COVERED)/report$$options.txt; \
 	done
 
-# The programs of the build, each with valgrind before it; an error is exit status 99, or told.
+# A folder of scripts that run the build's programs under valgrind. An error ends a unit test with
+# status 99; those of daemon and command are printed at the end.
 VALGRIND = $(abspath $(BUILD))/valgrind
 VALGRIND_TESTS ?= tests/system/test_lifecycle.py tests/system/test_reload.py \
 	tests/system/test_status.py tests/system/test_explain.py tests/system/test_check.py \
@@ -57,7 +58,7 @@ VALGRIND_TESTS ?= tests/system/test_lifecycle.py tests/system/test_reload.py \
 
 valgrind: deps-depth
 	@$(MAKE) --no-print-directory -j$$(nproc) all unit-programs
-	@mkdir -p $(VALGRIND) && chmod 1777 $(VALGRIND) && rm -f $(VALGRIND)/*.log # of users, too
+	@mkdir -p $(VALGRIND) && chmod 1777 $(VALGRIND) && rm -f $(VALGRIND)/*.log # other users write logs, too
 	@for test in $(UNIT_TESTS); do echo "  VALGRIND $$test"; \
 		valgrind --quiet --leak-check=full --error-exitcode=99 --suppressions=tests/depth/valgrind.suppressions \
 			$$test > $(VALGRIND)/unit.out 2>&1 || { cat $(VALGRIND)/unit.out; exit 1; }; \

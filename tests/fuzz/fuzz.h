@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the fuzz targets share. Each file fuzz_NAME.c defines one function of that
- * name, which takes any bytes and calls abort() where what comes of them is wrong;
- * libFuzzer calls it through libfuzzer.c, and a unit test on the seeds.
+ * Declares the fuzz targets and the helpers that they share. Each file fuzz_NAME.c defines one
+ * function of that name, which takes arbitrary bytes and calls abort() where the code under test
+ * does something wrong with them. libFuzzer calls the function through libfuzzer.c, and a unit test
+ * calls it on the seeds.
  */
 #ifndef HOLDFAST_TESTS_FUZZ_H
 #define HOLDFAST_TESTS_FUZZ_H
@@ -15,6 +16,7 @@
 
 #define TARGETS(X)                                                                                 \
 	X(address)                                                                                 \
+	X(agers)                                                                                   \
 	X(config)                                                                                  \
 	X(dns)                                                                                     \
 	X(duration)                                                                                \
@@ -23,12 +25,13 @@
 	X(iterators)                                                                               \
 	X(prefix)                                                                                  \
 	X(rtnl)                                                                                    \
-	X(sockdiag)
+	X(sockdiag)                                                                                \
+	X(window)
 
 #define DECLARE(name) void fuzz_##name(const uint8_t *data, size_t size);
 TARGETS(DECLARE)
 
-/* assert() that no build leaves out. */
+/* Aborts unless the condition holds, like assert(), but also in builds with NDEBUG. */
 #define check(condition)                                                                           \
 	do {                                                                                       \
 		if (!(condition)) {                                                                \
@@ -37,7 +40,7 @@ TARGETS(DECLARE)
 		}                                                                                  \
 	} while (0)
 
-/* The bytes as a string, up to the first NUL; the caller frees it. */
+/* Copies the bytes to a string that ends at the first NUL. The caller frees the string. */
 static inline char *to_string(const uint8_t *data, size_t size)
 {
 	char *text = strndup((const char *)data, size);
@@ -46,7 +49,7 @@ static inline char *to_string(const uint8_t *data, size_t size)
 	return text;
 }
 
-/* Somewhere to print to: the text must be fit for a terminal, one line after the other. */
+/* Checks that the text is fit for a terminal: printable characters and newlines only. */
 static inline void check_printable(const char *text, size_t size)
 {
 	size_t i;

@@ -3,7 +3,8 @@
 #
 #   make fuzz           every target for FUZZ_SECONDS, FUZZ_JOBS at a time; FUZZ=NAME... for some
 #
-# What they find interesting gathers in BUILD/fuzz/corpus; what breaks them in BUILD/fuzz.
+# Inputs that reach new code are kept in BUILD/fuzz/corpus, inputs that break a target in
+# BUILD/fuzz.
 
 FUZZ_SECONDS ?= 60
 FUZZ_JOBS    ?= 2
@@ -27,7 +28,7 @@ $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/lib
 
 fuzz-programs: $(FUZZ_TARGETS)
 
-# A build of its own: its objects count which way they go.
+# A separate build, because its objects are instrumented for libFuzzer.
 fuzz: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/fuzz CC=$(CLANG) CFLAGS='-O1 -g' \
 		SANITIZERS='$(FUZZ_SANITIZERS)' fuzz-programs
@@ -35,5 +36,5 @@ fuzz: deps-test
 
 -include $(wildcard $(BUILD)/tests/fuzz/*.d)
 
-# The seeds are run by the unit tests, too, in whatever build those are of.
+# The unit tests run the same targets on the seeds, in any kind of build.
 $(BUILD)/tests/unit/test_seeds: $(FUZZ_SOURCES:%.c=$(BUILD)/%.o)

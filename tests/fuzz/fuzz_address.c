@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* ADDRESS[:PORT] of `holdfast explain`, and the explanation. */
+/* Fuzzes the argument ADDRESS[:PORT] of `holdfast explain`, and the explanation. */
 #include "rules.h"
 
-#include "../../daemon/explain.h"
-#include "../../daemon/lpm.h"
+#include "rules/explain.h"
+#include "rules/lpm.h"
 
 #include <json-c/json.h>
 

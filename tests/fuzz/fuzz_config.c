@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A configuration: the file and, each behind a line "%%", its drop-ins. What is
- * sound comes back the same from its own text, and can be put in force and shown;
- * what isn't has its faults told, a line each.
+ * Fuzzes the configuration parser. The input is the main file and, each behind a line "%%", its
+ * drop-in files. A sound configuration must come back unchanged from its own text, compile to
+ * rules, and be shown; a faulty one must have its faults reported, one line each.
  */
 #include "fuzz.h"
 
-#include "../../daemon/check.h"
-#include "../../daemon/conf.h"
-#include "../../daemon/conf_text.h"
-#include "../../daemon/lpm.h"
+#include "conf/check.h"
+#include "conf/conf.h"
+#include "conf/text.h"
+#include "rules/lpm.h"
 
 #include <errno.h>
 #include <json-c/json.h>
@@ -43,7 +43,10 @@ static void write_file(const char *path, const uint8_t *data, size_t size)
 	check(file && fwrite(data, 1, size, file) == size && fclose(file) == 0);
 }
 
-/* Writes the files, or removes what an earlier call has written; returns how many there are. */
+/*
+ * Writes the input's files and returns how many there are. With no data, removes those of an
+ * earlier call.
+ */
 static size_t write_files(const struct place *place, const uint8_t *data, size_t size)
 {
 	const size_t gap = strlen(SEPARATOR);
@@ -89,17 +92,17 @@ static void check_messages(const struct conf_messages *messages, bool sound)
 	free(text);
 }
 
-/* The same rules again from the text that is kept beside them in the kernel. */
+/* Checks that the text that is pinned beside the rules gives the same rules again. */
 static void check_text(const struct config *config)
 {
-	char *text = config_to_text(config), *text_again;
+	char *text = conf_write_text(config), *text_again;
 	struct conf_messages messages;
 	struct config again;
 
 	check(text);
 	check(conf_parse_text("again", text, strlen(text), &again, &messages) == 0);
 	conf_messages_free(&messages);
-	text_again = config_to_text(&again);
+	text_again = conf_write_text(&again);
 	check(text_again && strcmp(text, text_again) == 0);
 	free(text_again);
 	free(text);
@@ -160,7 +163,7 @@ void fuzz_config(const uint8_t *data, size_t size)
 	check_outcome(conf_parse_text("fuzz", (const char *)data, size, &config, &messages),
 		      &config, &messages);
 	if (size >= strlen(CONF_TEXT_MARK) && !memcmp(data, CONF_TEXT_MARK, strlen(CONF_TEXT_MARK)))
-		return; /* no file has that */
+		return; /* the mark is only in that text, never in a file */
 	make_place(&place);
 	n = write_files(&place, data, size);
 	check_outcome(conf_load_from(place.file, place.folder, &config, &messages), &config,

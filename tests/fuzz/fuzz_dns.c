@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Answers of name servers, over UDP and TCP: what comes of them through c-ares,
- * and what of that counts. Each is its length in two bytes, and then the bytes;
- * the first two of which become the question's number, so that it is taken for an
- * answer, and with the highest bit of the length the question is put in, too. The
- * sockets of c-ares are replaced by these functions.
+ * Fuzzes the answers of name servers over UDP and TCP: what c-ares makes of them, and what the
+ * resolver takes from that. Each answer in the input is its length in two bytes, then its bytes.
+ * The query's id replaces the first two bytes, so that c-ares takes the message for an answer. With
+ * the highest bit of the length set, the query's question is inserted, too. The functions below
+ * replace the sockets of c-ares.
  */
 #include "fuzz.h"
 
-#include "../../daemon/resolver_dns.c"
-#include "../../daemon/resolver_known.h"
+#include "names/dns.c"
+#include "names/known.h"
 
 #include <sys/uio.h>
 
 #define ROUNDS	    3
-#define SOCKETS	    1000000 /* from here on; no descriptors of ours */
+#define SOCKETS	    1000000 /* the first of our numbers, above any descriptor */
 #define MESSAGE_MAX 4096
 
 struct server {
-	const uint8_t *data; /* what is left to answer with */
+	const uint8_t *data; /* the answers that are left */
 	size_t size;
 	uint8_t question[MESSAGE_MAX];
 	size_t question_size;
-	ares_socket_t opened; /* how many; c-ares from 1.33 on wants no two to be the same */
+	ares_socket_t opened; /* so many sockets; c-ares from 1.33 on wants each to differ */
 	bool asked;
 };
 
@@ -131,7 +131,7 @@ static void no_interest(void *arg, ares_socket_t fd, int readable, int writable)
 	(void)arg, (void)fd, (void)readable, (void)writable;
 }
 
-/* As open_channels() has them, but for the sockets, and for one server on the loopback. */
+/* Sets up c-ares like open_channels(), but with the functions above and one server on loopback. */
 static void make_channels(struct dns *dns, struct server *server)
 {
 	struct ares_addr_node address = {.family = AF_INET};
@@ -151,7 +151,7 @@ static void make_channels(struct dns *dns, struct server *server)
 	ares_set_socket_functions(dns->servers, &functions, server);
 }
 
-/* Whatever is open is ready for everything; c-ares knows which of them are. */
+/* Reports every socket as ready; c-ares knows which of them are open. */
 static void process(struct dns *dns, const struct server *server)
 {
 	ares_socket_t fd;
@@ -190,7 +190,7 @@ void fuzz_dns(const uint8_t *data, size_t size)
 		dns_start(&dns, "db.example", &lookup);
 		for (step = 0; lookup.pending && server.size && step < 16; step++)
 			process(&dns, &server);
-		close_channels(&dns); /* ends what is still pending */
+		close_channels(&dns); /* ends a lookup that is still pending */
 		check(!lookup.pending);
 		news = known_update(&known, &lookup.answers, 1, &again_s, &why);
 		check_known(&known, news, why, again_s);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What is a duration comes back the same from its own text. */
+/* Fuzzes durations: a valid one must come back unchanged from its own text. */
 #include "fuzz.h"
 
-#include "../../daemon/duration.h"
+#include "base/duration.h"
 
 void fuzz_duration(const uint8_t *data, size_t size)
 {

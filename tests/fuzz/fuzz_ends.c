@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Ends of connections, as the ring buffer has them: a record each. */
+/* Fuzzes the records that the ring buffer has of the ends of connections. */
 #include "rules.h"
 
-#include "../../daemon/ends.h"
+#include "sockets/connection_ends.h"
 
 void fuzz_ends(const uint8_t *data, size_t size)
 {
@@ -11,7 +11,7 @@ void fuzz_ends(const uint8_t *data, size_t size)
 	struct log log = {.most = LOG_LEVEL_ERROR};
 	size_t step = sizeof(struct hf_ended), told_size = 0;
 	char *told = NULL;
-	struct ends *ends = ends_new(&log);
+	struct connection_ends *ends = connection_ends_new(&log);
 	struct hf_ended first;
 
 	if (size >= step) {
@@ -22,12 +22,12 @@ void fuzz_ends(const uint8_t *data, size_t size)
 	check(ends && log.copy);
 	while (size) {
 		step = size < step ? size : step;
-		check(ends_take(ends, data, step) == 0);
+		check(connection_ends_take(ends, data, step) == 0);
 		data += step;
 		size -= step;
 	}
-	ends_tell(ends, some_rules(), &owners);
-	ends_close(ends);
+	connection_ends_tell(ends, some_rules(), &owners);
+	connection_ends_close(ends);
 	fclose(log.copy);
 	check_printable(told, told_size);
 	free(told);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* FILTER arguments, a line each, on a few sockets. */
+/* Fuzzes FILTER arguments, one a line, against a few sockets. */
 #include "rules.h"
 
-#include "../../daemon/filter.h"
+#include "sockets/filter.h"
 
 #define ARGUMENTS_MAX 16
 
@@ -24,7 +24,7 @@ static void check_filter(const struct filter *filter)
 		memcpy(socket.diag.peer, peers[i], sizeof(peers[i]));
 		takes[i] = filter_takes(filter, &socket);
 	}
-	check(takes[0] == takes[2]); /* IPv4, by both kinds of sockets */
+	check(takes[0] == takes[2]); /* an IPv4 peer, of an AF_INET and of an AF_INET6 socket */
 	if (!filter->n_rules && !filter->n_peers && !filter->verdicts)
 		check(takes[0] && takes[1]);
 }

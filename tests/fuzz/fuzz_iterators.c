@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Bytes as they are read from the pinned iterators: owners of sockets, and views,
- * which make sockets of a snapshot; then what `status` shows of those. First comes
- * the number of owners, then what sock_diag says of the sockets.
+ * Fuzzes what is read from the pinned iterators: owners of sockets, and views, which become the
+ * sockets of a snapshot, and what `status` shows of those sockets. The input begins with the number
+ * of owners (one byte) and with one struct diag_socket, sock_diag's part of every socket.
  */
 #include "rules.h"
 
-#include "../../daemon/iter.h"
-#include "../../daemon/status.h"
+#include "kernel/iter.h"
+#include "show/status.h"
 
 #include <errno.h>
 #include <json-c/json.h>
@@ -16,7 +16,7 @@
 
 #define GENERATION 1
 
-/* A descriptor to read these bytes from, in pieces. */
+/* Returns a descriptor from which the bytes can be read. The caller closes it. */
 static int to_fd(const uint8_t *data, size_t size)
 {
 	int fd = memfd_create("fuzz", MFD_CLOEXEC);
@@ -27,7 +27,7 @@ static int to_fd(const uint8_t *data, size_t size)
 
 static void check_socket(const struct snapshot_socket *socket)
 {
-	struct json_out json = {0};
+	struct json_stream json = {0};
 	struct json_object *object;
 	char cell[STATUS_CELL_MAX], *text = NULL;
 	size_t size;
@@ -35,9 +35,9 @@ static void check_socket(const struct snapshot_socket *socket)
 
 	json.out = open_memstream(&text, &size);
 	check(json.out);
-	json_out_open(&json, NULL, '{');
+	json_stream_open(&json, NULL, '{');
 	status_socket_print(&json, socket);
-	json_out_close(&json, '}');
+	json_stream_close(&json, '}');
 	check(fclose(json.out) == 0);
 	object = json_tokener_parse(text);
 	check(object && json_object_object_length(object) == 23);
@@ -79,7 +79,7 @@ static int take_view(const void *record, void *arg)
 	return 0;
 }
 
-/* The beginning of the data as a struct of that size; what is missing is zero. */
+/* Moves the first n bytes of the data to `out`; where the data ends sooner, the rest is zero. */
 static void take(const uint8_t **data, size_t *size, void *out, size_t n)
 {
 	size_t there = *size < n ? *size : n;
@@ -115,6 +115,6 @@ void fuzz_iterators(const uint8_t *data, size_t size)
 		close(fd);
 		check((ret == 0) == ((size - length) % sizeof(struct hf_view) == 0));
 	}
-	snapshot.config = (struct config){0}; /* not ours to free */
+	snapshot.config = (struct config){0}; /* owned by some_rules() */
 	snapshot_free(&snapshot);
 }

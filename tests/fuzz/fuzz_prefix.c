@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Addresses, prefixes, host names and ports of the configuration. */
+/* Fuzzes addresses, prefixes, host names and port ranges of the configuration. */
 #include "fuzz.h"
 
-#include "../../daemon/conf_value.h"
+#include "conf/value.h"
 
 static void check_prefix(const struct prefix *prefix)
 {

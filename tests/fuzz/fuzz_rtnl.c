@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Datagrams as rtnetlink sends them: the length of each in two bytes, the namespace in one. */
+/*
+ * Fuzzes datagrams of rtnetlink. Each is preceded by its length in two bytes and the number of its
+ * namespace, plus 1, in one.
+ */
 #include "fuzz.h"
 
-#include "../../daemon/rtnl.h"
+#include "host/rtnl.h"
 
 static void check_change(const struct rtnl_change *change)
 {
 	char text[PREFIX_TEXT_MAX];
 
-	if (change->link)
+	if (change->what == RTNL_LINK || change->what == RTNL_ANY)
 		return;
 	check(change->prefix.family == 4 || change->prefix.family == 6);
 	check(change->prefix.len <= (change->prefix.family == 4 ? 32 : 128));

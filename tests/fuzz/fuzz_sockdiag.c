@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Datagrams as sock_diag sends them: the length of each in two bytes, and then it. */
+/* Fuzzes datagrams of sock_diag. Each is preceded by its length in two bytes. */
 #include "fuzz.h"
 
-#include "../../daemon/sockdiag.h"
+#include "host/sockdiag.h"
 
 struct seen {
 	size_t n;
@@ -31,7 +31,7 @@ void fuzz_sockdiag(const uint8_t *data, size_t size)
 		data += 2;
 		size -= 2;
 		length = length < size ? length : size;
-		/* Of its own, so that whatever reads on behind it is seen. */
+		/* A buffer of exactly this length lets ASan see reads behind the datagram's end. */
 		datagram = malloc(length ? length : 1);
 		check(datagram);
 		memcpy(datagram, data, length);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* TARGET as libFuzzer calls it. */
+/* Defines the entry point that libFuzzer calls, for the fuzz target TARGET. */
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Rules for the targets that need some. */
+/* Rules for the fuzz targets that need some. */
 #ifndef HOLDFAST_TESTS_FUZZ_RULES_H
 #define HOLDFAST_TESTS_FUZZ_RULES_H
 
 #include "fuzz.h"
 
-#include "../../daemon/conf.h"
-#include "../../daemon/conf_text.h"
+#include "conf/conf.h"
+#include "conf/text.h"
 
-/* Made at the first call, and kept. */
+/* Returns a configuration with three rules. It is parsed at the first call and never freed. */
 static inline const struct config *some_rules(void)
 {
 	static const char text[] =

@@ -1,28 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Part of the Makefile: what can be found without running it.
+# Part of the Makefile: checks that don't run the programs.
 #
-#   make check-static   gcc -fanalyzer, clang-tidy, cppcheck, shellcheck, codespell; whether the
-#                       changes of `make mutants` still fit the code, and its runner works
+#   make check-static   gcc -fanalyzer, clang-tidy, cppcheck, shellcheck, codespell; whether
+#                       the changes of `make mutants` still fit the code, and its runner works
+#   make check-layers   whether code calls only what is below it, in no circle
 #
-# What isn't followed stands, with the reason, in .clang-tidy, in tests/static, or where it is.
+# Findings that are accepted stand, with the reason, in .clang-tidy, in tests/static, or in the
+# code.
 
 STATIC_PACKAGES = $(shell sed -e 's/\#.*//' tests/static/packages)
-STATIC_SOURCES  = $(SOURCES) $(wildcard tests/fuzz/*.c tests/unit/*.c tests/system/*.c)
+STATIC_SOURCES  = $(SOURCES) $(wildcard tests/fuzz/*.c tests/unit/*.c tests/unit/*/*.c tests/system/*.c)
 STATIC_SCRIPTS := packaging/apt-install packaging/debian/prerm packaging/debian/postrm \
 	packaging/completions/holdfast.bash tests/unit/run tests/vm/guest/start tests/vm/package/guest/start .ci/run
 
-.PHONY: deps-static check-static check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants
+.PHONY: deps-static check-static check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants check-layers check-layers
 
 deps-static: deps
 	@$(call install_missing,$(STATIC_PACKAGES))
 
 check-static: deps-static
 	@$(MAKE) --no-print-directory $(BUILD)/holdfast.skel.h
-	@$(MAKE) --no-print-directory -k -j$$(nproc) check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants
+	@$(MAKE) --no-print-directory -k -j$$(nproc) check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants check-layers
 
-# Left out: malloc-leak, which takes what the clean-up attribute frees for lost; and
-# use-of-uninitialized-value, which gcc 12 says of what that attribute frees unused. LeakSanitizer,
-# valgrind and clang look for both.
+# Left out: malloc-leak, which reports what the cleanup attribute frees as leaked; and
+# use-of-uninitialized-value, which gcc 12 reports of variables that this attribute frees unused.
+# LeakSanitizer, valgrind and clang look for both.
 check-gcc:
 	$(call say,ANALYZE,gcc)
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/analyzed CC=gcc CFLAGS='-O1 -g -DHF_ANALYZE -fanalyzer \
@@ -49,7 +51,7 @@ check-shell:
 	$(call say,SHELL,$(STATIC_SCRIPTS))
 	$(Q)shellcheck $(STATIC_SCRIPTS)
 
-# Words that are meant to be wrong are in tests/static/words.
+# Words that are misspelled on purpose are in tests/static/words.
 check-spelling:
 	$(call say,SPELL,all)
 	$(Q)codespell --quiet-level=3 --ignore-words=tests/static/words --skip='*.pyc,./build,./.git,tests/fuzz/seeds,tests/static/words' \
@@ -59,3 +61,8 @@ check-mutants:
 	$(call say,MUTANTS,tests/depth/mutants/lists)
 	$(Q)$(PYTHON) -B tests/depth/mutants/run --check
 	$(Q)$(PYTHON) -B -m pytest -q -p no:cacheprovider tests/depth/mutants/test_mutants.py
+
+check-layers: all
+	$(call say,LAYERS,daemon bpf)
+	$(Q)tests/static/layers $(BUILD)
+	$(Q)$(PYTHON) -B -m pytest -q -p no:cacheprovider tests/static/test_layers.py

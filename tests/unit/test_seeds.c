@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The fuzz targets on their seeds, among them all that has ever broken one. */
+/* Runs each fuzz target on its seeds, which include every input that has ever broken it. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 
 #include "unit.h"
 
-#include "../../daemon/util.h"
 #include "../fuzz/fuzz.h"
+#include "base/util.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What cmocka.h wants before it, and it. */
+/* Includes cmocka.h, and the headers that it needs before it. */
 #ifndef HOLDFAST_TESTS_UNIT_H
 #define HOLDFAST_TESTS_UNIT_H
 

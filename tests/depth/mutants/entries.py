@@ -1,20 +1,20 @@
-"""The lists: small changes to the code, each with the tests that have to fail.
+"""Reads the lists of mutants: small changes to the code, each with the tests that have to fail.
 
 A block is a mutant, and an empty line ends it:
 
-    file: daemon/verdict.c
+    file: daemon/rules/verdict.c
     old:  if (!rule->enforce)
               return VERDICT_EXEMPT;
     new:
     fails: test_verdicts.py::test_exempt
            test_verdict/test_every_order
 
-`old` must be in the file exactly once, whatever its white space, so that it survives edits
-elsewhere and clang-format. `new` comes in its place; nothing at all where it is empty. `fails` has
-tests of tests/system by pytest's names, and those of tests/unit as PROGRAM/NAME. Each of them has
-to fail; of several that one name stands for (parameters, a module), at least one. A mutant that no
-test can notice has instead `lives: equivalent because ...`. What follows on indented lines belongs
-to the line before; # begins a comment at the start of a line.
+`old` must be in the file exactly once, whatever its white space and comments, so that the entry
+survives edits elsewhere, clang-format and changed comments. `new` replaces it, and may be empty.
+`fails` names tests of tests/system as pytest does, and tests of tests/unit as PROGRAM/NAME. Each of
+them has to fail; of several tests that one name stands for (parameters, a module), at least one. A
+mutant that no test can notice has `lives: equivalent because ...` instead. Indented lines continue
+the line before; # at the start of a line begins a comment.
 """
 
 import glob
@@ -33,7 +33,7 @@ class Stale(Exception):
 
 @dataclass(frozen=True)
 class Mutant:
-    """A change; `where` is the line of its list, or of the code for a fresh one."""
+    """A change to the code; `where` is the line of its list, or of the code for a fresh one."""
 
     where: str
     file: str
@@ -47,11 +47,12 @@ class Mutant:
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        """What finds `old`, however it is laid out."""
-        return re.compile(r"\s+".join(re.escape(word) for word in self.old.split()))
+        """A pattern that finds `old`, whatever its white space and the comments in it."""
+        words = (re.escape(word) for word in without_comments(self.old).split())
+        return re.compile(r"(?:\s|/\*.*?\*/)+".join(words), re.DOTALL)
 
     def applied_to(self, text: str) -> str:
-        """The file's text with the change; Stale where it isn't one place."""
+        """Returns the file's text with the change; Stale where `old` isn't there exactly once."""
         found = list(self.pattern.finditer(text))
         if len(found) != 1:
             raise Stale(f"its old text is there {len(found)} times")
@@ -61,32 +62,40 @@ class Mutant:
         return changed
 
 
+def without_comments(text: str) -> str:
+    """Returns C code without its comments."""
+    return re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL)
+
+
 def one_line(text: str, room: int = 60) -> str:
-    """A text without line breaks, and not too long."""
+    """Returns a text in one line, shortened to `room` characters."""
     flat = " ".join(text.split())
     return flat if len(flat) <= room else f"{flat[:room - 3]}..."
 
 
-def file_of(test: str) -> str:
-    """Where a test is."""
+def file_of(test: str, tree: str = TREE) -> str:
+    """Returns the path of a test's file; unit tests are in rooms below tests/unit."""
     module = re.split("::|/", test)[0]
-    return f"tests/system/{module}" if module.endswith(".py") else f"tests/unit/{module}.c"
+    if module.endswith(".py"):
+        return f"tests/system/{module}"
+    found = glob.glob(f"tests/unit/**/{module}.c", root_dir=tree, recursive=True)
+    return found[0] if found else f"tests/unit/{module}.c"
 
 
 def test_exists(test: str, tree: str) -> bool:
-    """Whether there is a test of that name (its parameters aren't looked at), or such a module."""
+    """Whether there is a test of that name (without its parameters), or such a module."""
     _, *names = re.split("::|/", test.split("[")[0])
     name = names[-1] if names else ""
     wanted = rf"^\s*(?:def|class) {re.escape(name)}\b|\bcmocka_unit_test\w*\(\s*{re.escape(name)}\b"
     try:
-        with open(os.path.join(tree, file_of(test)), encoding="utf-8") as file:
+        with open(os.path.join(tree, file_of(test, tree)), encoding="utf-8") as file:
             return not name or bool(re.search(wanted, file.read(), re.MULTILINE))
     except OSError:
         return False
 
 
 def check(mutant: Mutant, tree: str) -> None:
-    """Stale where it doesn't fit the code or the tests of a tree."""
+    """Raises Stale where the mutant doesn't fit the code or the tests of a tree."""
     try:
         with open(os.path.join(tree, mutant.file), encoding="utf-8") as file:
             mutant.applied_to(file.read())
@@ -98,7 +107,7 @@ def check(mutant: Mutant, tree: str) -> None:
 
 
 def _blocks(text: str) -> list[tuple[int, list[str]]]:
-    """The lines of each block, and the number of the first."""
+    """Returns the lines of each block, and the number of its first line."""
     found: list[tuple[int, list[str]]] = []
     inside = False
     for number, line in enumerate(text.splitlines(), 1):
@@ -132,12 +141,12 @@ def _mutant(where: str, lines: list[str]) -> Mutant:
 
 
 def parse(text: str, name: str) -> list[Mutant]:
-    """The mutants of a list; ValueError where it isn't one."""
+    """Returns the mutants of a list; ValueError where the list is malformed."""
     return [_mutant(f"{name}:{number}", lines) for number, lines in _blocks(text)]
 
 
 def read() -> list[Mutant]:
-    """All lists."""
+    """Returns the mutants of all lists."""
     found = []
     for path in sorted(glob.glob(os.path.join(HERE, "lists", "*"))):
         with open(path, encoding="utf-8") as file:

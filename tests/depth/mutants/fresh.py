@@ -1,7 +1,7 @@
-"""Mutants that are in no list, made up at random: how many of them does nobody notice?
+"""Makes up mutants at random that are in no list, and counts those that no test notices.
 
-Each is run against the tests that `covers` has for its file, until one fails. What the compiler
-turns into the same program as before can't be noticed, and isn't counted; nor is what it refuses.
+Each is tried with the tests that `covers` has for its file, until one fails. A mutant that compiles
+to the same program can't be noticed and isn't counted; nor is one that doesn't compile.
 """
 
 import fnmatch
@@ -20,12 +20,12 @@ from listed import EXPLAINED, LIVE, NOTICED, Baseline
 from sites import Site, sites
 from tree import Copy, DoesNotBuild
 
-FILES = ("bpf/*.[ch]", "daemon/*.[ch]")
+FILES = ("bpf/*.[ch]", "daemon/**/*.[ch]")
 Say = Callable[[str, str], None]
 
 
 def read_covers() -> dict[str, list[str]]:
-    """The tests for files, by patterns of their names: the lines of `covers`."""
+    """Returns the lines of `covers`: the tests for files, by patterns of the files' names."""
     found = {}
     with open(os.path.join(entries.HERE, "covers"), encoding="utf-8") as file:
         for line in file:
@@ -36,19 +36,19 @@ def read_covers() -> dict[str, list[str]]:
 
 
 def covering(covers: dict[str, list[str]], name: str) -> list[str]:
-    """The tests for a file: of the first pattern that it matches."""
+    """Returns the tests for a file, from the first pattern that matches its name."""
     return next(tests for pattern, tests in covers.items() if fnmatch.fnmatch(name, pattern))
 
 
 def files(tree: str, words: list[str]) -> list[str]:
-    """The code that mutants are made of, where its name has one of the words, if there are any."""
+    """Returns the files to make mutants of; with words, those whose name contains one."""
     found = [os.path.relpath(path, tree) for pattern in FILES
-             for path in glob.glob(os.path.join(tree, pattern))]
+             for path in glob.glob(os.path.join(tree, pattern), recursive=True)]
     return sorted(name for name in found if not words or any(word in name for word in words))
 
 
 def as_mutant(name: str, text: str, site: Site) -> entries.Mutant:
-    """With as many whole lines around it as it takes to be there once, to be put in a list."""
+    """Returns a mutant for a list, with as many whole lines around the site as make it unique."""
     start = text.rfind("\n", 0, site.start) + 1
     end = text.find("\n", site.end)
     while True:
@@ -57,7 +57,7 @@ def as_mutant(name: str, text: str, site: Site) -> entries.Mutant:
         mutant = entries.Mutant(f"{name}:{text.count(chr(10), 0, site.start) + 1}", name, old, new)
         if len(mutant.pattern.findall(text)) == 1:
             return mutant
-        # One line more behind it, then one before it.
+        # One line more at the end, then one at the beginning.
         if text.count("\n", start, site.start) < text.count("\n", site.end, end):
             start = text.rfind("\n", 0, start - 1) + 1
         else:
@@ -69,19 +69,20 @@ def _flat(text: str) -> str:
 
 
 def listed_results(tree: str) -> dict[str, entries.Mutant]:
-    """What the code is with each of the lists' mutants, without regard to white space."""
+    """Returns what the code becomes with each mutant of the lists, without regard to white
+    space."""
     found = {}
     for mutant in entries.read():
         try:
             with open(os.path.join(tree, mutant.file), encoding="utf-8") as file:
                 found[mutant.file + _flat(mutant.applied_to(file.read()))] = mutant
         except (OSError, entries.Stale):
-            pass  # that is told elsewhere
+            pass  # reported elsewhere
     return found
 
 
 def made_up(tree: str, names: list[str], seed: str) -> Iterator[tuple[entries.Mutant, str]]:
-    """All there could be, in random order, with the text that each makes of its file."""
+    """Yields all possible mutants in random order, each with the text that it makes of its file."""
     texts = {}
     for name in names:
         with open(os.path.join(tree, name), encoding="utf-8") as file:
@@ -94,7 +95,7 @@ def made_up(tree: str, names: list[str], seed: str) -> Iterator[tuple[entries.Mu
 
 
 class Objects:
-    """What the compiler has made, without what only debuggers read."""
+    """The compiled objects, without debugging information."""
 
     def __init__(self, copy: Copy) -> None:
         self._copy = copy
@@ -102,10 +103,10 @@ class Objects:
         self._same: dict[str, str] = self.now("")
 
     def now(self, name: str) -> dict[str, str]:
-        """A digest of each object. Where a BPF program was changed, that which has all of them as
-        bytes, with their lines, is left out."""
+        """Returns a digest of each object. After a change to a BPF program the loader's object is
+        left out, because it contains all BPF programs with their line information."""
         found = {}
-        for path in glob.glob(os.path.join(self._copy.build_dir, "*", "*.o")):
+        for path in glob.glob(os.path.join(self._copy.build_dir, "*", "**", "*.o"), recursive=True):
             if name.startswith("bpf/") and path.endswith("/loader.o"):
                 continue
             key = f"{path} {os.stat(path).st_mtime_ns}"
@@ -124,13 +125,13 @@ class Objects:
             return hashlib.sha256(file.read()).hexdigest()
 
     def are_the_same(self, name: str) -> bool:
-        """Whether a change of that file has made no difference."""
+        """Whether a change of that file has changed no object."""
         now = self.now(name)
         return all(self._same[path] == digest for path, digest in now.items())
 
 
 def block(mutant: entries.Mutant, tests: list[str]) -> str:
-    """As a list has it."""
+    """Returns the mutant as a block of a list."""
     def lines(key: str, text: str) -> str:
         first, *rest = re.sub(r"(?m)^\t*", "", text).splitlines() or [""]
         return "\n".join([f"{key}:".ljust(6) + first, *(" " * 6 + line for line in rest)])
@@ -141,7 +142,8 @@ def block(mutant: entries.Mutant, tests: list[str]) -> str:
 
 def try_one(copy: Copy, objects: Objects, baseline: Baseline, mutant: entries.Mutant, text: str,
             tests: list[str]) -> tuple[str, str] | None:
-    """What becomes of one, and what there is to say; None where it isn't one."""
+    """Tries one mutant. Returns the result and a message, or None where it doesn't count as a
+    mutant."""
     with copy.changed(mutant.file, text):
         try:
             copy.build("all")
@@ -161,7 +163,7 @@ def try_one(copy: Copy, objects: Objects, baseline: Baseline, mutant: entries.Mu
 
 
 def try_some(copy: Copy, count: int, seed: str, names: list[str], say: Say) -> Counter[str]:
-    """So many of these files; those that live are shown once more, at the end."""
+    """Tries `count` mutants of these files. Shows those that live once more at the end."""
     say("SEED", seed)
     covers, known = read_covers(), listed_results(copy.directory)
     wanted = {test for name in names for test in covering(covers, name)}

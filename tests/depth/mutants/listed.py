@@ -1,4 +1,4 @@
-"""The mutants of the lists, each against the tests that have to fail."""
+"""Tries the mutants of the lists, each with the tests that have to fail."""
 
 import trial
 from entries import Mutant, Stale
@@ -9,10 +9,10 @@ EXPLAINED, SKIPPED = "explained", "skipped"
 
 
 class Baseline:
-    """How tests do without any change."""
+    """The results of tests without any mutant."""
 
     def __init__(self, copy: Copy, tests: list[str]) -> None:
-        """Runs them, and those that failed once more: what the machine is busy with isn't theirs."""
+        """Runs the tests, and those that failed once more: a busy machine isn't their fault."""
         copy.build(*trial.targets(tests))
         self._known = trial.run(copy, tests, 3600)
         again = [test for test in self._known.failed if test != trial.NOT_RUN]
@@ -20,24 +20,26 @@ class Baseline:
         self._known.add(trial.run(copy, again, 3600))
 
     def verdict(self, test: str) -> tuple[str, str] | None:
-        """What to say of a mutant that is to fail it, where it doesn't pass without."""
+        """Returns what to report of a mutant that this test has to notice, where it doesn't pass
+        without one."""
         result, why = self._known.of(test), f"{test}: {self._known.reason(test)}"
         if result == trial.PASSED:
             return None
         return (SKIPPED, why) if result == trial.SKIPPED else (STALE, f"fails without it: {why}")
 
     def limit(self, tests: list[str]) -> float:
-        """How long they may take with a mutant, on a machine that has other things to do, too."""
+        """Returns the seconds that the tests may take with a mutant, on a machine with other work,
+        too."""
         return 60 + 5 * self._known.time_of(tests)
 
     @property
     def failed(self) -> dict[str, str]:
-        """Those that don't pass, and why."""
+        """The tests that don't pass, and why."""
         return {test: self._known.reason(test) for test in self._known.failed}
 
 
 def judge(copy: Copy, baseline: Baseline, mutant: Mutant) -> tuple[str, str]:
-    """What becomes of one, and what there is to say about that."""
+    """Tries a mutant. Returns the result and a message."""
     if mutant.lives:
         return EXPLAINED, mutant.lives
     told = next(filter(None, map(baseline.verdict, mutant.fails)), None)

@@ -1,26 +1,25 @@
-"""Where C code can be changed a little, and how: comparisons, boundaries, conditions, constants,
-statements that are left out. Only in the bodies of functions; not in comments, strings and what
-the preprocessor sees.
-"""
+"""Finds where C code can be changed a little, and how: comparisons, boundaries, conditions,
+constants and left-out statements. It looks only into the bodies of functions, and not into
+comments, strings and preprocessor lines."""
 
 import re
 from dataclasses import dataclass
 from typing import Callable, Iterator
 
-# What isn't code that runs.
+# Matches what isn't executable code.
 _SILENT = re.compile(
     r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])+'"
     r"|^[ \t]*#(?:\\\n|[^\n])*|\basm volatile\(.*?\);|_Static_assert\(.*?\);",
     re.DOTALL | re.MULTILINE)
-# As clang-format lays them out: only those of functions stand in the first column.
+# Matches bodies of functions: clang-format puts only their braces into the first column.
 _BODY = re.compile(r"^\{\n.*?^\}", re.DOTALL | re.MULTILINE)
-# Who gets a signal: with another number there, it might be anybody on this machine.
-_DANGEROUS = re.compile(r"\bkill\(|\bl_pid\b|\bpins_holder\(|\bstats_daemon\(")
+# Code that sends signals or determines who gets one: a changed number could hit any process.
+_DANGEROUS = re.compile(r"\bkill\(|\bl_pid\b|\bpins_holder\(|\bdaemon_stats_daemon\(")
 
 
 @dataclass(frozen=True)
 class Site:
-    """A place in a text, and what is put there instead."""
+    """A place in a text, and the text to put there instead."""
 
     kind: str
     start: int
@@ -53,7 +52,7 @@ _RULES: list[tuple[str, str, Callable[[re.Match[str]], list[str]]]] = [
     ("truth", r"\b(?:true|false)\b", _of({"true": "false", "false": "true"})),
     ("condition", r"(?<=\bif )\((?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*\)(?=\s)",
      _always("(0)", "(1)")),
-    # A call or an assignment; what has a type before it is a declaration.
+    # A call or an assignment; with a type before it, it would be a declaration.
     ("statement", r"(?<=\t)(?:\w+\([^;{}]*\)|[\w\]\[.>*()-]+ (?:[-+|&]?=) [^;{}]*|break|continue);",
      _always(";")),
     ("return", r"(?<=\breturn )(?!0;)[^;{}]+(?=;)", _always("0")),
@@ -61,12 +60,13 @@ _RULES: list[tuple[str, str, Callable[[re.Match[str]], list[str]]]] = [
 
 
 def code_of(text: str) -> str:
-    """The text with blanks for what isn't code that runs; as long as it was."""
+    """Returns the text with blanks in place of all that isn't executable code, at the same
+    length."""
     return _SILENT.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
 
 
 def sites(text: str) -> Iterator[Site]:
-    """All of a file, in order of kind and place."""
+    """Yields all sites of a file, by kind and place."""
     code = code_of(text)
     bodies = [body for body in _BODY.finditer(code) if not _DANGEROUS.search(body[0])]
     for kind, pattern, replacements in _RULES:

@@ -1,6 +1,7 @@
-"""The runner itself: what it calls noticed, live and stale, and what a fresh mutant is.
+"""The runner of the mutants: what counts as noticed, live and stale, and which fresh mutants there
+are.
 
-In a tree of its own, whose code is a text file and whose unit test is a shell script.
+The tests use a tree of their own, whose code is a text file and whose unit test is a shell script.
 """
 
 import os
@@ -28,7 +29,8 @@ build/tests/unit/%: tests/unit/%.c code
 	grep -q build code
 	mkdir -p $(@D) && cp $< $@ && chmod 755 $@
 """
-# Two tests; the second fails where the first line isn't right, the third always.
+# Three tests: the first fails where the first line is wrong, the second fails always, the third is
+# skipped. Where the second line is wrong, the program dies.
 PROGRAM = """#!/bin/sh
 # cmocka_unit_test(test_first) cmocka_unit_test(test_bad) cmocka_unit_test(test_skipped)
 grep -q second code || exit 139
@@ -57,7 +59,7 @@ def copy(tmp_path) -> Iterator[Copy]:
 
 
 def judged(copy: Copy, old: str, new: str, *fails: str) -> tuple[str, str]:
-    """What becomes of one."""
+    """Returns the result of a mutant."""
     mutant = entries.Mutant("here:1", "code", old, new, fails)
     return listed.judge(copy, listed.Baseline(copy, list(fails)), mutant)
 
@@ -75,21 +77,21 @@ def judged(copy: Copy, old: str, new: str, *fails: str) -> tuple[str, str]:
     ("first line", "worst line", "test_skipped", listed.SKIPPED, "test_x/test_skipped"),
 ])
 def test_judge(copy: Copy, old: str, new: str, test: str, wanted: str, why: str) -> None:
-    """What a mutant comes to."""
+    """Each mutant gets the right result and reason, and the copy is restored afterwards."""
     what, said = judged(copy, old, new, f"test_x/{test}")
     assert what == wanted and why in said, said
     assert copy.read("code") == CODE
 
 
 def test_every_test_has_to_fail(copy: Copy) -> None:
-    """One that passes is enough for it to live."""
+    """A mutant lives where one of its tests passes."""
     assert judged(copy, "first line", "worst line", "test_x/test_first", "test_x/test_first")[0] \
         == listed.NOTICED
     assert judged(copy, "first line", "first place", "test_x/test_first")[0] == listed.LIVE
 
 
 def test_time_limit(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that doesn't end with the mutant has noticed it, and what it started is ended."""
+    """A test that runs into the time limit has noticed the mutant, and its processes are killed."""
     path = copy.path("tests/unit/test_x.c")
     with open(path, "a", encoding="utf-8") as file:
         file.write("grep -q first code || { sleep 1000 & sleep 1000; }\n")
@@ -102,8 +104,8 @@ def test_time_limit(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_copy_follows(copy: Copy, tmp_path) -> None:
-    """What is the same isn't written again; what has gone, goes; what was left changed, doesn't
-    stay so."""
+    """A copy follows the tree: same files aren't written, removed files go, leftover changes are
+    undone."""
     tree, there = tmp_path / "tree", tmp_path / "other"
     with Copy(str(tree), str(there)) as first:
         first.build("build/tests/unit/test_x")
@@ -139,7 +141,7 @@ lives: nobody can
 
 
 def test_lists() -> None:
-    """What a block says."""
+    """A list is parsed into its mutants, and malformed blocks are refused."""
     first, second = entries.parse(LIST, "some")
     assert first == entries.Mutant("some:3", "code", "first\nline", "", (
         "test_x/test_first", "test_verdicts.py::test_held[a b]"))
@@ -153,7 +155,7 @@ def test_lists() -> None:
 
 
 def test_names_of_tests() -> None:
-    """Where they are looked for."""
+    """A test's name is found in its file, whether of tests/system or of tests/unit."""
     for test in ("test_verdict/test_own", "test_verdicts.py::test_held",
                  "test_status.py::test_socket[127.0.0.1-inet]"):
         assert entries.test_exists(test, entries.TREE), test
@@ -186,7 +188,7 @@ int h(int pid)
 
 
 def test_sites() -> None:
-    """In code alone, and nowhere where another process could be hit."""
+    """Sites are found in executable code alone, and not where signals are sent."""
     found = {(site.kind, C_CODE[site.start:site.end], site.new) for site in sites.sites(C_CODE)}
     assert found == {
         ("negation", "!", ""), ("logic", "&&", "||"), ("comparison", "<", "<="),
@@ -196,7 +198,7 @@ def test_sites() -> None:
 
 
 def test_fresh_ones_can_be_listed() -> None:
-    """Each is a block that makes the same change."""
+    """Each fresh mutant gives a block of a list that makes the same change."""
     for site in sites.sites(C_CODE):
         mutant = fresh.as_mutant("code", C_CODE, site)
         changed = C_CODE[:site.start] + site.new + C_CODE[site.end:]
@@ -207,7 +209,7 @@ def test_fresh_ones_can_be_listed() -> None:
 
 
 def test_seed(tmp_path) -> None:
-    """The same ones for the same number."""
+    """The same seed gives the same mutants in the same order."""
     (tmp_path / "c.c").write_text(C_CODE)
     one, two, other = ([str(mutant) for mutant, _ in fresh.made_up(str(tmp_path), ["c.c"], seed)]
                        for seed in ("1", "1", "2"))
@@ -215,7 +217,7 @@ def test_seed(tmp_path) -> None:
 
 
 def test_covers() -> None:
-    """Every file has tests, and all of those exist."""
+    """Every file has tests in `covers`, and all of them exist."""
     covers = fresh.read_covers()
     for name in fresh.files(entries.TREE, []):
         for test in fresh.covering(covers, name):

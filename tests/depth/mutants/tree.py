@@ -1,4 +1,4 @@
-"""A copy of the source tree that mutants are made in: the tree itself is never touched."""
+"""A copy of the source tree that mutants are made in; the tree itself is never touched."""
 
 import fcntl
 import os
@@ -7,17 +7,17 @@ import subprocess
 from contextlib import contextmanager, suppress
 from typing import Iterator
 
-# Built as the tests build other versions: faster than with the optimisation of a release.
+# The optimisation of the tests' other builds, which is faster to build than a release's.
 FLAGS = ["CFLAGS=-O1 -g"]
 BUILD_TIMEOUT = 600
 
 
 class DoesNotBuild(Exception):
-    """What the compiler says."""
+    """Raised where make fails; has the output of make."""
 
 
 def tracked(tree: str) -> list[str]:
-    """All files of a work tree that are, or could be, committed."""
+    """Returns all files of a work tree that are, or could be, committed."""
     done = subprocess.run(["git", "-C", tree, "ls-files", "-z", "-co", "--exclude-standard"],
                           stdout=subprocess.PIPE, check=True)
     names = (name.decode() for name in done.stdout.split(b"\0") if name)
@@ -25,7 +25,7 @@ def tracked(tree: str) -> list[str]:
 
 
 def changed_since(tree: str, revision: str) -> set[str]:
-    """The files of a work tree that aren't as they were in a revision."""
+    """Returns the files of a work tree that differ from a revision."""
     done = subprocess.run(["git", "-C", tree, "diff", "--name-only", revision],
                           stdout=subprocess.PIPE, text=True, check=True)
     return set(done.stdout.splitlines())
@@ -41,7 +41,7 @@ def _same(a: str, b: str) -> bool:
 
 
 class Copy:
-    """A copy of a tree. Files that are the same stay as they are, so that make builds little."""
+    """A copy of a tree. Unchanged files aren't written again, so that make has little to build."""
 
     def __init__(self, tree: str, directory: str) -> None:
         self.directory = directory
@@ -61,16 +61,16 @@ class Copy:
         self.close()
 
     def close(self) -> None:
-        """Lets another one have it."""
+        """Releases the copy for another run."""
         os.close(self._lock)
 
     @property
     def build_dir(self) -> str:
-        """Where its programs are."""
+        """The folder of the copy's programs."""
         return os.path.join(self.directory, "build")
 
     def path(self, name: str) -> str:
-        """Of a file in it."""
+        """Returns the path of a file in the copy."""
         return os.path.join(self.directory, name)
 
     def _sync(self, tree: str) -> None:
@@ -92,7 +92,7 @@ class Copy:
 
     @contextmanager
     def changed(self, name: str, text: str) -> Iterator[None]:
-        """A file has this text for the length of the `with` block."""
+        """Has a file with this text for the length of the `with` block."""
         before = self.read(name)
         try:
             self._write(name, text)
@@ -101,7 +101,7 @@ class Copy:
             self._write(name, before)
 
     def read(self, name: str) -> str:
-        """The text of a file in it."""
+        """Returns the text of a file in the copy."""
         with open(self.path(name), encoding="utf-8") as file:
             return file.read()
 
@@ -110,8 +110,8 @@ class Copy:
             file.write(text)
 
     def build(self, *targets: str) -> None:
-        """Has make build them; DoesNotBuild where it can't."""
-        # What a make that runs this has been told is not for this one.
+        """Builds targets with make; DoesNotBuild where that fails."""
+        # The options of the make that runs this must not reach the other one.
         environment = {key: value for key, value in os.environ.items()
                        if not key.startswith(("MAKE", "MFLAGS"))}
         jobs = len(os.sched_getaffinity(0))

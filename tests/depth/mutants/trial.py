@@ -1,4 +1,4 @@
-"""Running tests on what was built in a copy: which fail, which don't, how long they take."""
+"""Runs tests on the programs built in a copy: which fail, which pass, how long they take."""
 
 import ctypes
 import glob
@@ -13,20 +13,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Iterable
 
+import entries
 from tree import Copy
 
 PR_SET_CHILD_SUBREAPER = 36
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
-NOT_RUN = "pytest"  # what has failed where there is no result of any test
+NOT_RUN = "pytest"  # stands for all tests of a run that gave no results
 
 
 def adopt_orphans() -> None:
-    """What a test leaves behind becomes our child, so that end_orphans() finds it."""
+    """Makes processes that a test leaves behind our children, for end_orphans() to find."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def end_orphans() -> None:
-    """Ends whatever has been started in a test and has outlived it."""
+    """Kills all processes that have outlived the test that started them."""
     while True:
         with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
             pids = [int(word) for word in file.read().split()]
@@ -41,7 +42,7 @@ def end_orphans() -> None:
 
 
 def remove_cgroups(pid: int) -> None:
-    """The control groups that tests had no time to remove: see tests/system/conftest.py."""
+    """Removes the control groups that tests had no time to remove; see tests/system/conftest.py."""
     for mount in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/run/holdfast/cgroup"):
         found = glob.glob(f"{mount}/holdfast-test-{pid}-*/**/", recursive=True)
         for path in sorted(found, key=len, reverse=True):
@@ -51,7 +52,7 @@ def remove_cgroups(pid: int) -> None:
 
 @dataclass
 class Outcome:
-    """Of some tests: how each one went, how long it took, and why it failed."""
+    """The results of some tests, the time they took, and why they failed."""
 
     results: dict[str, str] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
@@ -60,7 +61,7 @@ class Outcome:
     timed_out: bool = False
 
     def add(self, other: "Outcome") -> None:
-        """What another run says."""
+        """Adds the results of another run."""
         self.results |= other.results
         self.why |= other.why
         self.took |= other.took
@@ -68,16 +69,16 @@ class Outcome:
         self.timed_out |= other.timed_out
 
     def _names(self, test: str) -> list[str]:
-        """The tests that are meant: one, all parameters of one, or all of a module, class or
-        program."""
+        """Returns the tests that a name stands for: one, all parameters of one, or all of a module,
+        class or program."""
         return [name for name in self.results
                 if test in (name, name.split("[")[0], name.split("/")[0])
                 or name.startswith(f"{test}::")]
 
     def of(self, test: str) -> str:
-        """How a test went; one of several has failed where one of all has.
+        """Returns the result of a test; several tests of one name have failed where one has.
 
-        What has said nothing has failed: it died, or was ended.
+        A test without a result has failed: it died, or was killed.
         """
         found = [self.results[name] for name in self._names(test)]
         if not found or FAILED in found:
@@ -85,52 +86,52 @@ class Outcome:
         return PASSED if PASSED in found else SKIPPED
 
     def reason(self, test: str) -> str:
-        """Why it failed, or was skipped."""
+        """Returns why a test failed or was skipped."""
         names = self._names(test) or [NOT_RUN]
         return next((self.why[name] for name in names if self.why.get(name)), "no word")
 
     def time_of(self, tests: Iterable[str]) -> float:
-        """How long they took, one after the other."""
+        """Returns the seconds that the tests took one after the other."""
         return sum(self.took[name] for test in tests for name in self._names(test))
 
     @property
     def failed(self) -> list[str]:
-        """Those that have failed."""
+        """The tests that failed."""
         return [name for name, result in self.results.items() if result == FAILED]
 
     def forget(self, tests: Iterable[str]) -> None:
-        """As if they hadn't been run."""
+        """Removes the results of these tests."""
         for test in tests:
             del self.results[test]
 
     def add_case(self, name: str, case: ET.Element) -> None:
-        """One of a file of results."""
-        # What fails behind the test, in a fixture's end, is a second case of that name.
+        """Adds one test's element of a file of results."""
+        # A failure in a fixture's end is a second element with the same name.
         if self.results.get(name) != FAILED:
             self.results[name], self.why[name] = _result(case), _reason(case)
         self.took[name] = self.took.get(name, 0.0) + float(case.get("time") or 0)
 
     def add_rest(self, name: str, status: int, output: str) -> None:
-        """Of a run that failed and had no test that did."""
+        """Adds a failed run in which no test failed."""
         if status != 0 and not self.failed:
             self.results[name], self.took[name] = FAILED, self.seconds
             self.why[name] = output.strip()[-300:] or f"exit status {status}"
 
 
 def is_unit(test: str) -> bool:
-    """Whether it is one of tests/unit: a program, or PROGRAM/NAME."""
+    """Whether a test is one of tests/unit: a program, or PROGRAM/NAME."""
     return ".py" not in test.split("::")[0]
 
 
 def targets(tests: Iterable[str]) -> list[str]:
-    """What make has to build for them."""
-    programs = {test.split("/")[0] for test in tests if is_unit(test)}
-    return sorted(f"build/tests/unit/{program}" for program in programs) + \
+    """Returns the make targets that the tests need."""
+    programs = {entries.file_of(test) for test in tests if is_unit(test)}
+    return sorted(f"build/{program.removesuffix('.c')}" for program in programs) + \
         ["all"] * (not all(is_unit(test) for test in tests))
 
 
 def _run(argv: list[str], limit: float, **options: object) -> tuple[bool, int, str]:
-    """Whether it ended in time, its exit status and output."""
+    """Runs a program. Returns whether it ended in time, its exit status and its output."""
     process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace",
                                start_new_session=True, **options)  # type: ignore[call-overload]
@@ -173,7 +174,7 @@ def _reason(case: ET.Element) -> str:
 
 
 def _unit(copy: Copy, program: str, limit: float) -> Outcome:
-    path = os.path.join(copy.build_dir, "tests", "unit", program)
+    path = os.path.join(copy.build_dir, entries.file_of(program).removesuffix(".c"))
     xml = f"{path}.xml"
     with suppress(FileNotFoundError):
         os.unlink(xml)
@@ -189,7 +190,7 @@ def _unit(copy: Copy, program: str, limit: float) -> Outcome:
 
 
 def _node_id(case: ET.Element) -> str:
-    """As pytest is asked for it, from its module on."""
+    """Returns pytest's node id of a test, from its module on."""
     name = os.path.basename(case.get("file", ""))
     _, _, classes = case.get("classname", "").partition(f"{name.removesuffix('.py')}.")
     return "::".join(filter(None, (name, *classes.split("."), case.get("name"))))
@@ -216,8 +217,8 @@ def _system(copy: Copy, tests: list[str], limit: float, stop_at_first: bool,
 
 def run(copy: Copy, tests: Iterable[str], limit: float, stop_at_first: bool = False,
         without: Iterable[str] = ()) -> Outcome:
-    """Runs them: unit tests by whole programs, first, then those of tests/system in one go, but for
-    some."""
+    """Runs the tests: first the unit tests, by whole programs, then those of tests/system in one
+    run, without those in `without`."""
     tests = list(dict.fromkeys(tests))
     outcome = Outcome()
     for program in dict.fromkeys(test.split("/")[0] for test in tests if is_unit(test)):
