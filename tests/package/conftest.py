@@ -22,7 +22,7 @@ from harness import mounts  # pylint: disable=wrong-import-position
 
 @pytest.fixture(scope="session")
 def session_dir() -> Iterator[str]:
-    """A folder for all of this run, on mounts that the host doesn't see."""
+    """A folder for the whole run, on mounts that the host doesn't see."""
     mounts.leave_host_mounts()
     directory = tempfile.mkdtemp(prefix="holdfast-package-")
     yield directory
@@ -38,7 +38,7 @@ def workdir(session_dir: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def alone() -> list[str]:
-    """Runs a command without network, and without the BTF of this kernel."""
+    """A command that runs another one without network, and without the running kernel's BTF."""
     hide = ("set -e; mount -t tmpfs tmpfs /sys/kernel/btf; "
             "! test -e /sys/kernel/btf/vmlinux; ! ip route get 192.0.2.1 2> /dev/null; exec \"$@\"")
     return ["unshare", "--net", "--mount", "sh", "-c", hide, "sh"]
@@ -54,19 +54,19 @@ def _build(target: str, tree: str, build: str, alone: list[str]) -> str:
 
 @pytest.fixture(scope="session")
 def deb_dir(session_dir: str, alone: list[str]) -> str:
-    """What `make deb` has built."""
+    """The folder that `make deb` has filled."""
     return _build("deb", source.TREE, os.path.join(session_dir, "build"), alone)
 
 
 @pytest.fixture(scope="session")
 def rpm_dir(session_dir: str, alone: list[str]) -> str:
-    """What `make rpm` has built."""
+    """The folder that `make rpm` has filled."""
     return _build("rpm", source.TREE, os.path.join(session_dir, "build"), alone)
 
 
 @pytest.fixture(scope="session")
 def earlier_rpm_dir(session_dir: str, alone: list[str]) -> str:
-    """The same of an earlier version, with another default configuration."""
+    """The folder of an RPM of an earlier version, with another default configuration."""
     tree = os.path.join(session_dir, "earlier")
     source.copy_as(tree, source.EARLIER)
     return _build("rpm", tree, os.path.join(session_dir, "build-earlier"), alone)

@@ -7,10 +7,10 @@ from contextlib import suppress
 
 import source
 
-# What this image is made of, in place of one from a registry. Nothing is fetched for it then.
+# The base of the image, in place of one from a registry, so that nothing is fetched.
 BASE = "localhost/holdfast-base"
 IMAGE = "localhost/holdfast"
-# What may not be raised where this runs without CAP_SYS_RESOURCE.
+# Limits that podman can set where it runs without CAP_SYS_RESOURCE, and so can't raise any.
 _LIMITS = ["--ulimit=nofile=20000:20000", "--ulimit=nproc=20000:20000"]
 
 
@@ -32,15 +32,27 @@ class Engine:
             "/sys/fs/cgroup/*/libpod_parent")
 
     def podman(self, *arguments: str, status: int = 0) -> str:
-        """Runs podman to its end; what it has said."""
+        """Runs podman to its end. Returns its output."""
         done = subprocess.run([*self._podman, *arguments], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               timeout=120, check=False)
         assert done.returncode == status, (done.returncode, done.stdout)
         return done.stdout
 
+    def execute(self, name: str, command: list[str], timeout: float,
+                *options: str) -> tuple[int, str]:
+        """Runs a command in a container. Returns exit status and output; TimeoutError."""
+        try:
+            done = subprocess.run([*self._podman, "exec", *options, name, *command],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, timeout=timeout,
+                                  check=False)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(f"{command}: {error}") from error
+        return done.returncode, done.stdout
+
     def build(self, deb_build: str, archive: str) -> str:
-        """`make image`, of the package in deb_build/deb, on a base without any registry."""
+        """Runs `make image` with the package in deb_build/deb, on a base that is in no registry."""
         self.podman("import", archive, BASE)
         return subprocess.run(
             ["make", "-C", source.TREE, f"BUILD={deb_build}", "image", f"BASE={BASE}",
@@ -49,7 +61,7 @@ class Engine:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
 
     def size(self) -> int:
-        """Of the image, in bytes."""
+        """Returns the size of the image in bytes."""
         return int(self.podman("image", "inspect", "--format", "{{.Size}}", IMAGE))
 
     def run(self, name: str, arguments: list[str], log: str) -> None:
@@ -60,18 +72,19 @@ class Engine:
                 stdin=subprocess.PIPE, stdout=file, stderr=file, text=True)
 
     def finish(self, arguments: list[str]) -> tuple[int, str]:
-        """Runs a container to its end: its exit status, and what it has said."""
+        """Runs a container to its end. Returns its exit status and output."""
         done = subprocess.run([*self._podman, "run", "--rm", *_LIMITS, *arguments],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
         return done.returncode, done.stdout
 
     def running(self, name: str) -> bool:
-        """Whether it still is."""
+        """Whether a container still runs."""
         return name in self._running and self._running[name].poll() is None
 
     def stop(self, name: str, seconds: int = 10) -> int:
-        """Stops it as kubelet does, and kills it when it takes longer; its exit status."""
+        """Stops a container as kubelet does, killing it where it takes longer. Returns its exit
+        status."""
         self.podman("stop", f"--time={seconds}", name)
         return self._running.pop(name).wait(30)
 

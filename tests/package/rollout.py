@@ -1,6 +1,6 @@
-"""A host on which rules are rolled out: a configuration and pins at their usual places.
+"""A host on which rules are rolled out, with configuration and pins at their usual places.
 
-Both are there in our mount namespace only. The daemon looks after one control group.
+Both exist in our mount namespace only. The daemon enforces on one control group.
 """
 
 import os
@@ -16,7 +16,7 @@ PIN_DIR = "/sys/fs/bpf/holdfast"
 
 
 class Host:
-    """With a running holdfastd, and holdfast in the path."""
+    """A host with a running holdfastd, and with holdfast in the path."""
 
     def __init__(self, directory: str, cgroup: Cgroup) -> None:
         self.directory = directory
@@ -37,19 +37,19 @@ class Host:
 
     @property
     def log(self) -> str:
-        """What the daemon has said."""
+        """What the daemon has logged."""
         with open(self._log, encoding="utf-8") as file:
             return file.read()
 
     def run(self, *argv: str, **environment: str) -> tuple[int, str]:
-        """Runs a program in the folder of this test; its exit status, and what it said."""
+        """Runs a program in the folder of this test. Returns its exit status and output."""
         done = subprocess.run(argv, cwd=self.directory, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               env={**self.environment, **environment}, check=False)
         return done.returncode, done.stdout
 
     def files(self) -> dict[str, str]:
-        """The configuration's files with their text."""
+        """Returns the drop-in files of the configuration with their text."""
         found = {}
         for name in os.listdir(DROPINS):
             with open(os.path.join(DROPINS, name), encoding="utf-8") as file:
@@ -57,7 +57,7 @@ class Host:
         return found
 
     def close(self) -> None:
-        """Ends the daemon, and takes the mounts away."""
+        """Stops the daemon and unmounts its places."""
         stop(self._daemon)
         for directory in ("/sys/fs/bpf", "/etc"):
             mounts.unmount(directory)

@@ -1,4 +1,4 @@
-"""Interactive shells on a terminal of our own, asked for all completions of a line."""
+"""Interactive shells on a pseudo-terminal, asked for all completions of a line."""
 
 import os
 import pty
@@ -15,11 +15,11 @@ import source
 DIRECTORY = os.path.join(source.TREE, "packaging", "completions")
 START, END = "all-of-it-begins", "all-of-it-ends"
 PROMPT = "ready-for-more "
-ALL_MATCHES, LINE_START, LINE_END = "\x14", "\x01", "\x05"  # ^T is ours to give a meaning
+ALL_MATCHES, LINE_START, LINE_END = "\x14", "\x01", "\x05"  # ^T is free for a meaning of ours
 
 
 class Terminal:
-    """A terminal with a program on it."""
+    """A pseudo-terminal with a program on it."""
 
     def __init__(self, argv: list[str], environment: dict[str, str]) -> None:
         self._pid, self._fd = pty.fork()
@@ -31,11 +31,11 @@ class Terminal:
         self._said = ""
 
     def type(self, keys: str) -> None:
-        """As if typed."""
+        """Sends keys as if they were typed."""
         os.write(self._fd, keys.encode())
 
     def expect(self, condition: Callable[[str], object], what: str, timeout: float = 30) -> None:
-        """Reads on until what has been said fulfils a condition."""
+        """Reads until all output so far fulfils a condition."""
         deadline = time.monotonic() + timeout
         while not condition(self._said):
             assert time.monotonic() < deadline, f"waited for {what}, came:\n{self._said}"
@@ -43,15 +43,15 @@ class Terminal:
                 self._said += os.read(self._fd, 65536).decode(errors="replace")
 
     def close(self) -> None:
-        """Ends it."""
+        """Kills the program."""
         os.close(self._fd)
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
 
 
 def _by_keys(argv: list[str], environment: dict[str, str], line: str) -> set[str]:
-    """Types a line and the key that puts all its completions in its place; then has the shell
-    itself write down which words there are now."""
+    """Types a line and the key that inserts all its completions, then has the shell write the words
+    of the resulting line to a file. Returns the inserted words."""
     with tempfile.TemporaryDirectory() as directory:
         written = os.path.join(directory, "written")
         terminal = Terminal(argv, environment)
@@ -67,13 +67,13 @@ def _by_keys(argv: list[str], environment: dict[str, str], line: str) -> set[str
     assert words[0] == START and words[-1] == END, words
     given = shlex.split(line)
     if not line.endswith(" "):
-        given.pop()  # it stands for what it was completed to
+        given.pop()  # the last word was completed
     assert words[1:1 + len(given)] == given, words
     return set(words[1 + len(given):-1])
 
 
 def bash(line: str, environment: dict[str, str]) -> set[str]:
-    """By readline's insert-completions."""
+    """Returns bash's completions of a line, by readline's insert-completions."""
     with tempfile.NamedTemporaryFile("w", suffix=".bashrc") as file:
         file.write(f"source {DIRECTORY}/holdfast.bash\n"
                    "bind '\"\\C-t\": insert-completions'\n"
@@ -83,7 +83,7 @@ def bash(line: str, environment: dict[str, str]) -> set[str]:
 
 
 def zsh(line: str, environment: dict[str, str]) -> set[str]:
-    """By zsh's own completer of all matches at once."""
+    """Returns zsh's completions of a line, by its completer _all_matches."""
     with tempfile.TemporaryDirectory() as directory:
         with open(os.path.join(directory, ".zshrc"), "w", encoding="ascii") as file:
             file.write(f"fpath=({DIRECTORY} $fpath)\n"
@@ -97,7 +97,7 @@ def zsh(line: str, environment: dict[str, str]) -> set[str]:
 
 
 def fish(line: str, environment: dict[str, str]) -> set[str]:
-    """By its own command for that."""
+    """Returns fish's completions of a line, by `complete -C`."""
     done = subprocess.run(
         ["fish", "--no-config", "-c", f"source {DIRECTORY}/holdfast.fish; complete -C $argv[1]",
          line], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL,

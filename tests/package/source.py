@@ -10,7 +10,7 @@ _PARTS = ("Makefile", "LICENSE", "README.md", "bpf", "daemon", "tests", "packagi
 
 
 def version() -> str:
-    """As the Makefile has it."""
+    """Returns the version in the Makefile."""
     with open(os.path.join(TREE, "Makefile"), encoding="utf-8") as file:
         match = re.search(r"^VERSION := (\S+)$", file.read(), re.MULTILINE)
     assert match
@@ -18,7 +18,8 @@ def version() -> str:
 
 
 def environment() -> dict[str, str]:
-    """For a make of its own: what a make that runs the tests has been told is not for it."""
+    """Returns an environment for a separate make, without the options of the make that runs the
+    tests."""
     return {key: value for key, value in os.environ.items()
             if not key.startswith(("MAKE", "MFLAGS", "HF_"))
             and key not in ("BUILD", "CC", "CFLAGS", "SANITIZE", "VERSION")}
@@ -33,7 +34,7 @@ def _edit(path: str, old: str, new: str) -> None:
 
 
 def copy_as(directory: str, other: str) -> None:
-    """The source, as another version with one line more in its default configuration."""
+    """Copies the source as another version, with one line more in its default configuration."""
     os.makedirs(directory)
     for name in _PARTS:
         path, target = os.path.join(TREE, name), os.path.join(directory, name)
@@ -53,7 +54,7 @@ def copy_as(directory: str, other: str) -> None:
 
 
 def least_kernel() -> str:
-    """The oldest that README.md says it runs on."""
+    """Returns the oldest kernel that README.md names as supported."""
     with open(os.path.join(TREE, "README.md"), encoding="utf-8") as file:
         found = re.search(r"\*\*Kernels below (\d+\.\d+)\*\*", file.read())
     assert found

@@ -1,6 +1,6 @@
-"""What another clang makes of the BPF programs: the kernel takes them all the same.
+"""The kernel accepts the BPF programs as another clang compiles them.
 
-Where it takes those for older kernels only, the daemon says so, and goes on with less.
+Where it accepts only the variants for older kernels, the daemon says so and works with less.
 """
 
 import os
@@ -16,13 +16,13 @@ from harness.command import Command
 from harness.config import rule
 from harness.daemon import Daemon
 
-# That of Debian 13; the newest in Debian 12, too.
+# The clang of Debian 13, which is the newest in Debian 12, too.
 CLANG = "clang-19"
 
 
 @pytest.fixture(name="built", scope="module")
 def _built(session_dir: str) -> str:
-    """The programs, built with it."""
+    """The folder of a build with that clang."""
     directory = os.path.join(session_dir, CLANG)
     done = subprocess.run(
         ["make", "-C", source.TREE, f"BUILD={directory}", f"CLANG={CLANG}", "all"],
@@ -34,7 +34,7 @@ def _built(session_dir: str) -> str:
 
 @pytest.fixture(name="daemon")
 def _daemon(built: str, workdir: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
-    """Of those programs."""
+    """A daemon of that build."""
     monkeypatch.setattr(build, "HOLDFASTD", os.path.join(built, "holdfastd"))
     monkeypatch.setattr(build, "HOLDFAST", os.path.join(built, "holdfast"))
     bpffs = os.path.join(workdir, "bpf")
@@ -51,7 +51,7 @@ def _daemon(built: str, workdir: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 def test_loads(daemon: Daemon) -> None:
-    """All of them, and nothing is missing."""
+    """All programs load, and the daemon doesn't report any limits."""
     daemon.start(rule("all"))
     assert daemon.log.splitlines() == ["ready: 1 rule in force"]
     enforcement = Command(daemon.pin_dir).status()["enforcement"]

@@ -13,7 +13,8 @@ from harness.cgroup import Cgroup
 from harness.config import rule
 from rollout import DROPINS, Host
 
-VERBS = {"status", "check", "explain", "probe", "reload", "metrics", "release"}
+VERBS = {"status", "check", "preview", "explain", "probe", "reload", "metrics", "release",
+         "measure"}
 VERDICTS = {"held", "own", "probing", "exposed", "closed", "exempt"}
 RULES = {"orders-db", "every.where"}
 Shell = Callable[[str, dict[str, str]], set[str]]
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.parametrize("shell", [shells.bash, shells.zsh, shells.f
 
 @pytest.fixture(name="host", scope="module")
 def _host(session_dir: str) -> Iterator[Host]:
-    """One with these rules in force; those on disk are others by now."""
+    """A host with RULES in force, and another rule on disk."""
     directory = os.path.join(session_dir, "completions")
     os.mkdir(directory)
     cgroup = Cgroup(f"holdfast-package-{os.getpid()}")
@@ -46,23 +47,23 @@ def _host(session_dir: str) -> Iterator[Host]:
 
 @pytest.fixture(name="complete")
 def _complete(host: Host, shell: Shell) -> Complete:
-    """A shell on that host."""
+    """A function that returns the shell's completions of a line on that host."""
     return lambda line: shell(line, host.environment)
 
 
 def said(*arguments: str) -> str:
-    """A --help text."""
+    """Returns a --help text."""
     return subprocess.run([build.HOLDFAST, *arguments, "--help"], capture_output=True, text=True,
                           check=True).stdout
 
 
 def options(text: str) -> set[str]:
-    """The options of a --help text."""
+    """Returns the options of a --help text."""
     return set(re.findall(r"(?<![\w-])(--[a-z][\w-]*|-[A-Za-z])(?![\w-])", text))
 
 
 def test_verbs(complete: Complete) -> None:
-    """All of them, and by their first letters."""
+    """All verbs are completed, also by their first letters and behind options."""
     assert complete("holdfast ") == VERBS
     assert complete("holdfast re") == {"reload", "release"}
     assert complete("holdfast --pin-dir /nowhere pro") == {"probe"}
@@ -70,19 +71,19 @@ def test_verbs(complete: Complete) -> None:
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_options(complete: Complete, verb: str) -> None:
-    """Those that the command has."""
+    """A verb's own options are completed, and no others."""
     assert complete(f"holdfast {verb} -") == options(said(verb)) | {"-h", "--help"}
 
 
 def test_options_of_all(complete: Complete) -> None:
-    """Before the verb, and the daemon's."""
+    """The options before a verb are completed, and those of the daemon."""
     assert complete("holdfast --") >= {"--pin-dir", "--help", "--version"}
     done = subprocess.run([build.HOLDFASTD, "--help"], capture_output=True, text=True, check=True)
     assert complete("holdfastd --") == options(done.stdout)
 
 
 def test_columns(complete: Complete) -> None:
-    """All of them; behind a comma one more."""
+    """All columns are completed, also behind a comma or a plus sign."""
     columns = set(re.findall(r"^  ([A-Z][A-Z-]*) ", said("status").split("Columns:\n")[1],
                              re.MULTILINE))
     assert complete("holdfast status -o ") == columns
@@ -92,19 +93,29 @@ def test_columns(complete: Complete) -> None:
 
 @pytest.mark.parametrize("verb", ["status", "probe"])
 def test_filters(complete: Complete, verb: str) -> None:
-    """Rules and verdicts."""
+    """FILTER is completed with the rules in force and the verdicts."""
     assert complete(f"holdfast {verb} ") == RULES | VERDICTS
     assert complete(f"holdfast {verb} orders") == {"orders-db"}
     assert complete(f"holdfast {verb} ex") == {"exposed", "exempt"}
 
 
+def test_command_behind_measure(complete: Complete, workdir: str) -> None:
+    """Behind `--` is a command of its own, with its own completions."""
+    path = os.path.join(workdir, "client")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("#!/bin/sh\n")
+    os.chmod(path, 0o755)
+    assert complete(f"holdfast measure --from 60s 10.0.0.1:3306 -- {workdir}/cli") == {path}
+    assert complete(f"holdfast measure 10.0.0.1:3306 -- cat {workdir}/cli") == {path}
+
+
 def test_rules_without_a_daemon(complete: Complete, workdir: str) -> None:
-    """Where none are in force, those that would be."""
+    """Where no rules are in force, those of the configuration are completed."""
     assert complete(f"holdfast --pin-dir {workdir} status ") == {"on-disk"} | VERDICTS
 
 
 def test_files(complete: Complete, workdir: str) -> None:
-    """Where a file is wanted, files; where a folder is, folders."""
+    """Files are completed where an option takes a file, folders where it takes a folder."""
     path = os.path.join(workdir, "new.conf")
     with open(path, "w", encoding="utf-8") as file:
         file.write(rule("a"))

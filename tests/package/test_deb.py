@@ -1,4 +1,4 @@
-"""The Debian packages: built without network and BTF, clean, and with what belongs into them."""
+"""The Debian packages: built without network and BTF, without lintian's warnings, and complete."""
 
 import glob
 import os
@@ -32,24 +32,24 @@ CONTENTS = """
     /usr/share/man/man8/holdfastd.8.gz
     /usr/share/zsh/vendor-completions/_holdfast
 """.split()
-# Where a release has its units: it was /lib when /usr was not merged.
+# The folder for units; releases with an unmerged /usr have /lib.
 UNIT_PLACES = ("/lib/systemd/system/", "/usr/lib/systemd/system/")
 
 
 def package(deb_dir: str, name: str) -> str:
-    """The file of a package."""
+    """Returns the path of a package."""
     (path,) = glob.glob(os.path.join(deb_dir, f"{name}_{source.version()}_*.deb"))
     return path
 
 
 def output(*argv: str) -> str:
-    """What a program says."""
+    """Returns the output of a program."""
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture(name="tree", scope="module")
 def _tree(deb_dir: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Both packages, unpacked."""
+    """The folder with both packages unpacked."""
     directory = str(tmp_path_factory.mktemp("deb"))
     for name in ("holdfast", "holdfast-dbgsym"):
         subprocess.run(["dpkg-deb", "-x", package(deb_dir, name), directory], check=True)
@@ -57,7 +57,7 @@ def _tree(deb_dir: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_lintian(deb_dir: str) -> None:
-    """Source and packages have neither errors nor warnings."""
+    """lintian reports neither errors nor warnings about source and packages."""
     (changes,) = glob.glob(os.path.join(deb_dir, "*.changes"))
     done = subprocess.run(
         ["lintian", "--allow-root", "--fail-on", "error,warning", "--tag-display-limit", "0",
@@ -68,7 +68,7 @@ def test_lintian(deb_dir: str) -> None:
 
 
 def test_contents(deb_dir: str) -> None:
-    """These files and no others; folders that are everybody's left out."""
+    """The package has exactly these files, all root's; shared folders are left out."""
     listing = output("dpkg-deb", "-c", package(deb_dir, "holdfast"))
     paths = {re.sub(r" -> .*", "", line.split(None, 5)[5]).lstrip(".") for line in
              listing.splitlines()}
@@ -84,13 +84,13 @@ def test_contents(deb_dir: str) -> None:
 
 
 def test_conffile(deb_dir: str) -> None:
-    """The configuration is the administrator's: an upgrade keeps it."""
+    """The configuration is a conffile, so that an upgrade keeps the administrator's changes."""
     assert output("dpkg-deb", "-I", package(deb_dir, "holdfast"), "conffiles").split() == [
         "/etc/holdfast/holdfast.conf"]
 
 
 def test_programs(tree: str) -> None:
-    """They run, are stripped and hardened; what was stripped is in the other package."""
+    """The programs run, are stripped and hardened, and their symbols are in the -dbgsym package."""
     for path in ("usr/bin/holdfast", "usr/sbin/holdfastd"):
         program = os.path.join(tree, path)
         assert output(program, "--version").split()[-1] == source.version()
@@ -105,27 +105,27 @@ def test_programs(tree: str) -> None:
 
 
 def test_dbgsym_has_symbols_only(deb_dir: str) -> None:
-    """Nothing of the program itself."""
+    """The -dbgsym package contains debug symbols only."""
     listing = output("dpkg-deb", "-c", package(deb_dir, "holdfast-dbgsym"))
     files = [line.split()[5] for line in listing.splitlines() if line.startswith("-")]
     assert files and all(path.startswith("./usr/lib/debug/") for path in files)
 
 
 def test_says_nothing_of_the_builder(deb_dir: str, tree: str) -> None:
-    """No path of the machine that it was built on."""
+    """The programs contain no path of the machine that built them."""
     for path in ("usr/bin/holdfast", "usr/sbin/holdfastd"):
         with open(os.path.join(tree, path), "rb") as file:
             assert os.path.dirname(deb_dir).encode() not in file.read()
 
 
 def test_description(deb_dir: str) -> None:
-    """It needs the kernel that README.md says."""
+    """The description names the oldest kernel of README.md."""
     said = output("dpkg-deb", "-f", package(deb_dir, "holdfast"), "Description")
     assert f"Linux {source.least_kernel()} or later" in said
 
 
 def test_scripts(deb_dir: str, workdir: str) -> None:
-    """A shell can read the maintainer's scripts."""
+    """The maintainer scripts have valid syntax."""
     subprocess.run(["dpkg-deb", "-e", package(deb_dir, "holdfast"), workdir], check=True)
     for name in ("postinst", "prerm", "postrm"):
         path = os.path.join(workdir, name)
@@ -133,7 +133,7 @@ def test_scripts(deb_dir: str, workdir: str) -> None:
         subprocess.run(["sh", "-n", path], check=True)
 
 
-# A host of its own: nothing of the machine's service manager, pins and configuration is there.
+# A mount namespace without the machine's service manager and pins.
 HOST = """
 set -e
 mount -t tmpfs tmpfs /run
@@ -145,7 +145,7 @@ mkdir /sys/fs/bpf/holdfast
 
 def script(workdir: str, deb_dir: str, name: str, *arguments: str, status: int = 0,
            prepare: str = HOST, **environment: str) -> subprocess.CompletedProcess:
-    """Runs one of the maintainer's scripts, where `holdfast` ends with that status."""
+    """Runs one of the maintainer scripts, with a `holdfast` that ends with that status."""
     control, tools = (os.path.join(workdir, folder) for folder in ("control", "tools"))
     subprocess.run(["dpkg-deb", "-e", package(deb_dir, "holdfast"), control], check=True)
     os.makedirs(tools, exist_ok=True)
@@ -159,7 +159,7 @@ def script(workdir: str, deb_dir: str, name: str, *arguments: str, status: int =
 
 
 def calls(workdir: str) -> list[str]:
-    """What `holdfast` has been asked for."""
+    """Returns how `holdfast` was called."""
     path = os.path.join(workdir, "calls")
     if not os.path.exists(path):
         return []
@@ -167,17 +167,18 @@ def calls(workdir: str) -> list[str]:
         return file.read().splitlines()
 
 
-@pytest.mark.parametrize("status, told", [(0, False), (1, False), (3, False), (4, True)])
-def test_release_at_removal(deb_dir: str, workdir: str, status: int, told: bool) -> None:
-    """Whatever comes of it, the package goes; where something stays in force, that is said."""
+@pytest.mark.parametrize("status, removed", [(0, True), (1, True), (3, True), (4, False)])
+def test_release_at_removal(deb_dir: str, workdir: str, status: int, removed: bool) -> None:
+    """Removal runs `holdfast release`, and keeps the package where that fails: nothing else can
+    make good."""
     done = script(workdir, deb_dir, "prerm", "remove", status=status)
-    assert done.returncode == 0, done
+    assert (done.returncode == 0) == removed, done
     assert calls(workdir) == ["holdfast release"]
-    assert ("stays in force" in done.stderr) == told, done
+    assert ("is still in force" in done.stderr) == (not removed), done
 
 
 def test_no_release(deb_dir: str, workdir: str) -> None:
-    """Not at an upgrade, and not where nothing is pinned."""
+    """`holdfast release` isn't run at an upgrade, nor where nothing is pinned."""
     assert script(workdir, deb_dir, "prerm", "upgrade", "99").returncode == 0
     nothing = HOST.replace("mkdir", "test ! -e")
     assert script(workdir, deb_dir, "prerm", "remove", prepare=nothing).returncode == 0
@@ -185,7 +186,7 @@ def test_no_release(deb_dir: str, workdir: str) -> None:
 
 
 def test_purge(deb_dir: str, workdir: str) -> None:
-    """What the package has made goes, but not what is mounted below it."""
+    """A purge removes the package's folders, but nothing that is mounted below them."""
     root = os.path.join(workdir, "root")
     for folder in ("etc/holdfast/holdfast.conf.d", "run/holdfast/cgroup"):
         os.makedirs(os.path.join(root, folder))

@@ -1,4 +1,4 @@
-"""The manifests: sound by themselves, and alike where they have to be."""
+"""The Kubernetes manifests: each is consistent, and they agree where they have to."""
 
 import os
 import re
@@ -15,12 +15,12 @@ FILES = ["holdfast.yaml", "release.yaml"]
 
 
 def spec(name: str) -> dict[str, Any]:
-    """The pod of a file's DaemonSet."""
+    """Returns the pod of a file's DaemonSet."""
     return pods.the("DaemonSet", name)["spec"]["template"]["spec"]
 
 
 def privileged(name: str) -> dict[str, Any]:
-    """The container that has the capabilities."""
+    """Returns the container that has the capabilities."""
     pod = spec(name)
     (found,) = [container for container in pod.get("initContainers", []) + pod["containers"]
                 if "add" in container["securityContext"]["capabilities"]]
@@ -29,7 +29,7 @@ def privileged(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", FILES)
 def test_daemon_set(name: str) -> None:
-    """It finds its own pods; all of its objects live in one namespace."""
+    """The DaemonSet selects its own pods, and all its objects are in one namespace."""
     daemon_set = pods.the("DaemonSet", name)
     template = daemon_set["spec"]["template"]
     assert daemon_set["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
@@ -44,7 +44,7 @@ def test_daemon_set(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_volumes(name: str) -> None:
-    """Each is used, and each that is used is there."""
+    """Each volume is mounted, and each mount has its volume."""
     pod = spec(name)
     mounted = {mount["name"] for container in pod.get("initContainers", []) + pod["containers"]
                for mount in container.get("volumeMounts", [])}
@@ -56,14 +56,14 @@ def test_volumes(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_image(name: str) -> None:
-    """Of this version."""
+    """The images are those of this version."""
     pod = spec(name)
     tags = {container["image"] for container in pod.get("initContainers", []) + pod["containers"]}
     assert tags == {f"registry.example/holdfast:{source.version()}"}
 
 
 def test_no_more_than_the_unit_has() -> None:
-    """The capabilities of the systemd unit, and not privileged."""
+    """The container has the unit's capabilities, no others, and isn't privileged."""
     with open(os.path.join(source.TREE, "packaging/systemd/holdfast.service"),
               encoding="utf-8") as file:
         match = re.search(r"^CapabilityBoundingSet=(.*)$", file.read(), re.MULTILINE)
@@ -75,17 +75,17 @@ def test_no_more_than_the_unit_has() -> None:
 
 
 def test_release_is_alike() -> None:
-    """It can do what the daemon can, no more and no less."""
+    """The release container has exactly the daemon's privileges and mounts."""
     daemon, release = privileged("holdfast.yaml"), privileged("release.yaml")
     assert daemon["securityContext"] == release["securityContext"]
     for key in ("hostPID", "hostNetwork", "automountServiceAccountToken", "tolerations"):
         assert spec("holdfast.yaml")[key] == spec("release.yaml")[key]
     assert [mount for mount in daemon["volumeMounts"] if mount["name"] != "rules"] == \
-        release["volumeMounts"]
+        [mount for mount in release["volumeMounts"] if mount["name"] != "outcome"]
 
 
 def test_rules(workdir: str) -> None:
-    """`holdfast check` has nothing to say against the ConfigMap's."""
+    """`holdfast check` finds no fault in the ConfigMap's rules."""
     data = pods.the("ConfigMap", "holdfast.yaml")["data"]
     assert set(data) == {"holdfast.conf"}
     path = os.path.join(workdir, "holdfast.conf")
@@ -94,3 +94,17 @@ def test_rules(workdir: str) -> None:
     done = subprocess.run([build.HOLDFAST, "check", path], capture_output=True, text=True,
                           check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_roll_out() -> None:
+    """An update replaces one node's pod at a time, and the probes ask the pod's own daemon."""
+    daemon_set = pods.the("DaemonSet", "holdfast.yaml")["spec"]
+    assert daemon_set["updateStrategy"]["rollingUpdate"] == {"maxUnavailable": 1}
+    assert daemon_set["minReadySeconds"] >= 10
+    probes = [pods.Probe.of(privileged("holdfast.yaml"), name) for name in pods.PROBES]
+    assert {tuple(probe.command) for probe in probes} == {("holdfast", "status", "--daemon")}
+    startup, _, liveness = probes
+    # The kubelet must not kill a daemon that looks at many sockets at its start, or one that is
+    # slow to answer under a moment's load.
+    assert startup.period * startup.failures >= 300
+    assert liveness.failures >= 3

@@ -1,4 +1,4 @@
-"""The manual's examples of rolling a rule out: run as they stand there."""
+"""The examples in the manual for rolling out a rule, run as they are written."""
 
 import os
 import re
@@ -25,12 +25,12 @@ FAULTY = {"alone": rule("orders-db", "127.0.0.0/8", PORT, window="never"),
           "with the others": rule("orders-db", "127.0.0.0/8", PORT)
           + rule("twice", "192.0.2.0/24", PORT)}
 OTHER = rule("other", "192.0.2.0/24", PORT)
-DEFAULT = held(600, 60, 5)
+DEFAULT = held(200, 20, 5)
 RollOut = Callable[[Host], tuple[int, str]]
 
 
 def examples() -> list[str]:
-    """The displays of holdfast.conf(5)."""
+    """Returns the displays of holdfast.conf(5)."""
     with open(os.path.join(source.TREE, "packaging/man/holdfast.conf.5"), encoding="utf-8") as file:
         page = file.read()
     return [block.replace("\\\\", "\\").replace("\\&", "") for block in
@@ -38,13 +38,13 @@ def examples() -> list[str]:
 
 
 def shell(host: Host) -> tuple[int, str]:
-    """The script."""
+    """Runs the manual's shell script."""
     (script,) = [text for text in examples() if text.startswith("new=")]
     return host.run("sh", "-c", script)
 
 
 def ansible(host: Host, *options: str) -> tuple[int, str]:
-    """The play, on this host alone."""
+    """Runs the manual's Ansible play on this host alone."""
     (play,) = [text for text in examples() if text.startswith("- hosts:")]
     files = {"play.yaml": play,
              "inventory": "[applications]\nhere ansible_connection=local ansible_become=false "
@@ -61,7 +61,7 @@ def ansible(host: Host, *options: str) -> tuple[int, str]:
 
 @pytest.fixture(name="cgroup")
 def _cgroup() -> Iterator[Cgroup]:
-    """The control group that the daemon looks after."""
+    """The control group that the daemon enforces on."""
     made = Cgroup(f"holdfast-package-{os.getpid()}")
     yield made
     made.remove()
@@ -69,11 +69,11 @@ def _cgroup() -> Iterator[Cgroup]:
 
 @pytest.fixture(name="host")
 def _host(workdir: str, cgroup: Cgroup) -> Iterator[Host]:
-    """With the built-in configuration, and one rule more."""
+    """A host with the built-in rule and one more."""
     made = Host(workdir, cgroup)
     try:
         with open(os.path.join(DROPINS, "10-base.conf"), "w", encoding="utf-8") as file:
-            file.write(rule("default", "any", PORT, time="600s", interval="60s") + OTHER)
+            file.write(rule("default", "any", PORT) + OTHER)
         assert made.run("holdfast", "reload")[0] == 0
         yield made
         print(made.log)
@@ -92,13 +92,13 @@ def _sock(cgroup: Cgroup) -> Iterator[Socket]:
 
 
 def put(host: Host, text: str) -> None:
-    """The file to roll out."""
+    """Writes the file to roll out."""
     with open(os.path.join(host.directory, NAME), "w", encoding="utf-8") as file:
         file.write(text)
 
 
 def settled(host: Host, sock: Socket, text: str | None, settings: Settings) -> None:
-    """The file is there, or not, and nothing else of it; the connection has its values."""
+    """Checks that exactly this file is there, and that the connection has these settings."""
     files = {name: content for name, content in host.files().items()
              if name != "10-base.conf" and not name.endswith("~")}
     assert files == ({NAME: text} if text else {})
@@ -107,7 +107,8 @@ def settled(host: Host, sock: Socket, text: str | None, settings: Settings) -> N
 
 @pytest.mark.parametrize("roll_out", [shell, ansible])
 def test_roll_out(host: Host, sock: Socket, roll_out: RollOut) -> None:
-    """A new rule, a changed one; those with faults change nothing, neither in force nor on disk."""
+    """A new and a changed rule take effect; rules with faults change nothing, in force or on
+    disk."""
     assert os.path.dirname(shutil.which("holdfast", path=host.environment["PATH"]) or "") == \
         os.path.dirname(build.HOLDFAST)
     settled(host, sock, None, DEFAULT)
@@ -132,7 +133,8 @@ def test_roll_out(host: Host, sock: Socket, roll_out: RollOut) -> None:
 
 
 def test_ansible_changes_nothing_twice(host: Host, sock: Socket) -> None:
-    """A second run has nothing to do; someone else's fault isn't blamed on this rule."""
+    """A second run of the play changes nothing, and a fault of another file isn't blamed on this
+    rule."""
     assert ansible(host, "--syntax-check")[0] == 0
     put(host, FIRST)
     assert ansible(host)[0] == 0

@@ -1,7 +1,7 @@
-"""The RPM: clean, with what belongs into it, and installed, upgraded, removed in a root of its own.
+"""The RPM: clean, complete, and installed, upgraded and removed in a root of its own.
 
-Debian's rpm builds and installs it, so the scriptlets are those that packaging/rpm/macros.debian
-stands in for Fedora's with.
+Debian's rpm builds and installs it, so that the scriptlets are those of
+packaging/rpm/macros.debian, which stands in for Fedora's macros.
 """
 
 import glob
@@ -14,7 +14,7 @@ import pytest
 import source
 
 NAME_VERSION = f"holdfast-{source.version()}"
-# With the type and the permissions that ls shows.
+# Each with type and permissions as shown by ls.
 CONTENTS = f"""
     drwxr-xr-x /etc/holdfast
     -rw-r--r-- /etc/holdfast/holdfast.conf
@@ -44,26 +44,26 @@ CONTENTS = f"""
     -rw-r--r-- /usr/share/zsh/site-functions/_holdfast
 """
 CONFIG = "etc/holdfast/holdfast.conf"
-# Programs that note how they are called, in place of what the scriptlets run.
+# Programs that log their calls, in place of those that the scriptlets run.
 NOTES = """#!/bin/sh
 echo "${0##*/} $*" >> /calls
 """
 
 
 def package(rpm_dir: str, name: str = "holdfast") -> str:
-    """The file of a package."""
+    """Returns the path of a package."""
     (path,) = glob.glob(os.path.join(rpm_dir, "RPMS", "*", f"{name}-[0-9]*.rpm"))
     return path
 
 
 def query(path: str, *options: str) -> str:
-    """What rpm knows of a package."""
+    """Returns what rpm says of a package."""
     return subprocess.run(["rpm", "-qp", *options, path], check=True, capture_output=True,
                           text=True).stdout
 
 
 class Root:
-    """A root file system with a shell and next to nothing else."""
+    """A root file system with a shell and hardly anything else."""
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
@@ -74,36 +74,36 @@ class Root:
         self.fake("usr/bin/systemctl")
 
     def path(self, name: str) -> str:
-        """Where it is from outside."""
+        """Returns a path's place outside of the root."""
         return os.path.join(self.directory, name)
 
     def fake(self, name: str, status: int = 0) -> None:
-        """Puts a program there that only notes its calls."""
+        """Writes a program that only logs its calls."""
         with open(self.path(name), "w", encoding="ascii") as file:
             file.write(f"{NOTES}exit {status}\n")
         os.chmod(self.path(name), 0o755)
 
     def read(self, name: str) -> str:
-        """A file's text."""
+        """Returns a file's text."""
         with open(self.path(name), encoding="utf-8") as file:
             return file.read()
 
     def write(self, name: str, text: str) -> None:
-        """Changes a file."""
+        """Writes a file's text."""
         with open(self.path(name), "w", encoding="utf-8") as file:
             file.write(text)
 
-    def rpm(self, *arguments: str) -> str:
-        """Runs rpm on it."""
+    def rpm(self, *arguments: str, status: int = 0) -> str:
+        """Runs rpm on this root, which ends with that status. Returns its output."""
         done = subprocess.run(
             ["rpm", "--root", self.directory, "--dbpath", "/var/lib/rpm", "--nodeps",
              "--nosignature", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, check=False)
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == status, done.stdout
         return done.stdout
 
     def calls(self) -> list[str]:
-        """What scriptlets have called since the last time."""
+        """Returns what scriptlets have called since the last time."""
         if not os.path.exists(self.path("calls")):
             return []
         calls = self.read("calls").splitlines()
@@ -111,7 +111,7 @@ class Root:
         return calls
 
     def ours(self) -> list[str]:
-        """Every file and folder there that has our name in its path."""
+        """Returns every file and folder whose path contains `holdfast`."""
         found = [os.path.relpath(os.path.join(parent, name), self.directory)
                  for parent, folders, files in os.walk(self.directory)
                  for name in folders + files]
@@ -120,12 +120,12 @@ class Root:
 
 @pytest.fixture(name="root")
 def _root(workdir: str) -> Root:
-    """An empty one."""
+    """An empty root."""
     return Root(os.path.join(workdir, "root"))
 
 
 def test_rpmlint(rpm_dir: str) -> None:
-    """No errors, by Fedora's conventions."""
+    """rpmlint finds no errors by Fedora's conventions."""
     packages = [*glob.glob(os.path.join(rpm_dir, "RPMS", "*", "*.rpm")),
                 *glob.glob(os.path.join(rpm_dir, "SRPMS", "*.rpm"))]
     directory = os.path.join(source.TREE, "packaging/rpm")
@@ -138,7 +138,7 @@ def test_rpmlint(rpm_dir: str) -> None:
 
 
 def test_contents(rpm_dir: str) -> None:
-    """These files and no others, all root's; build-ids left out."""
+    """The package has exactly these files, all root's, apart from build-ids."""
     rows = [line.split() for line in query(package(rpm_dir), "-lv").splitlines()]
     found = {(row[0], row[8]) for row in rows if "/.build-id" not in row[8]}
     assert found == {tuple(line.split()) for line in CONTENTS.strip().splitlines()}
@@ -146,7 +146,7 @@ def test_contents(rpm_dir: str) -> None:
 
 
 def test_configuration(rpm_dir: str) -> None:
-    """%config(noreplace), and nothing else is."""
+    """The configuration is %config(noreplace), and no other file is."""
     flags = query(package(rpm_dir), "--qf", "[%{FILEFLAGS:fflags} %{FILENAMES}\n]").splitlines()
     assert [line for line in flags if "c" in line.split()[0] and len(line.split()) > 1] == [
         f"cn /{CONFIG}"]
@@ -162,56 +162,59 @@ def test_debuginfo(rpm_dir: str) -> None:
 
 
 def test_requires(rpm_dir: str) -> None:
-    """Its scriptlets need systemd; its libraries are found by themselves."""
+    """The package requires systemd for its scriptlets, and its libraries by their sonames."""
     requires = query(package(rpm_dir), "--requires").splitlines()
     assert "systemd" in requires
     assert any(line.startswith("libbpf.so.1") for line in requires)
 
 
 def test_description(rpm_dir: str) -> None:
-    """It needs the kernel that README.md says."""
+    """The description names the oldest kernel of README.md."""
     said = query(package(rpm_dir), "--qf", "%{DESCRIPTION}")
     assert f"Linux {source.least_kernel()} or later" in said
 
 
 def test_release_that_fails(root: Root, rpm_dir: str) -> None:
-    """The package goes, and what stays is told."""
+    """The package isn't removed where `holdfast release` fails, which alone can make good."""
     root.rpm("-i", package(rpm_dir))
     os.makedirs(root.path("sys/fs/bpf/holdfast"))
     root.fake("usr/bin/holdfast", 4)
-    assert "stays in force" in root.rpm("-e", "holdfast")
+    assert "is still in force" in root.rpm("-e", "holdfast", status=1)
+    assert root.ours()
     os.rmdir(root.path("sys/fs/bpf/holdfast"))
+    root.rpm("-e", "holdfast")
     assert not root.ours()
 
 
 def test_life(root: Root, rpm_dir: str, earlier_rpm_dir: str) -> None:
-    """Installed, upgraded with a configuration that was edited, removed."""
+    """Installation, upgrade with an edited configuration, and removal run the right scriptlets."""
     root.rpm("-i", package(earlier_rpm_dir))
-    # Whether it is enabled, the distribution's presets say; nothing is started.
+    # The distribution's presets decide whether it is enabled; nothing is started.
     assert root.calls() == ["systemctl --no-reload preset holdfast.service"]
 
-    edited = root.read(CONFIG).replace("window = 1h", "window = 350s")
+    edited = root.read(CONFIG).replace("window = auto", "window = 350s")
     root.write(CONFIG, edited)
     root.rpm("-U", package(rpm_dir))
-    # A restart leaves every held socket held; nothing is stopped before.
+    # A restart leaves every held socket held; nothing is stopped first.
     assert root.calls() == ["systemctl daemon-reload", "systemctl try-restart holdfast.service"]
     assert root.read(CONFIG) == edited
     with open(os.path.join(source.TREE, "packaging/holdfast.conf"), encoding="utf-8") as file:
         assert root.read(f"{CONFIG}.rpmnew") == file.read()
 
-    # A crash has left its state in the kernel, as far as the scriptlet can see.
+    # The scriptlet sees the pins that a crash has left.
     os.makedirs(root.path("sys/fs/bpf/holdfast"))
     root.fake("usr/bin/holdfast")
     root.rpm("-e", "holdfast")
     assert root.calls() == ["systemctl --no-reload disable --now holdfast.service",
                             "holdfast release", "systemctl daemon-reload"]
     os.rmdir(root.path("sys/fs/bpf/holdfast"))
-    # What was the administrator's stays, under another name.
+    # The administrator's files stay, under other names.
     assert root.ours() == ["etc/holdfast", f"{CONFIG}.rpmnew", f"{CONFIG}.rpmsave"]
 
 
 def test_removal_leaves_nothing(root: Root, rpm_dir: str) -> None:
-    """Where nobody has changed anything; and where nothing is attached, nothing is released."""
+    """Removal leaves no file where none was changed, and releases nothing where nothing is
+    attached."""
     root.rpm("-i", package(rpm_dir))
     assert root.ours()
     root.calls()
@@ -222,7 +225,7 @@ def test_removal_leaves_nothing(root: Root, rpm_dir: str) -> None:
 
 
 def test_upgrade_takes_a_new_default(root: Root, rpm_dir: str, earlier_rpm_dir: str) -> None:
-    """Where the old one was never touched."""
+    """An upgrade replaces a default configuration that was never edited."""
     root.rpm("-i", package(earlier_rpm_dir))
     assert source.EARLIER in root.read(CONFIG)
     root.rpm("-U", package(rpm_dir))

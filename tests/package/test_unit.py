@@ -1,4 +1,4 @@
-"""The systemd unit: as little exposed as promised, and each exposure that stays explained."""
+"""The systemd unit: its exposure is at most as promised, and each remaining one is explained."""
 
 import json
 import os
@@ -11,20 +11,20 @@ import source
 
 UNIT = os.path.join(source.TREE, "packaging/systemd/holdfast.service")
 MOST = 3.5  # "systemd-analyze security" counts up to 10
-# What it says of several capabilities at once, by one of their names.
+# Names of several capabilities in its output, by one capability that the unit names.
 NAMES = {"CAP_DAC_*": "CAP_DAC_READ_SEARCH", "CAP_NET_BIND_SERVICE": "CAP_NET_BROADCAST"}
 STAYS = "# --- what stays open, and why ---"
 
 
 def made(workdir: str, *options: str) -> str:
-    """The unit as a make has it."""
+    """Returns the unit as a make with these options builds it."""
     subprocess.run(["make", "-C", source.TREE, f"BUILD={workdir}", *options, "unit"], check=True,
                    stdout=subprocess.DEVNULL, env=source.environment())
     return os.path.join(workdir, "holdfast.service")
 
 
 def exposures(unit: str) -> tuple[float, list[dict[str, str]]]:
-    """The overall exposure, and what it comes from."""
+    """Returns the overall exposure, and the rows that contribute to it."""
     said = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", unit],
                           check=True, capture_output=True, text=True).stdout
     match = re.search(r"Overall exposure level for \S+: (\d+\.\d+)", said)
@@ -35,14 +35,14 @@ def exposures(unit: str) -> tuple[float, list[dict[str, str]]]:
 
 
 def lines(unit: str) -> list[str]:
-    """What it sets."""
+    """Returns the unit's settings."""
     with open(unit, encoding="utf-8") as file:
         return [line.rstrip("\n") for line in file if re.match(r"\w+=", line)]
 
 
 def test_reload(workdir: str) -> None:
-    """A reload is a command that fails where the configuration is refused: Type=notify-reload has
-    no such thing, and takes no command's word for it."""
+    """A reload is a command, which fails where the configuration is refused; with
+    Type=notify-reload it couldn't."""
     found = lines(made(workdir))
     assert [line for line in found if line.startswith("Type=")] == ["Type=notify"]
     assert [line for line in found if line.startswith("ExecReload=")] == [
@@ -51,7 +51,7 @@ def test_reload(workdir: str) -> None:
 
 
 def test_complete(workdir: str) -> None:
-    """What the source has, with the places of this make."""
+    """The built unit has the source's settings, with the folders of its make."""
     assert lines(made(workdir)) == lines(UNIT)
     elsewhere = lines(made(workdir, "SBINDIR=/opt/sbin", "BINDIR=/opt/bin", "-B"))
     assert "ExecStart=/opt/sbin/holdfastd" in elsewhere
@@ -60,7 +60,8 @@ def test_complete(workdir: str) -> None:
 
 
 def test_exposure(workdir: str) -> None:
-    """At most so much; and the unit names everything that counts."""
+    """The exposure is at most MOST, and the unit's comments name every row that contributes to
+    it."""
     unit = made(workdir)
     level, rows = exposures(unit)
     print(f"exposure level {level}:", *(f"{row['name']} {row['exposure']}" for row in rows), sep="\n  ")
@@ -78,7 +79,7 @@ def test_exposure(workdir: str) -> None:
 
 
 def test_bounding_set(workdir: str) -> None:
-    """These and no others; none by itself, and no way to get more."""
+    """The bounding set is exactly this one, with no ambient capabilities and no new privileges."""
     found = lines(made(workdir))
     (bound,) = [line for line in found if line.startswith("CapabilityBoundingSet=")]
     assert set(bound.split("=", 1)[1].split()) == {

@@ -1,7 +1,7 @@
 """Fixtures: each test gets namespaces, control groups and a pin dir of its own.
 
-Nothing of the host is changed. What a test made is removed after it, and the
-kernel removes all of it with this process (empty control groups excepted).
+Nothing of the host is changed. Each test's objects are removed after it, and the kernel removes all
+of them with this process, except empty control groups.
 """
 
 import itertools
@@ -25,10 +25,11 @@ from harness.netns import Netns  # pylint: disable=wrong-import-position
 from harness.sockets import Agent, Listener  # pylint: disable=wrong-import-position
 
 _numbers = itertools.count(1)
+_crashes: list[object] = []
 
 
 def pytest_sessionstart() -> None:
-    """Says at once what is missing."""
+    """Fails at once where something that the tests need is missing."""
     if os.geteuid() != 0:
         pytest.exit("the system tests need root", returncode=2)
     for program in (build.HOLDFASTD, build.HOLDFAST):
@@ -36,14 +37,36 @@ def pytest_sessionstart() -> None:
             pytest.exit(f"{program} is missing: make first, or set HF_BUILD", returncode=2)
 
 
+@pytest.hookimpl(trylast=True)  # after others have been deselected
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What has been recorded over all tests is looked at after all tests."""
+    """Moves the tests that look at the record of the whole run to the end, and to the beginning
+    those that wait the longest, so that nobody waits for the last of them alone."""
     items.sort(key=lambda item: "test_recorded.py" in item.nodeid)
+    markers = [(item, item.get_closest_marker("waits")) for item in items]
+    first = [item for item, waits in markers if waits and waits.kwargs.get("first")]
+    others = [item for item in items if item not in first]
+    for number, item in enumerate(first):
+        others.insert(3 * number, item)  # pytest-xdist hands out a few at a time
+    items[:] = others
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(error: object) -> None:
+    """Called when a process that runs tests beside others has ended, by pytest-xdist, for which a
+    crash between tests is no failure."""
+    if error:
+        _crashes.append(error)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails the run where such a process has crashed."""
+    if _crashes and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")
 def session_dir() -> Iterator[str]:
-    """A folder for all of this run, on mounts that the host doesn't see."""
+    """A folder for the whole run, on mounts that the host doesn't see."""
     mounts.leave_host_mounts()
     directory = tempfile.mkdtemp(prefix="holdfast-test-")
     yield directory
@@ -52,7 +75,8 @@ def session_dir() -> Iterator[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def recording(session_dir: str) -> Iterator[recorder.Recorder | OSError | None]:
-    """Where it was asked for: what all daemons do, or why that can't be recorded."""
+    """The recorder of all daemons where HF_RECORD asks for it, or the reason why the kernel can't
+    record."""
     try:
         made = recorder.Recorder(os.path.join(session_dir, "trace")) if recorder.ASKED else None
     except OSError as error:
@@ -65,7 +89,7 @@ def recording(session_dir: str) -> Iterator[recorder.Recorder | OSError | None]:
 
 @pytest.fixture(scope="session")
 def bpffs(session_dir: str) -> Iterator[str]:
-    """A bpffs of our own."""
+    """A bpffs that the host doesn't see."""
     directory = os.path.join(session_dir, "bpf")
     mounts.mount("bpf", directory)
     yield directory
@@ -74,7 +98,7 @@ def bpffs(session_dir: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def mariadb_files(session_dir: str) -> str:
-    """The folder of a new MariaDB server, to copy."""
+    """A folder with the files of a new MariaDB server, to copy."""
     directory = os.path.join(session_dir, "mariadb")
     mariadb.prepare(directory)
     return directory
@@ -91,7 +115,7 @@ def workdir(session_dir: str) -> Iterator[str]:
 
 @pytest.fixture
 def make_cgroup() -> Iterator[Callable[..., Cgroup]]:
-    """Makes control groups, by default below the root, removed after the test."""
+    """Makes control groups, by default below the root, and removes them after the test."""
     with ExitStack() as stack:
         def make(name: str | None = None, parent: Cgroup | None = None) -> Cgroup:
             made = Cgroup(name or f"holdfast-test-{os.getpid()}-{next(_numbers)}", parent)
@@ -109,7 +133,7 @@ def cgroup(make_cgroup: Callable[..., Cgroup]) -> Cgroup:
 
 @pytest.fixture
 def make_netns() -> Iterator[Callable[[], Netns]]:
-    """Makes network namespaces, let go of after the test."""
+    """Makes network namespaces, and closes them after the test."""
     with ExitStack() as stack:
         def make() -> Netns:
             made = Netns()
@@ -121,13 +145,13 @@ def make_netns() -> Iterator[Callable[[], Netns]]:
 
 @pytest.fixture
 def netns(make_netns: Callable[[], Netns]) -> Netns:
-    """A network namespace in which only `lo` is there."""
+    """A network namespace with `lo` alone."""
     return make_netns()
 
 
 @pytest.fixture
 def named_netns(session_dir: str) -> Iterator[Netns]:
-    """A network namespace as `ip netns add` makes them, its name known to us alone."""
+    """A network namespace made by `ip netns add`; its name doesn't show on the host."""
     created = not os.path.isdir("/run/netns")
     mounts.mount("tmpfs", "/run/netns")
     try:
@@ -154,7 +178,7 @@ def make_agent() -> Iterator[Callable[..., Agent]]:
 
 @pytest.fixture
 def agent(make_agent: Callable[..., Agent], netns: Netns, cgroup: Cgroup) -> Agent:
-    """An application that holdfast looks after."""
+    """An application inside the control group that holdfast enforces on."""
     return make_agent(netns, cgroup)
 
 
@@ -172,7 +196,7 @@ def listener(outsider: Agent) -> Listener:
 
 @pytest.fixture
 def make_daemon(workdir: str, bpffs: str, cgroup: Cgroup) -> Iterator[Callable[..., Daemon]]:
-    """Makes daemons, not started yet, each with a pin dir of its own if not told otherwise."""
+    """Makes daemons without starting them, by default with a pin dir of their own."""
     with ExitStack() as stack:
         def make(cgroup: Cgroup = cgroup, pin_dir: str | None = None,
                  netns: Netns | None = None) -> Daemon:
@@ -184,7 +208,7 @@ def make_daemon(workdir: str, bpffs: str, cgroup: Cgroup) -> Iterator[Callable[.
             if not pin_dir:
                 stack.callback(shutil.rmtree, made.pin_dir, ignore_errors=True)
             stack.callback(made.close)
-            # Shown where the test has failed.
+            # pytest shows this where the test has failed.
             stack.callback(lambda: print(f"--- holdfastd of {made.pin_dir}\n{made.log}"))
             return made
 
@@ -193,11 +217,11 @@ def make_daemon(workdir: str, bpffs: str, cgroup: Cgroup) -> Iterator[Callable[.
 
 @pytest.fixture
 def daemon(make_daemon: Callable[..., Daemon]) -> Daemon:
-    """A holdfastd, not started yet."""
+    """A holdfastd that isn't started yet."""
     return make_daemon()
 
 
 @pytest.fixture
 def holdfast(daemon: Daemon) -> Command:
-    """The command, on the daemon's pin dir."""
+    """The holdfast command on the daemon's pin dir."""
     return Command(daemon.pin_dir)

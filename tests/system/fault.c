@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * For LD_PRELOAD: lets one of the calls below fail with ENOMEM, once, in a program
- * named holdfastd or holdfast, or kills or stops that in the place of the call. Which one stands
- * in the file HF_FAULT_ORDER, which can change at any time: see struct order. What it was
- * is appended to HF_FAULT_LOG; the 0th: none fails, and all are noted.
+ * A library for LD_PRELOAD that injects faults. In a program named holdfastd or holdfast it lets
+ * one of the calls below fail with ENOMEM, once, or kills or stops the program there. The file
+ * HF_FAULT_ORDER says which call, as a struct order that can change at any time. The call that was
+ * chosen is appended to HF_FAULT_LOG. With nth 0, no call fails and every KERNEL call is
+ * logged.
  *
- * Calls into the kernel: bpf(2), pidfd_open(2) and capset(2), through syscall(); opening, making,
- * asking for the file system of, locking, moving and removing what has HF_FAULT_PATH in its name,
- * or is below /proc; sockets, but for the ones that tell the service manager, and what goes through
- * them; namespaces and event sources. Calls for memory: malloc() and its like. Options:
- * setting one of a TCP socket, as it is done where the kernel can't from within.
+ * KERNEL calls: bpf(2), pidfd_open(2) and capset(2) through syscall(); open(), opendir(), fopen(),
+ * mkdir(), statfs(), rename(), link() and unlink() on paths that contain HF_FAULT_PATH or are below
+ * /proc; flock(), setns() into a namespace, sendto(), recvmsg(), and socket() but for AF_UNIX,
+ * which the service manager is told through; epoll_create1() and timerfd_create(). MEMORY calls:
+ * malloc() and its family. OPTION calls: setsockopt() of the keepalive and TCP options, which user
+ * space sets where BPF can't.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -29,13 +31,13 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-/* KILL, HANGUP, STOP: that signal there, and the call doesn't fail. */
+/* KILL, HANGUP and STOP send SIGKILL, SIGHUP or SIGSTOP in place of the error. */
 enum kind { KERNEL = 1, MEMORY = 2, KILL = 4, OPTION = 8, HANGUP = 16, STOP = 32 };
 
-/* The test writes kinds and nth, and sets count to 0; here it is counted up. */
+/* The file HF_FAULT_ORDER. The test writes nth and kinds, and sets count to 0. */
 struct order {
 	int nth;   /* -1: nothing is counted */
-	int kinds; /* of enum kind, ORed */
+	int kinds; /* bitwise OR of enum kind */
 	int count;
 };
 
@@ -44,8 +46,8 @@ extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
 
 static struct order *order;
-static pid_t self; /* of its children nothing counts */
-static bool busy;  /* in here: what we call ourselves doesn't count */
+static pid_t self; /* calls of its child processes don't count */
+static bool busy;  /* set in this library; its own calls don't count */
 
 static void *next(const char *name)
 {
@@ -91,7 +93,7 @@ static void note(const char *what, long detail)
 	close(fd);
 }
 
-/* Whether this call is the one; errno is set then. */
+/* Counts the call and returns whether it has to fail; errno is set to ENOMEM then. */
 static bool fails(enum kind kind, const char *what, long detail)
 {
 	int before = errno;
@@ -101,7 +103,7 @@ static bool fails(enum kind kind, const char *what, long detail)
 	if (++order->count != order->nth && order->nth != 0)
 		return false;
 	busy = true;
-	if (order->nth != 0 || kind == KERNEL) /* of memory there is too much to note it all */
+	if (order->nth != 0 || kind == KERNEL) /* others are too many to log all */
 		note(what, detail);
 	busy = false;
 	errno = before;
@@ -235,7 +237,10 @@ int flock(int fd, int operation)
 	return fails(KERNEL, "flock", operation) ? -1 : real(fd, operation);
 }
 
-/* The way into a namespace only: who can't come back from there has to end, as in a crash. */
+/*
+ * Fails only on the way into a namespace. Where the way back fails, the daemon has to end, as in a
+ * crash.
+ */
 int setns(int fd, int type)
 {
 	int (*real)(int, int) = next("setns");

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Speaks to everybody who listens to routes, in the kernel's name and without
- * a pause: what root of a container can do in its own network namespace.
+ * Sends forged route events, in the kernel's name and without a pause, to every listener on
+ * RTMGRP_IPV4_ROUTE, as root of a container can in its own network namespace.
  *
  *   flood THREADS
  *
- * Says "ready" once it has begun, and goes on until it is killed.
+ * Prints "ready" once it has begun, and runs until it is killed.
  */
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>

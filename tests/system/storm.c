@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Opens connection after connection to a listener of its own, and looks at the
- * keepalive settings of each as soon as connect() is back.
+ * Opens connection after connection to a listener of its own, and reads the keepalive settings of
+ * each as soon as connect() returns.
  *
  *   storm PORT SECONDS TIME INTERVAL PROBES TIME INTERVAL PROBES
  *
- * Prints how many there were, how many had the first three values, the second
- * three, was being probed, had a mixture, or no keepalive at all, as one JSON object.
+ * Prints one JSON object: the number of connections, and how many of them had the first three
+ * values, had the second three, were being probed, had a mixture, or had keepalive off.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,7 +28,7 @@ struct settings {
 
 struct result {
 	unsigned long connections, first, second, probed, mixed, none, changed;
-	struct settings example; /* of a mixture */
+	struct settings example; /* an example of a mixture */
 	int error;
 };
 
@@ -69,7 +69,10 @@ static bool equal(const struct settings *a, const struct settings *b)
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-/* Rules that change between two calls of getsockopt() make no mixture of the socket. */
+/*
+ * Reads the settings until two readings agree: rules that change between two calls of getsockopt()
+ * would look like a mixture.
+ */
 static struct settings settled(int fd, struct result *result)
 {
 	struct settings now = look(fd), again = look(fd);
@@ -82,7 +85,10 @@ static struct settings settled(int fd, struct result *result)
 	return now;
 }
 
-/* Being probed: the shortest time there is, for a moment, and the rest as the rules say. */
+/*
+ * Returns whether the socket is being probed: it has the shortest time for a moment, and the rest
+ * as the rules say.
+ */
 static bool probed(const struct settings *now)
 {
 	struct settings whole = *now;

@@ -1,4 +1,4 @@
-"""Connections that an application accepts: the rules' `side`."""
+"""Connections that an application accepts, by the rules' `side`."""
 
 import pytest
 
@@ -23,7 +23,7 @@ KEYS = {"time": "120s", "interval": "30s", "probes": 4}
 ])
 def test_sides(daemon: Daemon, agent: Agent, side: str, client_held: bool, server_held: bool,
                address: str) -> None:
-    """Each end is held by the rules of its side alone."""
+    """A rule holds only the ends of its own side."""
     daemon.start(rule("all", side=side, **KEYS))
     listener = agent.listen(PORT)
     client = agent.connect(address, PORT)
@@ -33,13 +33,13 @@ def test_sides(daemon: Daemon, agent: Agent, side: str, client_held: bool, serve
 
 
 def test_listener_is_untouched(daemon: Daemon, agent: Agent) -> None:
-    """A listener itself has no peer, and keeps what it has."""
+    """A listener, which has no peer, keeps its settings."""
     daemon.start(rule("all", side="both", **KEYS))
     assert agent.listen(PORT).settings == UNTOUCHED
 
 
 def test_listener_outside_the_cgroup(daemon: Daemon, agent: Agent, outsider: Agent) -> None:
-    """An accepted connection belongs to the control group of the listener."""
+    """An accepted connection belongs to the control group of its listener."""
     daemon.start(rule("all", side="server", **KEYS))
     listener = outsider.listen(PORT)
     agent.connect("127.0.0.1", PORT)
@@ -47,7 +47,7 @@ def test_listener_outside_the_cgroup(daemon: Daemon, agent: Agent, outsider: Age
 
 
 def test_peer_decides_on_the_server_side(daemon: Daemon, agent: Agent, netns: Netns) -> None:
-    """On the server's side the destination is the client's address."""
+    """On the server's side a rule's destination is the client's address."""
     netns.add_address("10.20.0.8", "10.30.0.8")
     daemon.start(rule("near", "10.20.0.0/16", side="server", **KEYS))
     listener = agent.listen(PORT)
@@ -57,7 +57,8 @@ def test_peer_decides_on_the_server_side(daemon: Daemon, agent: Agent, netns: Ne
 
 
 def test_server_settings_of_the_listener_count_as_its_own(daemon: Daemon, agent: Agent) -> None:
-    """What an accepted connection inherits from its listener is the application's own."""
+    """Settings that an accepted connection inherits from its listener count as the application's
+    own."""
     daemon.start(rule("all", side="server", **KEYS))
     listener = agent.listen(PORT)
     listener.change(keepalive=1, time=10)

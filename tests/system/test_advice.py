@@ -1,8 +1,9 @@
-"""What the command says to do where nothing is attached: one line, and exit status 3 as ever."""
+"""The command's advice where nothing is attached: one line on standard error, and exit status 3."""
 
 import os
 import re
 import subprocess
+from typing import Callable
 
 import pytest
 
@@ -10,6 +11,7 @@ from harness import bpf, build
 from harness.command import Command, Result, run
 from harness.config import rule
 from harness.daemon import Daemon
+from harness.kernel import without_limits
 from harness.options import held
 from harness.sockets import Agent, Listener
 from harness.wait import wait_for
@@ -19,14 +21,14 @@ VERBS = [("status",), ("status", "-J"), ("metrics",), ("reload",), ("probe",),
          ("explain", "192.0.2.1"), ("release",)]
 ASKING = VERBS[:-1]
 
-# Where no other process is to be seen, nor what this machine has pinned.
+# Runs a command where it sees no other process and none of this machine's pins.
 ALONE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c",
          'mount -t bpf bpf /sys/fs/bpf; exec "$@"', "sh"]
 
 
 def line(result: Result) -> str:
-    """The only one on standard error."""
-    said, = result.err.splitlines()
+    """Returns the only line on standard error, apart from the one about this kernel's limits."""
+    said, = without_limits(result.err)
     assert said.startswith("holdfast: nothing is attached"), result
     assert result.status == 3, result
     return said
@@ -34,7 +36,7 @@ def line(result: Result) -> str:
 
 @pytest.mark.parametrize("verb", VERBS, ids="-".join)
 def test_no_daemon(verb: tuple[str, ...]) -> None:
-    """At the usual place: the service isn't running."""
+    """Without any daemon the usual pin dir is named, and starting the service is advised."""
     said = line(run(*ALONE, build.HOLDFAST, *verb))
     assert "/sys/fs/bpf/holdfast" in said
     assert ("start the daemon (systemctl start holdfast)" in said) == (verb[0] != "release"), said
@@ -42,14 +44,14 @@ def test_no_daemon(verb: tuple[str, ...]) -> None:
 
 
 def test_no_daemon_elsewhere(workdir: str) -> None:
-    """The unit's daemon wouldn't help."""
+    """With another --pin-dir the advice is a daemon with this --pin-dir, not the service."""
     said = line(run(*ALONE, build.HOLDFAST, "--pin-dir", workdir, "status"))
     assert "start the daemon with this --pin-dir" in said and "systemctl" not in said
 
 
 @pytest.mark.parametrize("verb", VERBS, ids="-".join)
 def test_another_pin_dir(daemon: Daemon, bpffs: str, verb: tuple[str, ...]) -> None:
-    """A daemon runs (ours, or one beside us), and has its pins elsewhere."""
+    """A daemon that runs with another pin dir is named, with that pin dir."""
     daemon.start(RULE)
 
     def has_it() -> bool:
@@ -60,7 +62,7 @@ def test_another_pin_dir(daemon: Daemon, bpffs: str, verb: tuple[str, ...]) -> N
             with open(f"/proc/{found[1]}/cmdline", encoding="utf-8") as file:
                 return found[2] in file.read().split("\0")
         except FileNotFoundError:
-            return False  # the one beside us has gone
+            return False  # a daemon of this machine that has ended
 
     wait_for(has_it, "it is named")
 
@@ -68,7 +70,8 @@ def test_another_pin_dir(daemon: Daemon, bpffs: str, verb: tuple[str, ...]) -> N
 @pytest.mark.parametrize("spelling", ["{}", "{}/", "{}//"])
 def test_a_start_that_waits(daemon: Daemon, agent: Agent, listener: Listener,
                             spelling: str) -> None:
-    """For its configuration, before it has come to its pin dir."""
+    """A daemon that waits for its configuration, before it has its pin dir, is named as
+    starting."""
     os.mkfifo(daemon.config_file)
     daemon.launch()
     holdfast = Command(spelling.format(daemon.pin_dir))
@@ -83,7 +86,20 @@ def test_a_start_that_waits(daemon: Daemon, agent: Agent, listener: Listener,
     assert agent.connect("127.0.0.1", listener.port).settings == VALUES
 
 
-# Has a pin dir, as a daemon does at a first start until it has loaded its programs.
+def test_of_several(make_daemon: Callable[..., Daemon]) -> None:
+    """The daemon with this pin dir is named among several that start."""
+    daemons = [make_daemon() for _ in range(3)]
+    for daemon in daemons:
+        os.mkfifo(daemon.config_file)
+        daemon.launch()
+    for daemon in daemons:
+        holdfast = Command(daemon.pin_dir)
+        wait_for(lambda d=daemon, h=holdfast: f"holdfastd, process {d.pid}, has only begun"
+                 in h("status").err, "it is found")
+        daemon.kill()
+
+
+# Locks its pin dir, like a daemon at its first start until it has loaded its programs.
 HOLDER = """
 import fcntl, os, sys, time
 with open("/proc/self/comm", "w") as file:
@@ -95,7 +111,7 @@ time.sleep(60)
 
 
 def test_a_start_that_loads(bpffs: str) -> None:
-    """It has its pin dir, and there is nothing in it yet."""
+    """A daemon that has locked its pin dir but pinned nothing yet is named as starting."""
     directory = os.path.join(bpffs, "loading")
     os.mkdir(directory, 0o700)
     with subprocess.Popen(["/usr/bin/python3", "-c", HOLDER, directory], stdout=subprocess.PIPE,
@@ -113,7 +129,8 @@ def test_a_start_that_loads(bpffs: str) -> None:
 
 
 def test_a_bpffs_elsewhere(daemon: Daemon, session_dir: str) -> None:
-    """The daemon's, in a mount namespace of its own: as in a container."""
+    """The daemon's bpffs may be in another mount namespace; the advice is to enter it with
+    nsenter."""
     directory = os.path.join(session_dir, "elsewhere")
     os.mkdir(directory)
     daemon.pin_dir = os.path.join(directory, "pins")
@@ -132,7 +149,7 @@ def test_a_bpffs_elsewhere(daemon: Daemon, session_dir: str) -> None:
 
 @pytest.mark.parametrize("running", [True, False], ids=["running", "gone"])
 def test_detached(daemon: Daemon, holdfast: Command, running: bool) -> None:
-    """What is pinned isn't attached any more."""
+    """Where the pinned link is detached, the advice is to restart the daemon, or to start it."""
     daemon.start("[daemon]\nreconcile = 1h\n" + RULE)
     if not running:
         daemon.kill()
@@ -144,7 +161,7 @@ def test_detached(daemon: Daemon, holdfast: Command, running: bool) -> None:
 
 
 def test_gone(daemon: Daemon, holdfast: Command) -> None:
-    """All is attached, and the daemon is missing."""
+    """Where all is attached and the daemon has gone, status 0 comes with the advice to start it."""
     daemon.start(RULE)
     daemon.kill()
     result = holdfast("status")

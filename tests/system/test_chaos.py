@@ -1,7 +1,7 @@
 """Everything at once, in random order, while connections come and go in three namespaces.
 
-HF_SEED repeats an order; HF_CHAOS_SECONDS says how long (make chaos CHAOS_SECONDS=3600). Steps
-of the clock are among it where the machine is the tests' own: in the virtual machines.
+HF_SEED repeats an order; HF_CHAOS_SECONDS sets the length (make chaos CHAOS_SECONDS=3600). The
+steps include steps of the clock on a machine of the tests' own: in the virtual machines.
 """
 
 import json
@@ -23,7 +23,7 @@ from harness.process import rss_kb, spawn
 from harness.sockets import Agent, Socket
 from harness.wait import wait_for
 
-# A sanitizer keeps what was freed for a while.
+# A sanitizer keeps freed memory for a while.
 GROWTH_KB = 256 * 1024 if build.SANITIZED else 1024
 SECONDS = int(os.environ.get("HF_CHAOS_SECONDS") or (8 if build.SANITIZED else 15))
 SEED = int(os.environ.get("HF_SEED") or random.randrange(1 << 32))
@@ -37,7 +37,7 @@ VALUES = {"a": held(120, 30, 4), "b": held(60, 20, 3)}
 
 
 class World:
-    """The namespaces, what lives in them, and what can happen to it."""
+    """The namespaces, the applications in them, and the steps that can happen."""
 
     def __init__(self, daemon: Daemon, netns: list[Netns], cgroup: Cgroup,
                  make_agent: Callable[..., Agent], holdfast: Command) -> None:
@@ -59,23 +59,23 @@ class World:
             self.others += [outside.connect(f"10.77.{number}.1", listener.port),
                             inside.connect(f"10.78.{number}.1", listener.port)]
 
-    # What can happen:
+    # The steps:
 
     def kill(self) -> None:
-        """As a crash, and a start after it."""
+        """Kills the daemon and starts it again."""
         self.daemon.kill()
         self.connect()
         self.daemon.start()
 
     def restart(self) -> None:
-        """As an upgrade does it."""
+        """Restarts the daemon as an upgrade does, by SIGUSR1."""
         self.daemon.send_signal(10)
         self.daemon.wait()
         self.connect()
         self.daemon.start()
 
     def interrupted(self) -> None:
-        """Killed in the middle of a start."""
+        """Kills the daemon in the middle of a start, and starts it again."""
         self.daemon.kill()
         self.daemon.launch()
         time.sleep(self.random.random() * 0.4)
@@ -83,17 +83,17 @@ class World:
         self.daemon.start()
 
     def reload(self) -> None:
-        """The other rules."""
+        """Reloads with the other rules."""
         self.rules = "b" if self.rules == "a" else "a"
         self.daemon.reload(RULES[self.rules])
 
     def refused(self) -> None:
-        """Rules that are none."""
+        """Reloads with faulty rules."""
         self.daemon.reload("[rule x]\n")
         self.daemon.configure(RULES[self.rules])
 
     def connect(self) -> None:
-        """A connection that stays."""
+        """Opens a connection that stays, and checks that it is held at once."""
         if len(self.matched) < 60:
             number, inside, _, listener = self.random.choice(self.agents)
             sock = inside.connect(f"10.77.{number}.1", listener.port)
@@ -101,43 +101,43 @@ class World:
             self.matched.append((inside, sock))
 
     def undo(self) -> None:
-        """An application sets keepalive off, or tries to."""
+        """Switches keepalive off in an application."""
         if self.matched:
             self.random.choice(self.matched)[1].change(keepalive=0)
 
     def close(self) -> None:
-        """One less."""
+        """Closes one of the connections."""
         if self.matched:
             self.matched.pop(self.random.randrange(len(self.matched)))[1].close()
 
     def namespace(self) -> None:
-        """A namespace comes, linked to one of ours."""
+        """Makes a namespace with a link to one of ours."""
         if len(self.passing) < 6:
             made = Netns()
             connect_namespaces(self.random.choice(self.netns), f"v{made.inode}"[:15], made, "eth0")
             self.passing.append(made)
 
     def no_namespace(self) -> None:
-        """And goes."""
+        """Removes one of these namespaces."""
         if self.passing:
             self.passing.pop(self.random.randrange(len(self.passing))).close()
 
     def flap(self) -> None:
-        """Links and routes change as fast as they can."""
+        """Changes links and routes in quick succession."""
         self.netns[0].ip(*["link set chaos0 down", "link set chaos0 up",
                            "route replace 10.99.0.0/16 dev chaos0"] * 5)
 
     def look(self) -> None:
-        """Someone looks."""
+        """Runs one of the command's verbs."""
         result = self.holdfast(*self.random.choice((("status", "-J"), ("metrics",), ("probe",))))
         assert result.status in (0, 1), result
 
     def clock(self) -> None:
-        """The time of day is another one."""
+        """Steps the time of day by an hour or a month."""
         clock.step(self.random.choice((-30 * 86400, -3600, 3600, 30 * 86400)))
 
     def step(self) -> None:
-        """One of them."""
+        """Takes a random step."""
         what = self.random.choice((
             self.kill, self.restart, self.interrupted, self.reload, self.reload, self.refused,
             self.connect, self.connect, self.connect, self.undo, self.close, self.namespace,
@@ -148,7 +148,7 @@ class World:
 
 
 def start_storms(workdir: str, netns: list[Netns], cgroup: Cgroup) -> list[subprocess.Popen]:
-    """In each namespace, for as long as the test runs."""
+    """Starts a storm in each namespace, for as long as the test runs."""
     values = [str(number) for name in ("a", "b") for number in VALUES[name][1:4]]
     program = compile_c("storm", workdir)
     return [spawn([program, str(STORM_PORT), str(SECONDS), *values], place, cgroup,
@@ -157,7 +157,8 @@ def start_storms(workdir: str, netns: list[Netns], cgroup: Cgroup) -> list[subpr
 
 def test_chaos(daemon: Daemon, make_netns: Callable[[], Netns], cgroup: Cgroup, workdir: str,
                make_agent: Callable[..., Agent], holdfast: Command) -> None:
-    """At the end all is as if it had been quiet."""
+    """No step leaves a connection unheld, an unmatched one touched, or anything behind at the
+    end."""
     print(f"HF_SEED={SEED}", flush=True)
     netns = [make_netns() for _ in range(3)]
     connect_namespaces(netns[0], "chaos0", netns[1], "chaos1")
@@ -192,7 +193,7 @@ def test_chaos(daemon: Daemon, make_netns: Callable[[], Netns], cgroup: Cgroup, 
     assert all(sock.settings == UNTOUCHED for sock in world.others)
     for _, sock in world.matched:
         assert sock.settings == UNTOUCHED, "given back"
-    # What the kernel frees it frees a little later.
+    # The kernel frees objects with a delay.
     wait_for(lambda: not any(bpf.exists(*one) for one in world.seen),
              "no map, program or link is left", 20, 0.5)
     for made in world.passing:
@@ -203,7 +204,8 @@ CHURN = int(os.environ.get("HF_CHURN") or (20_000 if build.SANITIZED else 100_00
 
 
 def test_churn(daemon: Daemon, netns: Netns, cgroup: Cgroup, workdir: str) -> None:
-    """HF_CHURN connections come and go while it reconciles: each is held, and counted once."""
+    """While HF_CHURN connections come and go under a pass a second, each is held and counted
+    once."""
     daemon.start(rule("storm", port=STORM_PORT, time="120s", interval="30s", probes=4)
                  + "[daemon]\nreconcile = 1s\n")
     values = [str(number) for number in VALUES["a"][1:4]]

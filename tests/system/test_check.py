@@ -1,4 +1,4 @@
-"""`holdfast check`: reads a configuration as the daemon would."""
+"""`holdfast check` reads a configuration as the daemon would."""
 
 import os
 
@@ -35,27 +35,27 @@ def check(workdir: str, text: str, *options: str) -> Result:
 
 
 def test_rules_with_defaults(workdir: str) -> None:
-    """The rules as `status -J` has them, but for the sockets."""
+    """-J shows the rules as `status -J` does, without the number of sockets."""
     result = check(workdir, GOOD, "-J")
     assert result.status == 0, result
     orders, lab = result.json["rules"]
     assert orders == {
         "name": "orders-db", "destination": ["10.20.0.0/16", "2001:db8::/32"],
-        "port": [3306, "33060-33062"], "side": "client", "window": 350, "time": 87,
+        "port": [3306, "33060-33062"], "side": "client", "window": 350, "window_auto": False, "time": 87,
         "interval": 8, "probes": 5, "user_timeout": None, "override": "when-longer",
         "enforce": True}
     assert (lab["name"], lab["port"], lab["window"], lab["enforce"]) == ("lab", [3306], 350, False)
 
 
 def test_table(workdir: str) -> None:
-    """The same for people."""
+    """Without -J the rules come as a table."""
     result = check(workdir, GOOD)
     assert result.status == 0
     assert "orders-db" in result.out and "lab" in result.out and "350" in result.out
 
 
 def test_errors(workdir: str) -> None:
-    """Exit status 1, and every fault with its line."""
+    """Every fault is reported with its line, and the exit status is 1."""
     result = check(workdir, "[rule a]\ndestination = 10.0.0.1/8\nprot = 3306\n")
     assert result.status == 1
     assert "FILE:2: error: " in result.err
@@ -63,7 +63,7 @@ def test_errors(workdir: str) -> None:
 
 
 def test_warnings(workdir: str) -> None:
-    """Exit status 0, and the warning."""
+    """A warning is reported, and the exit status is 0."""
     result = check(workdir, "[rule a]\ndestination = any\nwindow = 60s\ntime = 50s\n"
                             "interval = 5s\n")
     assert result.status == 0
@@ -72,14 +72,14 @@ def test_warnings(workdir: str) -> None:
 
 @pytest.mark.parametrize("options", [[], ["-J"]])
 def test_missing_file(workdir: str, options: list[str]) -> None:
-    """A file that isn't there is an error in the configuration."""
+    """A missing file is an error in the configuration."""
     result = run(build.HOLDFAST, "check", *options, os.path.join(workdir, "missing"))
     assert result.status == 1
     assert "missing" in result.err
 
 
 def test_needs_no_privileges(workdir: str) -> None:
-    """Reading a file takes none."""
+    """Checking a file needs no privileges."""
     result = check(workdir, GOOD)
     file = os.path.join(workdir, "FILE")
     plain = run("setpriv", "--inh-caps=-all", "--bounding-set=-all", "--", build.HOLDFAST, "check",

@@ -1,4 +1,4 @@
-"""Steps of the machine's clock: nothing but the times that are shown may depend on it."""
+"""Steps of the machine's clock affect only the times that are shown."""
 
 import time
 from datetime import datetime, timezone
@@ -34,7 +34,7 @@ def _put_back() -> Iterator[None]:
 
 
 def live(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
-    """All that has its time takes place in time."""
+    """Checks that passes, reload, probe, restart and `status` work in their time."""
     sock = agent.connect("127.0.0.1", listener.port)
     sock.change(keepalive=0)
     wait_for(lambda: sock.settings == VALUES, "a pass has healed it", 10)
@@ -53,7 +53,7 @@ def live(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) ->
 @pytest.mark.parametrize("seconds", STEPS)
 def test_step(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
               seconds: int) -> None:
-    """While it runs, by an hour or a month, forward and back."""
+    """Everything works after the clock has been stepped by an hour or a month, forward or back."""
     daemon.start(FAST + RULE)
     clock.step(seconds)
     live(daemon, agent, listener, holdfast)
@@ -65,8 +65,9 @@ def test_step(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Comman
 @pytest.mark.parametrize("year", [1970, 2040])
 def test_wrong(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
                year: int) -> None:
-    """From the start, as on a machine without a clock, or once 32 bits don't hold it any more."""
-    # 1970 can't have begun after the machine was started: the kernel refuses that.
+    """Everything works with a clock at 1970, as on a machine without one, and at 2040, beyond 32
+    bits."""
+    # The kernel refuses a time before that of the machine's own start.
     clock.put(max(datetime(year, 1, 1, 0, 1, tzinfo=timezone.utc).timestamp(),
                   time.monotonic() + 10))
     daemon.start(FAST + RULE)
@@ -80,7 +81,7 @@ def test_wrong(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Comma
 @pytest.mark.parametrize("seconds", STEPS)
 def test_names(make_daemon, netns: Netns, workdir: str, agent: Agent, listener: Listener,
                seconds: int) -> None:
-    """Host names are looked up again as their TTL runs out, and once the server is back."""
+    """After a step of the clock host names are still looked up again as their TTL runs out."""
     first, second = "10.20.0.8", "10.20.0.9"
     netns.add_address(first, second)
     files = Files(workdir, "127.0.0.53")

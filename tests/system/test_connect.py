@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import bpf
+from harness import bpf, kernel
 from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import PORT, rule
@@ -22,7 +22,7 @@ RULE = rule("all", time="120s", interval="30s", probes=4)
 ])
 def test_application_sees_the_rule(daemon: Daemon, agent: Agent, listener: Listener,
                                    address: str) -> None:
-    """The values are there when connect() returns: IPv4, IPv6, IPv4-mapped IPv6."""
+    """The rule's values are set when connect() returns: for IPv4, IPv6 and IPv4-mapped IPv6."""
     daemon.start(RULE)
     assert agent.connect(address, listener.port).settings == held(120, 30, 4)
 
@@ -36,7 +36,7 @@ def test_mapped_peer_is_an_ipv4_peer(daemon: Daemon, agent: Agent, listener: Lis
 
 
 def test_other_ports_are_untouched(daemon: Daemon, agent: Agent, outsider: Agent) -> None:
-    """A port that no rule names keeps what it has, also where it is the local port."""
+    """A connection to a port that no rule names keeps its settings."""
     outsider.listen(PORT + 1)
     outsider.listen(PORT)
     daemon.start(RULE)
@@ -48,7 +48,7 @@ def test_other_ports_are_untouched(daemon: Daemon, agent: Agent, outsider: Agent
 
 def test_other_destinations_are_untouched(daemon: Daemon, agent: Agent, netns: Netns,
                                           listener: Listener) -> None:
-    """A peer that no prefix holds keeps what it has."""
+    """A connection to a peer in no rule's prefix keeps its settings."""
     netns.add_address("10.20.0.8", "10.21.0.8")
     daemon.start(rule("only", "10.20.0.0/16", time="120s"))
     assert agent.connect("10.21.0.8", listener.port).settings == UNTOUCHED
@@ -57,14 +57,14 @@ def test_other_destinations_are_untouched(daemon: Daemon, agent: Agent, netns: N
 
 def test_other_cgroups_are_untouched(daemon: Daemon, outsider: Agent,
                                      listener: Listener) -> None:
-    """A process outside the control group is none of holdfast's business."""
+    """A process outside the control group keeps its connections' settings."""
     daemon.start(RULE)
     assert outsider.connect("127.0.0.1", listener.port).settings == UNTOUCHED
 
 
 def test_child_cgroups_are_held(daemon: Daemon, make_cgroup, make_agent, cgroup, netns: Netns,
                                 listener: Listener) -> None:
-    """A control group below the one that holdfastd was given counts."""
+    """Connections of a control group below the one given to holdfastd are held."""
     child = make_cgroup("container", cgroup)
     daemon.start(RULE)
     inside = make_agent(netns, child)
@@ -72,7 +72,7 @@ def test_child_cgroups_are_held(daemon: Daemon, make_cgroup, make_agent, cgroup,
 
 
 def test_several_ports_and_ranges(daemon: Daemon, agent: Agent, outsider: Agent) -> None:
-    """Both ends of a range count, and its neighbours don't."""
+    """Both ends of a port range match, and its neighbours do not."""
     daemon.start(rule("all", port="23306, 23400-23402", time="120s"))
     for port, matches in ((23305, False), (23306, True), (23307, False), (23399, False),
                           (23400, True), (23401, True), (23402, True), (23403, False)):
@@ -81,13 +81,14 @@ def test_several_ports_and_ranges(daemon: Daemon, agent: Agent, outsider: Agent)
 
 
 def test_defaults_from_window(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """Time is a quarter of the window, interval a tenth of the time, probes 5."""
+    """The default time is a quarter of the window, the interval a tenth of the time, the probes
+    5."""
     daemon.start(rule("all", window="400s"))
     assert agent.connect("127.0.0.1", listener.port).settings == held(100, 10, 5)
 
 
 def test_user_timeout(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener) -> None:
-    """TCP_USER_TIMEOUT is set where the rule has one, in milliseconds, and else left alone."""
+    """TCP_USER_TIMEOUT is set, in milliseconds, where the rule has one, and else left alone."""
     netns.add_address("10.20.0.8")
     daemon.start(rule("with", "10.20.0.8", time="120s", interval="30s", probes=4,
                       user_timeout="240s") + RULE)
@@ -98,7 +99,7 @@ def test_user_timeout(daemon: Daemon, agent: Agent, netns: Netns, listener: List
 
 def test_two_daemons_side_by_side(make_daemon, make_cgroup, make_agent, netns: Netns,
                                   listener: Listener) -> None:
-    """Two daemons with pin dirs and control groups of their own don't meet."""
+    """Two daemons with pin dirs and control groups of their own don't affect each other."""
     for seconds in (60, 90):
         group = make_cgroup()
         make_daemon(group).start(rule("all", time=f"{seconds}s"))
@@ -109,8 +110,8 @@ def test_two_daemons_side_by_side(make_daemon, make_cgroup, make_agent, netns: N
 
 def test_a_load_balancer_on_the_socket(daemon: Daemon, agent: Agent, listener: Listener,
                                        cgroup: Cgroup, holdfast: Command) -> None:
-    """What rewrites the destination at connect() does so before us: the rule sees where the
-    packets go, and `status` shows that."""
+    """A program that rewrites the destination in connect() runs before the match: the rule and
+    `status` go by the rewritten port."""
     service = listener.port + 1
     daemon.start(rule("backend", time="120s", interval="30s", probes=4)
                  + rule("service", port=service, time="60s"))
@@ -123,3 +124,35 @@ def test_a_load_balancer_on_the_socket(daemon: Daemon, agent: Agent, listener: L
         assert (shown["rule"], shown["peer_port"]) == ("backend", listener.port)
     finally:
         balancer.close()
+
+
+def test_a_sidecar(daemon: Daemon, agent: Agent, outsider: Agent, make_agent, netns: Netns,
+                   cgroup: Cgroup, holdfast: Command) -> None:
+    """Where a packet filter redirects connections to a proxy on the same host, the application's
+    socket matches by the destination that it asked for, and the proxy's own connection is held,
+    too."""
+    kernel.require_firewall()
+    server, proxy_port = "10.20.0.8", PORT + 1
+    netns.add_address(server)
+    outsider.listen(PORT, server)
+    sidecar = make_agent(netns, cgroup)
+    listener = sidecar.listen(proxy_port)
+    upstream = sidecar.connect(server, PORT)  # opened before the redirect, which would apply to it
+    try:
+        netns.nft(f"""table ip mesh {{
+            chain out {{
+                type nat hook output priority -100
+                tcp dport {PORT} redirect to :{proxy_port}
+            }}
+        }}""")
+    except RuntimeError as error:
+        pytest.skip(f"this kernel doesn't redirect: {error}")
+    daemon.start(rule("db", server, time="120s", interval="30s", probes=4))
+    sock = agent.connect(server, PORT)
+    accepted = listener.accept()
+    assert sock.settings == upstream.settings == held(120, 30, 4)
+    assert accepted.settings == UNTOUCHED
+    shown = {s["cookie"]: (s["rule"], s["peer"], s["peer_port"], s["processes"][0]["pid"])
+             for s in holdfast.status()["sockets"]}
+    assert shown == {sock.info["cookie"]: ("db", server, PORT, agent.pid),
+                     upstream.info["cookie"]: ("db", server, PORT, sidecar.pid)}

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: the kernel goes on, and the next start takes over in place."""
+"""SIGKILL at any moment: the kernel goes on enforcing, and the next start takes over in place."""
 
 import os
 import random
@@ -23,18 +23,18 @@ KILLS = int(os.environ.get("HF_KILLS") or 20)
 
 
 def sockops_link(daemon: Daemon) -> bpf.Link:
-    """The link to the control group, by its pin."""
+    """Returns the pinned link to the control group."""
     return bpf.pinned_link(os.path.join(daemon.layout, "hf_sockops"))
 
 
 def start(daemon: Daemon, config: str) -> float:
-    """Starts it; returns a time in which this machine is done with that."""
+    """Starts the daemon. Returns a time in seconds in which a start is over on this machine."""
     before = time.monotonic()
     return 1.2 * (daemon.start(config) - before)
 
 
 def crash(daemon: Daemon, moment: float) -> None:
-    """Starts it, and kills it after so many seconds."""
+    """Starts the daemon, and kills it after so many seconds."""
     daemon.launch()
     time.sleep(moment)
     assert daemon.running, daemon.log
@@ -42,11 +42,14 @@ def crash(daemon: Daemon, moment: float) -> None:
 
 
 def test_take_over_in_place(daemon: Daemon, cgroup: Cgroup, holdfast: Command) -> None:
-    """The link stays and its program is replaced; the old one is gone, and `since` is kept."""
+    """A take-over keeps the link and `since`, replaces the link's program, and frees the old
+    program."""
     daemon.start(OLD)
     first, since = sockops_link(daemon), holdfast.status()["enforcement"]["since"]
     assert bpf.attached(cgroup.directory, bpf.SOCK_OPS) == [first.program]
     daemon.kill()
+    begin = int(time.time())
+    wait_for(lambda: int(time.time()) > begin, "another second")
     assert sockops_link(daemon) == first
     assert bpf.attached(cgroup.directory, bpf.SOCK_OPS) == [first.program]
     daemon.start(OLD)
@@ -65,11 +68,12 @@ def test_take_over_in_place(daemon: Daemon, cgroup: Cgroup, holdfast: Command) -
 @pytest.mark.races
 def test_killed_at_random(daemon: Daemon, make_agent: Callable[..., Agent], agent: Agent, netns,
                           cgroup: Cgroup, listener: Listener, holdfast: Command) -> None:
-    """While it starts, runs and reloads; not one connection is ever found unheld."""
+    """No connection is ever unheld while daemons are killed at random moments of start and
+    reload."""
     print(f"HF_SEED={SEED}")
     dice = random.Random(SEED)
     listener.serve_all()
-    # Rules by their port, so that only these connections live longer than a moment.
+    # The port of the rules is replaced, so that only these connections outlive a moment.
     lasting = make_agent(netns, cgroup)
     other = make_agent(netns, None).listen(PORT + 1)
     port = f"{PORT}, {PORT + 1}"
@@ -111,7 +115,8 @@ def test_killed_at_random(daemon: Daemon, make_agent: Callable[..., Agent], agen
 
 def test_killed_at_the_first_start(daemon: Daemon, agent: Agent, cgroup: Cgroup,
                                    listener: Listener, holdfast: Command) -> None:
-    """Nothing or all of it is there then; and the next start, or `release`, finds its way."""
+    """A killed first start leaves all or nothing attached, and the next start or `release`
+    recovers."""
     print(f"HF_SEED={SEED}")
     dice = random.Random(SEED)
     before = agent.connect("127.0.0.1", listener.port)

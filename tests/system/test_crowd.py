@@ -1,4 +1,5 @@
-"""More sockets than the kernel tells of at a time: each is seen to, once, and counted once."""
+"""More sockets than fit into one buffer of the kernel's iterators: each is handled and counted
+once."""
 
 from harness.command import Command
 from harness.config import PORT, rule
@@ -7,7 +8,7 @@ from harness.metrics import Metrics
 from harness.options import UNTOUCHED, held
 from harness.sockets import Agent, Listener
 
-# An iterator's buffer is eight pages: room for what a sweep says of 1024 sockets.
+# An iterator's buffer has eight pages: room for a sweep's records of 1024 sockets.
 MANY = 2500
 OLD = rule("all", time="120s", interval="30s", probes=4)
 NEW = rule("all", time="60s", interval="20s", probes=3)
@@ -15,13 +16,13 @@ ELSEWHERE = rule("elsewhere", "192.0.2.0/24")
 
 
 def swept(holdfast: Command) -> dict[str, float]:
-    """What passes did to sockets, by how many they did it to."""
+    """Returns what passes did to sockets, and to how many."""
     return Metrics(holdfast("metrics").out).nonzero("reconcile_sockets_total")
 
 
 def test_more_than_a_buffer(daemon: Daemon, agent: Agent, listener: Listener,
                             holdfast: Command) -> None:
-    """Held, changed and given back as the application had them, also where a buffer was full."""
+    """All sockets are held, changed, and given back as their application had them."""
     listener.keep_all(MANY)
     own = {"keepalive": 1, "time": 5000, "interval": 50, "probes": 8, "user_timeout": 400000}
     socks = agent.connect_many("127.0.0.1", PORT, MANY, **own)
@@ -48,7 +49,7 @@ def test_more_than_a_buffer(daemon: Daemon, agent: Agent, listener: Listener,
 
 def test_more_than_a_buffer_of_exempt_ones(daemon: Daemon, agent: Agent, listener: Listener,
                                            holdfast: Command) -> None:
-    """What is shown without being held comes through a buffer of its own."""
+    """`status` shows each exempt socket once, though they come through a buffer of their own."""
     listener.keep_all(MANY)
     agent.connect_many("127.0.0.1", PORT, MANY)
     daemon.start(rule("not", enforce="no"))

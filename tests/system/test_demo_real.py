@@ -1,4 +1,4 @@
-"""The picture of the unscaled story: what is drawn follows from what was recorded."""
+"""The figures that the pictures of the unscaled stories draw follow from what was recorded."""
 
 import html
 import os
@@ -11,22 +11,23 @@ from harness.remote import TESTS_DIR
 DEMO = os.path.abspath(os.path.join(TESTS_DIR, "..", "demo"))
 sys.path.insert(0, DEMO)
 
+import auto_record  # pylint: disable=wrong-import-position
 import record  # pylint: disable=wrong-import-position
 from record import Connection, Packet, Record  # pylint: disable=wrong-import-position
 
 TIME = 600
-LATE = TIME * (1 + 8 / 63) + 0.1  # the kernel's timers are coarse, by eight parts in 63 at most
+LATE = TIME * (1 + 8 / 63) + 0.1  # the kernel's timers are late by up to 8 parts in 63
 
 
 @pytest.fixture(name="story")
 def recorded() -> Record:
-    """The events that the pictures beside them were drawn from."""
+    """The recorded events that the committed pictures were drawn from."""
     return record.load(os.path.join(DEMO, "real.jsonl"))
 
 
 def packet(at: float, sender: str = "client", size: int = 0, probe: bool = False,
            passed: bool = True) -> Packet:
-    """A packet with nothing special about it."""
+    """Returns a packet with nothing special about it."""
     return Packet(at, sender, size, probe, passed)
 
 
@@ -79,3 +80,46 @@ def test_the_held_connection_stays_far_below_the_window(story: Record) -> None:
 def test_the_kept_picture_is_of_the_kept_record(story: Record) -> None:
     with open(os.path.join(DEMO, "real.svg"), encoding="utf-8") as file:
         assert html.escape(story.sentence(), quote=False) in file.read()
+
+
+@pytest.fixture(name="night")
+def recorded_night() -> auto_record.Record:
+    """The recorded events of the night behind a window that nobody knew."""
+    return auto_record.load(os.path.join(DEMO, "auto.jsonl"))
+
+
+def event(kind: str, at: float, who: str | None = None, **more: object) -> dict[str, object]:
+    """Returns an event as the machine tells it."""
+    return {"event": kind, "who": who, "at": at, **more}
+
+
+def test_lives_end_when_they_are_lost() -> None:
+    night = auto_record.read([
+        event("server", 1, window=120, kernel="6"), event("night", 10, size=2),
+        event("opened", 11, "held", slot=0), event("opened", 12, "held", slot=1),
+        event("lost", 30, "held", slot=0, how="idle", began=30),
+        event("opened", 40, "held", slot=0),
+        event("lost", 90, "held", slot=1, how="query", began=50),
+        event("shorter", 100, "held", before=200, after=120), event("end", 110)])
+    held = night.pools["held"]
+    assert [(life.slot, life.opened, life.hung, life.ended) for life in held.all] == [
+        (0, 1, None, 20), (1, 2, 40, 80), (0, 30, None, None)]
+    assert held.hung() == 40 and len(held.lost()) == 2 and len(held.lost(50)) == 1
+    assert night.settled == 90 and night.end == 100 and not night.pools["lost"].all
+
+
+def test_the_rule_finds_a_time_that_the_path_survives(night: auto_record.Record) -> None:
+    held, lost = night.pools["held"], night.pools["lost"]
+    assert [(step.before, step.after) for step in night.steps] == [(200, 120), (120, 60)]
+    assert night.settled < 3600 < night.end and night.steps[-1].after < night.window
+    assert held.lost() and not held.lost(night.settled)
+    assert len(lost.lost(night.settled)) > 5 * len(held.lost())
+    for life in lost.lost():
+        assert life.hung is not None and 900 < life.ended - life.hung < 1000
+    alive = [life.slot for life in held.all if life.ended is None]
+    assert sorted(alive) == list(range(night.size))
+
+
+def test_the_kept_picture_is_of_the_kept_night(night: auto_record.Record) -> None:
+    with open(os.path.join(DEMO, "auto.svg"), encoding="utf-8") as file:
+        assert html.escape(night.sentence(), quote=False) in file.read()

@@ -1,6 +1,8 @@
-"""Links that someone detaches by force, or whose pins are removed: the links themselves are asked."""
+"""Links that someone detaches by force, or whose pins are removed: `status` asks the links
+themselves."""
 
 import os
+import time
 
 import pytest
 
@@ -19,22 +21,22 @@ AGAIN = "someone has detached the guard"
 
 
 def detach(daemon: Daemon, name: str) -> None:
-    """By force; the pin stays."""
+    """Detaches a pinned link by force; the pin stays."""
     bpf.detach(os.path.join(daemon.layout, name))
 
 
 def remove(daemon: Daemon, name: str) -> None:
-    """The pin, and with it the link."""
+    """Removes a pin, and with it the link."""
     os.unlink(os.path.join(daemon.layout, name))
 
 
 def guards(cgroup: Cgroup) -> int:
-    """How many are attached."""
+    """Returns how many guards are attached to the control group."""
     return len(bpf.attached(cgroup.directory, bpf.SETSOCKOPT))
 
 
 def metric(holdfast: Command, name: str) -> str:
-    """Its value."""
+    """Returns the value of a metric."""
     line, = (line for line in holdfast("metrics").out.splitlines()
              if line.startswith(f"holdfast_{name} "))
     return line.split()[1]
@@ -42,7 +44,7 @@ def metric(holdfast: Command, name: str) -> str:
 
 @pytest.mark.parametrize("how", [detach, remove])
 def test_guard_is_told(daemon: Daemon, cgroup: Cgroup, holdfast: Command, how) -> None:
-    """`status` and `metrics` say what is."""
+    """`status` and `metrics` report at once that the guard isn't attached any more."""
     daemon.start(SELDOM + RULE)
     assert holdfast.status()["enforcement"]["guard"] and metric(holdfast, "guard_attached") == "1"
     assert "guard" not in holdfast("status").err
@@ -55,7 +57,7 @@ def test_guard_is_told(daemon: Daemon, cgroup: Cgroup, holdfast: Command, how) -
 
 
 def test_guard_that_nobody_wants(daemon: Daemon, holdfast: Command) -> None:
-    """Where the rules don't ask for it, its absence isn't worth a word."""
+    """Where the rules don't need the guard, its absence isn't mentioned."""
     daemon.start(daemon_section(guard="no") + RULE)
     assert not holdfast.status()["enforcement"]["guard"]
     assert "guard" not in holdfast("status").err
@@ -64,7 +66,7 @@ def test_guard_that_nobody_wants(daemon: Daemon, holdfast: Command) -> None:
 @pytest.mark.parametrize("how", [detach, remove])
 def test_guard_at_a_pass(daemon: Daemon, agent: Agent, listener: Listener, cgroup: Cgroup,
                          holdfast: Command, how) -> None:
-    """It is attached again, which is told once each time."""
+    """The next pass attaches the guard again, and each time is logged once."""
     daemon.start(OFTEN + RULE)
     sock = agent.connect("127.0.0.1", listener.port)
     for n in (1, 2):
@@ -79,7 +81,8 @@ def test_guard_at_a_pass(daemon: Daemon, agent: Agent, listener: Listener, cgrou
 
 
 def test_guard_at_a_reload(daemon: Daemon, cgroup: Cgroup) -> None:
-    """The same, also where the rules stay as they are, but not where nobody wants it any more."""
+    """A reload attaches the guard again, also with unchanged rules, unless the rules don't need
+    it."""
     daemon.start(SELDOM + RULE)
     detach(daemon, "hf_guard")
     daemon.reload()
@@ -91,7 +94,7 @@ def test_guard_at_a_reload(daemon: Daemon, cgroup: Cgroup) -> None:
 
 
 def test_guard_at_a_start(daemon: Daemon, agent: Agent, listener: Listener, cgroup: Cgroup) -> None:
-    """The same."""
+    """A start attaches the guard again."""
     daemon.start(SELDOM + RULE)
     sock = agent.connect("127.0.0.1", listener.port)
     daemon.kill()
@@ -103,7 +106,8 @@ def test_guard_at_a_start(daemon: Daemon, agent: Agent, listener: Listener, cgro
 
 
 def test_guard_that_cannot_be_attached(daemon: Daemon, cgroup: Cgroup, holdfast: Command) -> None:
-    """Someone else's is in the way: told once, tried again, and all else goes on."""
+    """A guard that a foreign program keeps out is logged once and tried again, while all else goes
+    on."""
     daemon.start(OFTEN + RULE)
     program = bpf.Program(bpf.SETSOCKOPT, "in_the_way")
 
@@ -136,7 +140,8 @@ def test_guard_that_cannot_be_attached(daemon: Daemon, cgroup: Cgroup, holdfast:
 @pytest.mark.parametrize("how, word", [(detach, "detached"), (remove, "pinned")])
 def test_sockops(daemon: Daemon, agent: Agent, listener: Listener, cgroup: Cgroup,
                  holdfast: Command, how, word: str) -> None:
-    """The daemon ends, as in a crash; `status` says it at once; the next start attaches."""
+    """Where the sockops link is lost, `status` reports it, the daemon ends, and the next one
+    attaches."""
     daemon.start(OFTEN + RULE)
     sock = agent.connect("127.0.0.1", listener.port)
     how(daemon, "hf_sockops")
@@ -154,7 +159,7 @@ def test_sockops(daemon: Daemon, agent: Agent, listener: Listener, cgroup: Cgrou
 
 
 class Opened:
-    """A link that someone has open, for as long as that is so."""
+    """Keeps pinned links open for the length of a `with` block."""
 
     def __init__(self, daemon: Daemon, *names: str) -> None:
         self._fds = [bpf.get(os.path.join(daemon.layout, name)) for name in names]
@@ -169,7 +174,7 @@ class Opened:
 
 @pytest.mark.parametrize("way", ["stop", "release"])
 def test_opened_at_the_end(daemon: Daemon, cgroup: Cgroup, holdfast: Command, way: str) -> None:
-    """Whoever has a link open doesn't keep it attached."""
+    """A stop and `release` detach links that someone else has open."""
     daemon.start(RULE)
     with Opened(daemon, "hf_sockops", "hf_guard"):
         if way == "stop":
@@ -181,7 +186,8 @@ def test_opened_at_the_end(daemon: Daemon, cgroup: Cgroup, holdfast: Command, wa
 
 
 def test_opened_guard(daemon: Daemon, cgroup: Cgroup) -> None:
-    """The same where a reload or a start doesn't need it any more."""
+    """A reload and a start that don't need the guard detach it, though someone else has its link
+    open."""
     for _ in range(2):
         daemon.start(RULE)
         with Opened(daemon, "hf_guard"):
@@ -197,7 +203,7 @@ def test_opened_guard(daemon: Daemon, cgroup: Cgroup) -> None:
 
 
 def test_opened_elsewhere(daemon: Daemon, cgroup: Cgroup, make_cgroup) -> None:
-    """And where the next daemon is told another control group."""
+    """A start on another control group detaches links that someone else has open."""
     daemon.start(RULE)
     daemon.kill()
     daemon.cgroup = make_cgroup("below", cgroup)
@@ -210,11 +216,12 @@ def test_opened_elsewhere(daemon: Daemon, cgroup: Cgroup, make_cgroup) -> None:
 @pytest.mark.skipif(kernel.version() >= (6, 12), reason="ends are told without a tracepoint")
 @kernel.needs("5.11", "a tracepoint that knows held sockets")
 def test_tracepoint(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """Attached again, and ends are told as before."""
+    """A pass attaches the tracepoint again, and ends of connections are logged as before."""
     daemon.start(OFTEN + RULE)
     remove(daemon, "hf_ended")
     wait_for(lambda: "how connections end: attached again" in daemon.log, "it is told")
     sock = agent.connect("127.0.0.1", listener.port)
+    time.sleep(0.3)  # a close right after the last packet would count as an answer to a goodbye
     listener.accept().close()
     wait_for(lambda: "closed by the server" in daemon.log, "its end is told")
     sock.close()
@@ -223,10 +230,10 @@ def test_tracepoint(daemon: Daemon, agent: Agent, listener: Listener) -> None:
 @pytest.mark.skipif(kernel.version() >= (6, 12), reason="ends are told without a tracepoint")
 @kernel.needs("5.11", "a tracepoint that knows held sockets")
 def test_tracepoint_that_cannot_be_attached(daemon: Daemon) -> None:
-    """Without the program that is pinned beside it, only a start can load another."""
+    """A lost tracepoint ends the daemon where the program pinned beside it is lost, too."""
     daemon.start(OFTEN + RULE)
-    os.rename(os.path.join(daemon.layout, "hf_survey"),
-              os.path.join(daemon.layout, "hf_ended_program"))  # what is no program
+    os.rename(os.path.join(daemon.layout, "hf_owners"),
+              os.path.join(daemon.layout, "hf_ended_program"))  # not a program
     remove(daemon, "hf_ended")
     assert daemon.wait() == 1
     assert "how connections end isn't told any more" in daemon.log

@@ -1,4 +1,7 @@
-"""Every way for a held connection to end, told apart: one line in the log, one counter."""
+"""Every way in which a held connection can end has its own line in the log and its own counter.
+
+The file is long because each way has a test on both sides.
+"""
 
 import re
 import signal
@@ -22,7 +25,7 @@ from harness.wait import sleep_until, wait_for
 
 NOT_WELL = 1
 
-# Rule, counter and what the line says; addresses are 10.20.0.1 and up, in this order.
+# Counter and log line of each rule; the rules' addresses are 10.20.0.1 and up, in this order.
 CAUSES = {
     "silent": ("keepalive", r"keepalive gave up: idle for (3|4)\.\d s, 2 probes unanswered"),
     "timeout": ("user_timeout", r"TCP_USER_TIMEOUT \(2500 ms\) ran out: .* (2|3|4)\.\d s"),
@@ -35,7 +38,7 @@ CAUSES = {
     "goodbye": ("application", None),
     "killed": ("application", None),
 }
-# What the metrics have for a counter, where it isn't the same word.
+# Labels of the metrics that differ from the counter's name.
 LABELS = {"retransmit": "retransmission"}
 ADDRESSES = {name: f"10.20.0.{n}" for n, name in enumerate(CAUSES, 1)}
 SILENT, RESETTING = ("silent", "timeout", "lost"), ("forgetful", "refused")
@@ -56,7 +59,7 @@ RULES = "".join(
 
 
 class Connection:
-    """Both ends of it, and how its own end would show in the log."""
+    """Both ends of a connection, and how its end shows in the log."""
 
     def __init__(self, agent: Agent, listener: Listener, name: str) -> None:
         self.sock = agent.connect(ADDRESSES[name], PORT)
@@ -67,19 +70,19 @@ class Connection:
         self.process = f"{agent.command}[{agent.pid}]"
 
     def lines(self, log: str) -> list[str]:
-        """What the log says of it."""
+        """Returns the log's lines about the connection."""
         return [line for line in log.splitlines() if self.local in line]
 
 
 def after(daemon: Daemon, agent: Agent, listener: Listener, netns: Netns) -> None:
-    """Ends one more connection, and waits until that has been told."""
+    """Ends one more connection, and waits until its end is logged."""
     last = Connection(agent, listener, "rude")
     kill(netns, last.sock)
     wait_for(lambda: last.lines(daemon.log), "the last end is told")
 
 
 def kill(netns: Netns, sock: Socket) -> None:
-    """`ss -K`: ends a connection from outside."""
+    """Ends a connection from outside, with `ss -K`."""
     local, peer = (tuple(end) for end in (sock.info["local"], sock.info["peer"]))
     netns.run("ss", "-K", "-t", "src", "%s" % local[0], "sport", "=", f":{local[1]}", "dport", "=",
               f":{peer[1]}")
@@ -92,7 +95,7 @@ def mortal(make_agent, netns: Netns, cgroup) -> Agent:
 
 
 def bring_about(connections: dict[str, Connection], netns: Netns, mortal: Agent) -> None:
-    """Every cause, all at the same time."""
+    """Makes all connections end at the same time, each by its own cause."""
     for name in ("rude", "goodbye"):
         connections[name].sock.send("words")
     assert connections["goodbye"].server.receive() == "words"
@@ -103,7 +106,7 @@ def bring_about(connections: dict[str, Connection], netns: Netns, mortal: Agent)
     connections["client"].sock.close()
     mortal.close()
     time.sleep(1.2)
-    for name in ("server", "rude"):  # a close with something unread is a reset
+    for name in ("server", "rude"):  # closing with unread data sends a reset
         connections[name].server.close()
 
 
@@ -113,7 +116,8 @@ def bring_about(connections: dict[str, Connection], netns: Netns, mortal: Agent)
         "5.11", "to tell how connections end that were there before"))])
 def test_causes(daemon: Daemon, agent: Agent, mortal: Agent, netns: Netns, listener: Listener,
                 holdfast: Command, before: bool) -> None:
-    """Counted by rule and cause; a line with both ends and the process, unless we closed it."""
+    """Each end is counted by rule and cause, and logged with both addresses and process, unless the
+    application closed it."""
     kernel.require_firewall()
     netns.add_address(*ADDRESSES.values())
     netns.sysctl("ipv4/tcp_retries2", 2)
@@ -146,12 +150,13 @@ def test_causes(daemon: Daemon, agent: Agent, mortal: Agent, netns: Netns, liste
         for part in (f"rule {name}:", connection.peer, connection.process):
             assert part in lines[0], (part, lines[0])
 
-    # The application hasn't noticed: that is no exit status 0, and keepalive no help.
+    # The application hasn't noticed the server's close, so `status` reports the connection as
+    # closed.
     shown = holdfast.socket(connections["server"].cookie)
     assert shown["verdict"] == "closed"
     assert holdfast("status", "closed").status == NOT_WELL
     connections["server"].sock.close()
-    # The end of another one comes after it: whatever is told of the former has been told by then.
+    # Ends are logged in their order, so that all lines about the first one are there by then.
     after(daemon, agent, listener, netns)
     assert counters(daemon.pin_dir, "server").ends == {"server": 1}
     assert len(connections["server"].lines(daemon.log)) == 1
@@ -159,7 +164,7 @@ def test_causes(daemon: Daemon, agent: Agent, mortal: Agent, netns: Netns, liste
 
 def test_while_the_daemon_is_dead(daemon: Daemon, agent: Agent, listener: Listener,
                                   netns: Netns) -> None:
-    """What has ended in the meantime is counted, and told by the next daemon."""
+    """An end while no daemon runs is counted, and the next daemon logs it."""
     netns.add_address(*ADDRESSES.values())
     daemon.start(RULES)
     connection = Connection(agent, listener, "server")
@@ -174,7 +179,7 @@ def test_while_the_daemon_is_dead(daemon: Daemon, agent: Agent, listener: Listen
 
 def test_connections_that_live_say_nothing(daemon: Daemon, agent: Agent, listener: Listener,
                                            netns: Netns) -> None:
-    """Probes that are answered end nothing; nor does what no rule holds, however it ends."""
+    """Answered probes and the ends of unmatched connections are neither counted nor logged."""
     netns.add_address(*ADDRESSES.values())
     daemon.start(RULES.replace(ADDRESSES["rude"], "192.0.2.1"))
     alive, free = (Connection(agent, listener, name) for name in ("silent", "rude"))
@@ -187,23 +192,48 @@ def test_connections_that_live_say_nothing(daemon: Daemon, agent: Agent, listene
     assert alive.sock.error == 0
 
 
+@pytest.mark.parametrize("used, closed", [
+    pytest.param(0.35, 0, id="used-one-after-another"),
+    pytest.param(0, 0.4, id="closed-one-after-another")])
 def test_a_server_that_goes_away_is_no_wait_timeout(daemon: Daemon, agent: Agent,
-                                                     listener: Listener) -> None:
-    """It closes all at the same moment, however long each of them has idled."""
+                                                     listener: Listener, used: float,
+                                                     closed: float) -> None:
+    """A server that closes all its connections isn't taken for a wait_timeout."""
     daemon.start(rule("shop", time="30s", window="60s"))
+    peers = []
     for _ in range(4):  # as near to each other as for a server that looks once a second
         agent.connect("127.0.0.1", PORT)
-        time.sleep(0.35)
-    time.sleep(0.8)
-    listener.agent.close()
+        peers.append(listener.accept())
+        time.sleep(used)
+    time.sleep(1.5)
+    for peer in peers:
+        peer.close()
+        time.sleep(closed)
     wait_for(lambda: counters(daemon.pin_dir, "shop").ends == {"server": 4}, "all are closed")
     wait_for(lambda: daemon.log.count("closed by the server") >= 4, "each is told")
-    assert "wait_timeout" not in daemon.log  # it would be told with the third
+    assert "wait_timeout" not in daemon.log  # the third end would have brought that line
+
+
+def test_two_timeouts(daemon: Daemon, agent: Agent, listener: Listener, netns: Netns) -> None:
+    """Two servers under one rule have timeouts of their own, whose ends alternate."""
+    netns.add_address("10.20.0.8", "10.20.0.9")
+    daemon.start(rule("shop", time="30s", window="60s"))
+    for _ in range(3):
+        connections = []
+        for address in ("10.20.0.8", "10.20.0.9"):
+            connections.append((agent.connect(address, PORT), listener.accept()))
+        for (_, peer), wait in zip(connections, (1.6, 2.6)):
+            time.sleep(wait)
+            peer.close()
+    wait_for(lambda: daemon.log.count("closed by the server after about") == 2, "both are guessed")
+    for line in ("to 10.20.0.8:3306 were closed by the server after about 2 s",
+                 "to 10.20.0.9:3306 were closed by the server after about 4 s"):
+        assert f"rule shop: 3 connections {line}" in daemon.log.replace(str(PORT), "3306")
 
 
 def test_user_timeout_on_data(daemon: Daemon, agent: Agent, listener: Listener,
                               netns: Netns) -> None:
-    """It ran out on what was sent, too: no probe has been needed for that."""
+    """TCP_USER_TIMEOUT is named as the cause also where it runs out on data, without a probe."""
     kernel.require_firewall()
     netns.add_address(*ADDRESSES.values())
     daemon.start(rule("timeout", ADDRESSES["timeout"], time="30s", window="60s",
@@ -219,14 +249,15 @@ def test_user_timeout_on_data(daemon: Daemon, agent: Agent, listener: Listener,
 
 @pytest.mark.parametrize("what", ["news", "answers"])
 def test_idle(daemon: Daemon, agent: Agent, listener: Listener, netns: Netns, what: str) -> None:
-    """Idle since data came last, or since the last answer to a probe, whichever came later."""
+    """The idle time in the log counts from the last data or the last answer to a probe, whichever
+    is later."""
     kernel.require_firewall()
     netns.add_address(*ADDRESSES.values())
     daemon.start(rule("silent", ADDRESSES["silent"], time="2s" if what == "news" else "1s",
                       interval="1s", probes=2, window="60s"))
     connection = Connection(agent, listener, "silent")
     if what == "news":
-        # The second, behind one that nobody has read, isn't looked at for what it acknowledges.
+        # The kernel doesn't look at the acknowledgment of a segment behind unread data.
         connection.server.send("news")
         time.sleep(1.5)
         connection.server.send("more news")
@@ -246,7 +277,7 @@ def test_idle(daemon: Daemon, agent: Agent, listener: Listener, netns: Netns, wh
 
 @pytest.fixture
 def server(netns: Netns, mariadb_files: str, workdir: str) -> Iterator[mariadb.Server]:
-    """A MariaDB that closes what has idled for two seconds."""
+    """A MariaDB that closes connections after two idle seconds."""
     made = mariadb.Server(netns, mariadb_files, workdir, PORT)
     netns.run("mariadb", "--no-defaults", "-h127.0.0.1", f"-P{PORT}", f"-u{mariadb.USER}",
               f"-p{mariadb.PASSWORD}", "-e", "SET GLOBAL wait_timeout = 2")
@@ -255,18 +286,18 @@ def server(netns: Netns, mariadb_files: str, workdir: str) -> Iterator[mariadb.S
 
 
 def test_wait_timeout(daemon: Daemon, netns: Netns, cgroup, server: mariadb.Server) -> None:
-    """MariaDB's wait_timeout and SQLAlchemy pools: keepalive is no help, and the log says why.
+    """The log names wait_timeout where MariaDB closes the idle connections of SQLAlchemy pools.
 
-    MariaDB 10.11 closes with a reset and no FIN: that is no middlebox, and no other cause.
+    MariaDB 10.11 closes with a reset and no FIN. This counts as a close by the server, and as no
+    other cause.
     """
     daemon.start(rule("shop", time="30s", interval="1s", window="60s"))
     pools = [MysqlClient(netns, cgroup, pool=True) for _ in range(3)]
     try:
         for pool in pools:
             pool.begin_open("127.0.0.1", PORT)
-        for pool in pools:
             pool.end_open()
-        assert not counters(daemon.pin_dir, "shop").ends
+            time.sleep(1.7)  # ends at the same moment would count as one
         wait_for(lambda: sum(counters(daemon.pin_dir, "shop").ends.values()) == 3,
                  "the server closes them all", timeout=8)
         wait_for(lambda: len(lines_of(daemon, pools)) == 3, "each is told")
@@ -279,7 +310,7 @@ def test_wait_timeout(daemon: Daemon, netns: Netns, cgroup, server: mariadb.Serv
         print(hints)
         assert len(hints) == 1 and "2 s" in hints[0] and "shop" in hints[0]
 
-        # What the application gets is an error, once.
+        # The application gets one error.
         pools[0].begin_query()
         assert pools[0].end_query().error in (2006, 2013)
     finally:
@@ -288,13 +319,13 @@ def test_wait_timeout(daemon: Daemon, netns: Netns, cgroup, server: mariadb.Serv
 
 
 def lines_of(daemon: Daemon, pools: list[MysqlClient]) -> list[tuple[str, MysqlClient]]:
-    """What the log says of the pools' connections."""
+    """Returns the log's lines about the pools' connections, each with its pool."""
     return [(line, pool) for pool in pools for line in daemon.log.splitlines()
             if "%s:%d" % tuple(pool.ends[0]) in line]
 
 
 def test_from_outside(daemon: Daemon, agent: Agent, listener: Listener, netns: Netns) -> None:
-    """`ss -K` is nobody's timeout, whatever was on its way."""
+    """An end by `ss -K` is told apart from a timeout, whether or not data is unacknowledged."""
     netns.add_address(*ADDRESSES.values())
     daemon.start(RULES)
     connections = {name: Connection(agent, listener, name) for name in ("silent", "timeout")}
@@ -308,19 +339,19 @@ def test_from_outside(daemon: Daemon, agent: Agent, listener: Listener, netns: N
 
 
 @pytest.mark.parametrize("answered, pause, counter", [
-    (True, 0.0, "application"),  # the last words come with the end, as TLS has it
+    (True, 0.0, "application"),  # a close that comes with the last answer, as in TLS
     (True, 0.25, "server"),
     (False, 0.0, "application"),  # COM_QUIT has no answer
     (False, 0.25, "server"),
 ])
 def test_soon_after_a_query(daemon: Daemon, agent: Agent, listener: Listener, netns: Netns,
                             answered: bool, pause: float, counter: str) -> None:
-    """A server that goes a moment after a query hasn't been told to; one that is told goes at
-    once."""
+    """A close at once after a query counts as the application's wish, a later one as the
+    server's."""
     netns.add_address(*ADDRESSES.values())
     daemon.start(RULES)
     connection = Connection(agent, listener, "server")
-    time.sleep(0.05)  # so that it is no answer that the handshake came to an end
+    time.sleep(0.05)  # the end of the handshake must not count as an answer
     connection.sock.send("query")
     assert connection.server.receive() == "query"
     if answered:
@@ -338,7 +369,7 @@ def test_soon_after_a_query(daemon: Daemon, agent: Agent, listener: Listener, ne
 
 
 class TestServerSide:
-    """The same causes where this host is the server."""
+    """The same causes on a connection that this host has accepted."""
 
     NAMES = ("silent", "timeout", "forgetful", "refused", "lost", "rude", "server", "killed")
     WORDS = {
@@ -347,9 +378,9 @@ class TestServerSide:
         "forgetful": ("probe_reset", r"or the client has restarted"),
         "refused": ("reset", r"reset in answer to data.* or the client has restarted"),
         "lost": ("retransmit", r"data stayed unacknowledged: nothing came from the client"),
-        "rude": ("application", None),  # a reset by the client, out of the blue
-        "server": ("application", None),  # the client closes in the ordinary way
-        "killed": ("application", None),  # we do
+        "rude": ("application", None),  # the client resets the connection
+        "server": ("application", None),  # the client closes the connection
+        "killed": ("application", None),  # this host closes the connection
     }
 
     @pytest.mark.parametrize("before", [
@@ -358,7 +389,8 @@ class TestServerSide:
             "5.11", "to tell how connections end that were there before"))])
     def test_causes(self, daemon: Daemon, agent: Agent, outsider: Agent, netns: Netns,
                     before: bool) -> None:
-        """Counted by cause, and told in a server's words; a client that closes is no news."""
+        """Each end is counted by cause and logged from a server's view; a client's close isn't
+        logged."""
         kernel.require_firewall()
         netns.add_address(*ADDRESSES.values())
         netns.sysctl("ipv4/tcp_retries2", 2)
@@ -380,7 +412,7 @@ class TestServerSide:
         for name in ("lost", "refused"):
             servers[name].send("words")
         servers["killed"].close()
-        time.sleep(0.9)  # longer than any goodbye
+        time.sleep(0.9)  # longer than the time in which a close counts as the application's wish
         for name in ("rude", "server"):
             clients[name].close()
         wait_for(lambda: all(counters(daemon.pin_dir, name).ends for name in self.NAMES),
@@ -397,7 +429,7 @@ class TestServerSide:
 
 
 def test_how_long_ago(daemon: Daemon, agent: Agent, listener: Listener, netns: Netns) -> None:
-    """What has ended while no daemon ran doesn't look as if it were now."""
+    """An end while no daemon ran is logged with how long ago it was."""
     netns.add_address(*ADDRESSES.values())
     daemon.start(RULES)
     connection = Connection(agent, listener, "server")
@@ -416,7 +448,8 @@ def test_how_long_ago(daemon: Daemon, agent: Agent, listener: Listener, netns: N
 
 def test_more_than_fit(daemon: Daemon, agent: Agent, listener: Listener, netns: Netns,
                        holdfast: Command) -> None:
-    """Ends that the kernel had no room to tell of are counted, and it is told that there are."""
+    """Ends that the ring buffer had no room for are counted, logged as a number, and in the
+    metrics."""
     netns.add_address(*ADDRESSES.values())
     daemon.start(RULES)
     socks = [Connection(agent, listener, "server") for _ in range(2700)]
@@ -433,7 +466,7 @@ def test_more_than_fit(daemon: Daemon, agent: Agent, listener: Listener, netns: 
 
 
 def test_a_noisy_tenant(daemon: Daemon, make_agent, make_netns, cgroup: Cgroup) -> None:
-    """One whose connections end without end silences nobody else, under the same rule."""
+    """A namespace whose connections end in masses doesn't suppress the log lines of another one."""
     daemon.start(daemon_section(reconcile="60s") + rule("all", time="60s"))
     noisy, quiet = make_netns(), make_netns()
     agents = {where: make_agent(where, cgroup) for where in (noisy, quiet)}
@@ -455,8 +488,8 @@ def test_a_noisy_tenant(daemon: Daemon, make_agent, make_netns, cgroup: Cgroup) 
 @pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
 def test_another_program_takes_the_flag(daemon: Daemon, agent: Agent, listener: Listener,
                                         netns: Netns, cgroup: Cgroup, first: bool) -> None:
-    """Where another sockops program overwrites the flags that have ours hear of an end, it is told
-    all the same: at once where that program was there first, else from the next pass on."""
+    """An end is reported also where another sockops program overwrites the callback flags: at once
+    where that program was attached first, else from the next pass on."""
     netns.add_address(*ADDRESSES.values())
     config = daemon_section(reconcile="1s") + RULES
     if not first:

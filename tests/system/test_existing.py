@@ -1,6 +1,7 @@
-"""Connections that are open already when holdfastd starts."""
+"""Connections that are open when holdfastd starts."""
 
 import os
+import time
 from typing import Callable
 
 import pytest
@@ -8,9 +9,9 @@ import pytest
 from harness import build, sockdiag
 from harness.cgroup import Cgroup
 from harness.command import Command
-from harness.config import PORT, rule
+from harness.config import PORT, daemon as daemon_section, rule
 from harness.daemon import Daemon
-from harness.kernel import needs, needs_ipv6
+from harness.kernel import needs, needs_ipv6, require_firewall
 from harness.netns import Netns
 from harness.options import UNTOUCHED, Settings, held
 from harness.sockets import Agent, Listener
@@ -29,7 +30,7 @@ ADDRESSES = [
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_open_connection_is_held(daemon: Daemon, agent: Agent, listener: Listener,
                                  address: str) -> None:
-    """When the daemon says that it is ready, the application sees the rule's values."""
+    """An open connection has the rule's values when the daemon says that it is ready."""
     sock = agent.connect(address, listener.port)
     assert sock.settings == UNTOUCHED
     daemon.start(rule("all", **KEYS))
@@ -38,7 +39,7 @@ def test_open_connection_is_held(daemon: Daemon, agent: Agent, listener: Listene
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_sides(daemon: Daemon, agent: Agent, address: str) -> None:
-    """An accepted connection is held by a rule for servers, and the other end isn't."""
+    """A server rule holds an accepted connection, and neither its other end nor the listener."""
     listener = agent.listen(PORT)
     client = agent.connect(address, PORT)
     server = listener.accept()
@@ -50,7 +51,7 @@ def test_sides(daemon: Daemon, agent: Agent, address: str) -> None:
 
 @needs("5.15", "to hold a socket that no process has open yet")
 def test_accepted_late(daemon: Daemon, agent: Agent) -> None:
-    """A connection that still waits in the listener's queue is held too."""
+    """A connection that waits in the listener's queue is held, too."""
     listener = agent.listen(PORT)
     agent.connect("127.0.0.1", PORT)
     daemon.start(rule("all", side="server", **KEYS))
@@ -59,7 +60,8 @@ def test_accepted_late(daemon: Daemon, agent: Agent) -> None:
 
 def test_other_sockets_are_untouched(daemon: Daemon, agent: Agent, outsider: Agent, netns: Netns,
                                      listener: Listener) -> None:
-    """Outside the control group, on other ports, of exempt or unmatched destinations."""
+    """Sockets of other control groups and ports, and of exempt or unmatched destinations, are
+    untouched."""
     netns.add_address("10.20.0.8", "10.20.99.1", "10.30.0.8")
     outsider.listen(PORT + 1)
     socks = [outsider.connect("10.20.0.8", PORT), agent.connect("10.20.0.8", PORT + 1),
@@ -73,7 +75,7 @@ def test_other_sockets_are_untouched(daemon: Daemon, agent: Agent, outsider: Age
 
 def test_connecting_while_it_starts(daemon: Daemon, agent: Agent, netns: Netns,
                                     listener: Listener) -> None:
-    """A connection whose SYN is still unanswered then is held once it is established."""
+    """A connection whose SYN is unanswered at the start is held once it is established."""
     netns.nft("table inet t {\n chain c {\n type filter hook input priority 0\n"
               f"tcp dport {PORT} drop\n }}\n }}\n")
     agent.begin_connect("127.0.0.1", listener.port)
@@ -93,21 +95,56 @@ def test_connecting_while_it_starts(daemon: Daemon, agent: Agent, netns: Netns,
 ])
 def test_override(daemon: Daemon, agent: Agent, listener: Listener, override: str,
                   application: dict[str, int], outcome: Settings) -> None:
-    """The application's own settings count as they do at connect."""
+    """The application's own settings count as at connect(), by the rule's `override`."""
     sock = agent.connect("127.0.0.1", listener.port, **application)
     daemon.start(rule("all", override=override, **KEYS))
     assert sock.settings == outcome
 
 
 def test_user_timeout(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """TCP_USER_TIMEOUT comes with the rest."""
+    """TCP_USER_TIMEOUT is set with the other options."""
     sock = agent.connect("127.0.0.1", listener.port)
     daemon.start(rule("all", user_timeout="240s", **KEYS))
     assert sock.settings == RULE._replace(user_timeout=240000)
 
 
+def drop(netns: Netns) -> None:
+    """Has the namespace drop what its connections to the listener send."""
+    netns.nft("table inet t {\n chain c {\n type filter hook output priority 0\n"
+              f"tcp dport {PORT} drop\n }}\n }}\n")
+
+
+@pytest.mark.parametrize("own", [{}, {"keepalive": 1, "time": 5000, "user_timeout": 10_000}])
+def test_user_timeout_of_one_that_is_overdue(daemon: Daemon, agent: Agent, netns: Netns,
+                                             listener: Listener, holdfast: Command,
+                                             own: dict[str, int]) -> None:
+    """A lost probe doesn't end a connection that had idled for longer than the user timeout.
+
+    It gets the user timeout once it isn't overdue any more, which is no news for the log.
+    """
+    require_firewall()
+    before = own.get("user_timeout", 0)
+    sock = agent.connect("127.0.0.1", listener.port, **own)
+    time.sleep(4)
+    drop(netns)
+    daemon.start(daemon_section(reconcile="1s") + rule("all", time="2s", interval="1s", probes=9,
+                                                       user_timeout="3500ms"))
+    assert sock.settings == held(2, 1, 9, before)
+    assert holdfast.socket(sock.info["cookie"])["user_timeout"] == before
+    sock.change(probes=9)  # the guard, too, leaves the user timeout for later
+    time.sleep(1.5)
+    assert not sock.error and sock.settings == held(2, 1, 9, before)
+    netns.nft("flush ruleset")
+    wait_for(lambda: sock.settings == held(2, 1, 9, 3500), "the user timeout")
+    assert not sock.error
+    assert "changed to the new rules" not in daemon.log and "held again" not in daemon.log
+    daemon.stop()
+    assert sock.settings == UNTOUCHED._replace(**own)
+
+
 def test_many_connections(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """All of them, not most of them, and whatever else lies about in the kernel's table."""
+    """Every one of many connections is held, with time-wait sockets in the kernel's table among
+    them."""
     socks = [agent.connect("127.0.0.1", listener.port) for _ in range(120)]
     for sock in socks[::10]:
         agent.connect("127.0.0.1", listener.port).close()
@@ -119,7 +156,7 @@ def test_many_connections(daemon: Daemon, agent: Agent, listener: Listener) -> N
 def test_namespace_of_a_process(daemon: Daemon, make_netns: Callable[[], Netns],
                                 make_agent: Callable[..., Agent], cgroup: Cgroup,
                                 holdfast: Command, address: str) -> None:
-    """A namespace without a name, as `unshare -n` and containers have it."""
+    """A connection in a namespace without a name, as of `unshare -n` or a container, is held."""
     inside = make_netns()
     agent = make_agent(inside, cgroup)
     agent.listen(PORT)
@@ -131,7 +168,7 @@ def test_namespace_of_a_process(daemon: Daemon, make_netns: Callable[[], Netns],
 
 def test_named_namespace(daemon: Daemon, named_netns: Netns, make_agent: Callable[..., Agent],
                          cgroup: Cgroup) -> None:
-    """A namespace that `ip netns add` has made."""
+    """A connection in a namespace made by `ip netns add` is held."""
     agent = make_agent(named_netns, cgroup)
     agent.listen(PORT)
     sock = agent.connect("127.0.0.1", PORT)
@@ -143,7 +180,7 @@ def test_named_namespace(daemon: Daemon, named_netns: Netns, make_agent: Callabl
 def test_namespace_that_only_sockets_hold(daemon: Daemon, make_netns: Callable[[], Netns],
                                           make_agent: Callable[..., Agent], cgroup: Cgroup,
                                           holdfast: Command) -> None:
-    """The process has left the namespace, which lives by the open connection alone."""
+    """A connection is held in a namespace that its process has left and only the socket keeps."""
     inside = make_netns()
     inode = inside.inode
     agent = make_agent(inside, cgroup)
@@ -159,7 +196,7 @@ def test_namespace_that_only_sockets_hold(daemon: Daemon, make_netns: Callable[[
 def test_daemon_in_a_namespace_of_its_own(make_daemon: Callable[..., Daemon],
                                           make_netns: Callable[[], Netns], agent: Agent,
                                           listener: Listener) -> None:
-    """Where the daemon lives makes no difference, and it is back there afterwards."""
+    """The daemon may live in a namespace of its own, and is back there after its start."""
     sock = agent.connect("127.0.0.1", listener.port)
     home = make_netns()
     daemon = make_daemon(netns=home)
@@ -173,7 +210,8 @@ def test_daemon_in_a_namespace_of_its_own(make_daemon: Callable[..., Daemon],
                                          ("probes", 0), ("probes", 255)])
 def test_odd_sysctl(daemon: Daemon, agent: Agent, listener: Listener, netns: Netns, name: str,
                     value: int) -> None:
-    """What a namespace may have for all its sockets, and none of them may be given by itself."""
+    """Sysctls beyond what a socket may be set to don't keep a connection from being held and given
+    back."""
     netns.sysctl(f"ipv4/tcp_keepalive_{name}", value)
     old = agent.connect("127.0.0.1", listener.port)
     daemon.start(rule("all", **KEYS))

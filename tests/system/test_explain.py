@@ -1,4 +1,4 @@
-"""`holdfast explain`: which rule a connection gets, and that the kernel agrees."""
+"""`holdfast explain` names the rule that a connection gets, and the kernel agrees."""
 
 import os
 
@@ -19,13 +19,13 @@ RULES = (rule("net", "10.20.0.0/16, 2001:db8::/32", time="16s")
 
 
 def winner(result: Result) -> str | None:
-    """The name of the rule that `explain -J` says wins."""
+    """Returns the name of the rule that wins, by `explain -J`."""
     assert result.status == 0, result
     return result.json["rule"] and result.json["rule"]["name"]
 
 
 def test_running_rules(daemon: Daemon, holdfast: Command) -> None:
-    """The rule that wins, and the others that match."""
+    """The winning rule is shown with the other rules that match and those that nearly match."""
     daemon.start(RULES)
     result = holdfast("explain", "-J", f"10.20.2.8:{PORT}")
     assert winner(result) == "host"
@@ -49,7 +49,7 @@ def test_running_rules(daemon: Daemon, holdfast: Command) -> None:
     ("2001:db8::1", None),
 ])
 def test_file(workdir: str, target: str, name: str | None) -> None:
-    """With --config no daemon is asked; without a port it is 3306, MySQL's."""
+    """With --config no daemon is asked; a target without a port means MySQL's port 3306."""
     file = os.path.join(workdir, "rules.conf")
     with open(file, "w", encoding="utf-8") as stream:
         stream.write(RULES)
@@ -59,7 +59,7 @@ def test_file(workdir: str, target: str, name: str | None) -> None:
 @needs_ipv6
 def test_the_kernel_agrees(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                            holdfast: Command) -> None:
-    """What explain says is what a connection gets."""
+    """A connection gets the rule that explain names."""
     addresses = ["10.20.2.8", "10.20.1.1", "10.20.99.7", "10.21.0.1", "2001:db8::1"]
     netns.add_address(*addresses)
     daemon.start(RULES)
@@ -72,12 +72,12 @@ def test_the_kernel_agrees(daemon: Daemon, agent: Agent, netns: Netns, listener:
 
 
 def test_nothing_attached(daemon: Daemon, holdfast: Command) -> None:
-    """Without running rules there is nothing to explain."""
+    """Without running rules the exit status is 3."""
     assert holdfast("explain", f"10.20.2.8:{PORT}").status == 3
 
 
 def test_bad_file(workdir: str) -> None:
-    """A file with errors is not explained."""
+    """A file with errors is not explained, and the exit status is 1."""
     file = os.path.join(workdir, "rules.conf")
     with open(file, "w", encoding="utf-8") as stream:
         stream.write("[rule a]\n")

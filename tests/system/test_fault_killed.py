@@ -1,7 +1,7 @@
-"""SIGKILL between any two calls into the kernel: what is left is the old state or the new one for
-every connection, `status` can read it, and the next start or `release` tidies it all up.
+"""SIGKILL between any two calls into the kernel: every connection has the old state or the new one,
+`status` can read what is left, and the next start or `release` cleans up.
 
-HF_EXHAUSTIVE=1 kills at each of them; else at some.
+With HF_EXHAUSTIVE=1 the daemon is killed at each call; else at a sample of them.
 """
 
 import os
@@ -28,14 +28,14 @@ SAMPLES = 10
 
 @pytest.fixture
 def fault(daemon: Daemon, workdir: str, monkeypatch: pytest.MonkeyPatch) -> Fault:
-    """In all that is started from now on."""
+    """A fault in all programs that are started from now on."""
     made = Fault(workdir, daemon.pin_dir)
     made.set_in(monkeypatch)
     return made
 
 
 class Ground:
-    """Where it happens: a connection from before, and what has to be true at any moment."""
+    """A connection from before the daemon, and the checks that must hold at any moment."""
 
     def __init__(self, daemon: Daemon, agent: Agent, listener: Listener, cgroup: Cgroup,
                  holdfast: Command, fault: Fault) -> None:
@@ -46,7 +46,7 @@ class Ground:
         self.seen: set[tuple[str, int]] = set()
 
     def connect(self) -> Socket:
-        """A new connection."""
+        """Opens a new connection."""
         return self._agent.connect("127.0.0.1", self._port)
 
     @property
@@ -55,7 +55,8 @@ class Ground:
         return bool(bpf.attached(self._cgroup.directory, bpf.SOCK_OPS))
 
     def killed(self) -> str:
-        """Waits for it; what it was killed in front of, or '' where it has ended by itself."""
+        """Waits for the end. Returns the call that the daemon was killed at, or '' where it has
+        ended by itself."""
         status = self.daemon.wait()
         call = self.fault.take_notes()
         self.fault.order(-1)
@@ -64,23 +65,25 @@ class Ground:
         return call
 
     def start_killed(self, nth: int) -> str:
-        """A start that is killed in front of the nth call, if it gets there: then which it was."""
+        """Starts the daemon so that it is killed at the nth call. Returns that call, or '' where
+        there were fewer."""
         self.fault.order(nth, KERNEL | KILL)
         try:
             self.daemon.start()
         except AssertionError:
             return self.killed()
-        self.fault.order(-1)  # one may make fewer calls than the next
+        self.fault.order(-1)  # one start may make fewer calls than the next
         self.daemon.kill()
         return ""
 
     def claim(self, call: str, holds: bool, what: str) -> None:
-        """Notes what isn't so: one run shows all of it."""
+        """Notes what is wrong, so that one run shows all of it."""
         if not holds:
             self.wrong.append(f"{call}: {what}")
 
     def look(self, call: str, *values: Settings) -> None:
-        """A connection has one of these, old or new; `status` reads what is there."""
+        """Checks that old and new connection have one of these settings, and that `status`
+        works."""
         new = self.connect()
         for name, sock in (("old", self.sock), ("new", new)):
             settings = sock.settings
@@ -91,14 +94,14 @@ class Ground:
         new.close()
 
     def settled(self, call: str, values: Settings) -> None:
-        """Everything as if nothing had happened."""
+        """Checks that old and new connection have exactly these settings."""
         new = self.connect()
         seen = self.sock.settings, new.settings
         self.claim(call, seen == (values, values), f"afterwards {seen}")
         new.close()
 
     def gone(self, call: str) -> None:
-        """Nothing of us is there any more."""
+        """Checks that no pin and no program is left, and that no connection is held."""
         there = os.path.exists(self.daemon.pin_dir)
         self.claim(call, not there, f"{there and os.listdir(self.daemon.pin_dir)} stays")
         for kind in (bpf.SOCK_OPS, bpf.SETSOCKOPT):
@@ -106,7 +109,8 @@ class Ground:
         self.settled(call, UNTOUCHED)
 
     def end(self) -> None:
-        """AssertionError with all that was wrong."""
+        """AssertionError with all that was wrong; also waits until the kernel has freed all
+        objects."""
         assert not self.wrong, "\n".join(self.wrong)
         wait_for(lambda: not any(bpf.exists(*one) for one in self.seen),
                  "no map, program or link is left", 20, 0.2)
@@ -115,12 +119,12 @@ class Ground:
 @pytest.fixture
 def ground(daemon: Daemon, agent: Agent, listener: Listener, cgroup: Cgroup, holdfast: Command,
            fault: Fault) -> Ground:
-    """Nothing runs yet."""
+    """The connection and the checks, before any daemon runs."""
     return Ground(daemon, agent, listener, cgroup, holdfast, fault)
 
 
 def clean_up(ground: Ground, call: str, nth: int) -> None:
-    """By a start and a stop, or by `release`, in turns."""
+    """Cleans up by a start and a stop for odd nth, by `release` for even."""
     if nth % 2:
         ground.daemon.start(A)
         ground.settled(call, A_VALUES)
@@ -132,7 +136,7 @@ def clean_up(ground: Ground, call: str, nth: int) -> None:
 
 
 def test_first_start(ground: Ground, fault: Fault, daemon: Daemon) -> None:
-    """Held, or untouched."""
+    """A first start that is killed leaves each connection held or untouched."""
     calls = fault.calls_of(lambda: daemon.start(A))
     daemon.stop()
     for nth in steps(calls, SAMPLES):
@@ -145,7 +149,7 @@ def test_first_start(ground: Ground, fault: Fault, daemon: Daemon) -> None:
 
 
 def test_take_over(ground: Ground, fault: Fault, daemon: Daemon) -> None:
-    """Held all the time, by the old rules or the new ones."""
+    """A take-over that is killed leaves each connection held, by the old rules or the new ones."""
     daemon.start(A)
     daemon.kill()
     calls = fault.calls_of(lambda: daemon.start(A))
@@ -155,7 +159,7 @@ def test_take_over(ground: Ground, fault: Fault, daemon: Daemon) -> None:
         call = ground.start_killed(nth)
         ground.look(call, A_VALUES, B_VALUES)
         ground.sock.change(keepalive=0)
-        ground.look(call, A_VALUES, B_VALUES)  # the guard, too
+        ground.look(call, A_VALUES, B_VALUES)  # the guard works, too
         daemon.start(B)
         ground.settled(call, B_VALUES)
         daemon.reload(A)
@@ -167,7 +171,7 @@ def test_take_over(ground: Ground, fault: Fault, daemon: Daemon) -> None:
 
 
 def test_reload(ground: Ground, fault: Fault, daemon: Daemon) -> None:
-    """The old rules or the new ones; the guard comes and goes with them."""
+    """A reload that is killed leaves the old or the new rules, and the guard that they need."""
     quiet = A + "[daemon]\nguard = no\n"
     daemon.start(quiet)
     calls = fault.calls_of(lambda: daemon.reload(B))
@@ -192,7 +196,7 @@ def test_reload(ground: Ground, fault: Fault, daemon: Daemon) -> None:
 
 
 def test_stop(ground: Ground, fault: Fault, daemon: Daemon) -> None:
-    """Held or given back; the rest follows."""
+    """A stop that is killed leaves each connection held or given back, and can be completed."""
     daemon.start(A)
     calls = fault.calls_of(daemon.stop)
     for nth in steps(calls, SAMPLES):
@@ -206,7 +210,8 @@ def test_stop(ground: Ground, fault: Fault, daemon: Daemon) -> None:
 
 
 def test_release(ground: Ground, fault: Fault, daemon: Daemon) -> None:
-    """The same by the command."""
+    """A `release` that is killed leaves each connection held or given back, and can be
+    completed."""
     daemon.start(A)
     daemon.kill()
     calls = fault.calls_of(lambda: ground.holdfast("release"))
@@ -224,7 +229,7 @@ def test_release(ground: Ground, fault: Fault, daemon: Daemon) -> None:
 
 
 def test_release_hung_up(ground: Ground, fault: Fault, daemon: Daemon) -> None:
-    """The terminal goes, or somebody asks for a reload: what has begun ends."""
+    """A `release` that gets SIGHUP either hasn't begun or completes."""
     daemon.start(A)
     daemon.kill()
     calls = fault.calls_of(lambda: ground.holdfast("release"))

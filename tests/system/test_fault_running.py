@@ -1,7 +1,7 @@
-"""Calls that fail while it runs: a reload, a reconcile pass, the stop; and those of the command.
+"""Calls that fail in a running daemon (a reload, a reconcile pass, the stop) and in the command.
 
-Every outcome is the old state or the new one, told in one sentence, and nothing is lost for
-good. HF_EXHAUSTIVE=1 lets every call fail; else some of them do.
+Every outcome is the old state or the new one, reported in one sentence, and nothing is lost for
+good. With HF_EXHAUSTIVE=1 every call fails once; else a sample of them does.
 """
 
 import json
@@ -14,7 +14,7 @@ from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import PORT, daemon as daemon_section, rule
 from harness.daemon import Daemon
-from harness.fault import KERNEL, MEMORY, Fault, steps
+from harness.fault import KERNEL, MEMORY, Fault, steps, steps_of
 from harness.options import UNTOUCHED, held
 from harness.process import rss_kb
 from harness.sockets import Agent, Listener
@@ -26,43 +26,44 @@ pytestmark = [pytest.mark.skipif(
 A, A_VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30, 4)
 B, B_VALUES = rule("all", time="60s", interval="20s", probes=3), held(60, 20, 3)
 SAMPLES = 14
-FEW = 5  # of what takes a start each time
+EARLY = 8
+FEW = 5  # sample of tests that start the daemon each time
 
 KINDS = [pytest.param(KERNEL, id="kernel"), pytest.param(MEMORY, id="memory")]
 
 
 @pytest.fixture
 def fault(daemon: Daemon, workdir: str, monkeypatch: pytest.MonkeyPatch) -> Fault:
-    """In the daemon, from its next start on, and in the command."""
+    """A fault in the daemon, from its next start on, and in the command."""
     made = Fault(workdir, daemon.pin_dir)
     made.set_in(monkeypatch)
     return made
 
 
 def open_files(daemon: Daemon) -> int:
-    """How many descriptors it has."""
+    """Returns how many descriptors the daemon has open."""
     return len(os.listdir(f"/proc/{daemon.pid}/fd"))
 
 
 class Wrong:
-    """Gathers what must not be, so that one run shows all of it."""
+    """Gathers what is wrong, so that one run shows all of it."""
 
     def __init__(self) -> None:
         self.found: list[tuple[str, str, str]] = []
 
     def check(self, call: str, log: str, *claims: tuple[bool, str]) -> bool:
-        """Each claim must hold; whether all do."""
+        """Notes the claims that don't hold. Returns whether all do."""
         false = [what for holds, what in claims if not holds]
         if false:
             self.found.append((call, log, "; ".join(false)))
         return not false
 
     def end(self) -> None:
-        """AssertionError with all of it."""
+        """AssertionError with all that was wrong."""
         assert not self.found, "\n".join(map(str, self.found))
 
 
-# Which of the rules, the old and the new ones, need the guard.
+# Which rules need the guard: the old ones, the new ones, or both.
 NEEDS = [pytest.param((True, True), id="both"), pytest.param((True, False), id="old"),
          pytest.param((False, True), id="new")]
 
@@ -71,8 +72,8 @@ NEEDS = [pytest.param((True, True), id="both"), pytest.param((True, False), id="
 @pytest.mark.parametrize("kinds", KINDS)
 def test_reload(fault: Fault, daemon: Daemon, agent: Agent, listener: Listener, cgroup: Cgroup,
                 holdfast: Command, kinds: int, needs: tuple[bool, bool]) -> None:
-    """The old rules or the new ones, for old connections and new ones, with the guard that these
-    need, and nothing is kept."""
+    """A reload with a failing call leaves old and new connections under the same rules, the old or
+    the new, with the guard that these need, and leaks nothing."""
     old, new_rules = (text if need else daemon_section(guard="no") + text
                       for text, need in zip((A, B), needs))
     daemon.start(old)
@@ -88,7 +89,8 @@ def test_reload(fault: Fault, daemon: Daemon, agent: Agent, listener: Listener, 
     assert sock.settings == A_VALUES
     files, memory = open_files(daemon), rss_kb(daemon.pid)
     wrong, outcomes = Wrong(), {"new": 0, "old": 0}
-    for nth in steps(calls, SAMPLES):
+    early = steps_of(range(1, calls // 3), EARLY)  # what refuses a reload is among these
+    for nth in sorted({*early, *steps(calls, SAMPLES)}):
         logged = len(daemon.log)
         fault.order(nth, kinds)
         daemon.reload(new_rules)
@@ -119,7 +121,7 @@ def test_reload(fault: Fault, daemon: Daemon, agent: Agent, listener: Listener, 
 @pytest.mark.parametrize("kinds", KINDS)
 def test_reconcile(fault: Fault, daemon: Daemon, agent: Agent, outsider: Agent,
                    holdfast: Command, kinds: int) -> None:
-    """A pass that fails says so, and the next one makes good for it."""
+    """A pass with a failing call says so, and the next pass makes up for it."""
     daemon.start(A + "[daemon]\nreconcile = 1s\nguard = no\n")
     sock = agent.connect("127.0.0.1", outsider.listen(PORT).port)
 
@@ -154,7 +156,8 @@ def test_reconcile(fault: Fault, daemon: Daemon, agent: Agent, outsider: Agent,
 @pytest.mark.parametrize("kinds", KINDS)
 def test_stop(fault: Fault, daemon: Daemon, agent: Agent, listener: Listener, cgroup: Cgroup,
               holdfast: Command, kinds: int) -> None:
-    """All given back, or what is left says so, and `holdfast release` gives it back."""
+    """A stop with a failing call gives all back, or says what is left so that `release` can do
+    it."""
     sock = agent.connect("127.0.0.1", listener.port)
     daemon.start(A)
     fault.order(0, kinds)
@@ -200,7 +203,7 @@ VERBS = [("status", "-J"), ("status",), ("metrics",), ("explain", "-J", "10.0.0.
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: "-".join(verb).replace("--", "-"))
 def test_command(fault: Fault, daemon: Daemon, agent: Agent, listener: Listener,
                  holdfast: Command, verb: tuple[str, ...], kinds: int) -> None:
-    """It does what it is to do, or exits with 4 and one sentence; no crash, no half JSON."""
+    """A verb with a failing call does its work, or exits with 4 and one sentence."""
     daemon.start(A)
     sock = agent.connect("127.0.0.1", listener.port)
     if verb[0] == "check":

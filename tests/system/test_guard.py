@@ -1,4 +1,7 @@
-"""The guard: what applications do to a socket that is held, by the rule's `override`."""
+"""The guard: the effect of setsockopt() on a held socket, by the rule's `override`.
+
+The file is long because it has every option under every `override`.
+"""
 
 import errno
 import struct
@@ -25,26 +28,27 @@ MINUTE_4 = 240000
 
 
 def start(daemon: Daemon, override: str, **keys: object) -> None:
-    """One rule with the values of RULE."""
+    """Starts the daemon with one rule that has the values of RULE."""
     daemon.start(daemon_section(reconcile="60s" if SETS_BY_BPF else "1s")
                  + rule("all", time=f"{TIME}s", interval=f"{INTERVAL}s", probes=PROBES,
                         override=override, **keys))
 
 
 def expect(sock: Socket, wanted: Settings) -> None:
-    """It has them at once, or at the next pass where the guard can't set options."""
+    """Checks a socket's settings: at once, or after the next pass where the guard can't set
+    options."""
     if not SETS_BY_BPF:
         wait_for(lambda: sock.settings == wanted, f"the socket has {wanted}")
     assert sock.settings == wanted
 
 
 def verdict(holdfast: Command, sock: Socket) -> str:
-    """What `status` says of it."""
+    """Returns the verdict of `status` on a socket."""
     return holdfast.socket(sock.info["cookie"])["verdict"]
 
 
 class Case(NamedTuple):
-    """What an application does, one step after the other, and what the socket has then."""
+    """The steps in which an application sets options, and the settings and verdict that result."""
 
     changes: list[dict[str, int]]
     outcome: Settings
@@ -68,19 +72,19 @@ SHORTER = [Case(changes, outcome, "own") for changes, outcome in (
     ([{"time": 60}], held(60, 75, 9)),
     ([{"time": TIME - 1}], held(TIME - 1, 75, 9)),
     ([{"keepalive": 1, "time": 60, "interval": 7, "probes": 2}], held(60, 7, 2)),
-    # The order in which applications ask doesn't matter.
+    # The order in which an application sets its options doesn't matter.
     ([{"interval": 7}, {"probes": 2}, {"keepalive": 1}, {"time": 60}], held(60, 7, 2)),
     ([{"time": 60}, {"interval": 7}, {"probes": 2}, {"keepalive": 1}], held(60, 7, 2)),
-    # What had no effect at first is kept in mind, and the last word counts.
+    # A value without effect is remembered, and the last one counts.
     ([{"time": 5000, "interval": 8}, {"interval": 7}, {"time": 15}], held(15, 7, 9)),
-    # An interval longer than the rule's is its own business then.
+    # An application that fires sooner may have a longer interval than the rule.
     ([{"time": 60, "interval": 300}], held(60, 300, 9)),
-    # Shorter still, and longer again, as long as it is sooner than the rule.
+    # An application may lengthen its time again, as long as it fires sooner than the rule.
     ([{"time": 60}, {"time": 15}, {"time": 90}], held(90, 75, 9)),
-    # Sooner, later, and sooner again: what was asked for meanwhile counts.
+    # Options set while the rule's values are in force count once the time is short again.
     ([{"time": 60, "interval": 7}, {"time": 5000, "probes": 2}, {"time": 15}], held(15, 7, 2)),
 )]
-# One whose own keepalive doesn't fire sooner any more gets the rule's values.
+# An application whose own keepalive doesn't fire sooner any more gets the rule's values.
 NO_LONGER = [Case([{"time": 60, "interval": 7, "probes": 2}, change], RULE, "held") for change in (
     {"time": 5000}, {"time": TIME}, {"keepalive": 0},
 )]
@@ -99,9 +103,9 @@ ALWAYS = [Case([change], RULE, "held") for change in (
     pytest.param(True, id="swept")])
 def test_changes_afterwards(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
                             before: bool, override: str, cases: list[Case]) -> None:
-    """What is longer, or off, has no effect and gives no error; what is shorter becomes `own`.
+    """Under `when-longer`, longer or off has no effect and no error, and shorter becomes `own`.
 
-    Under `always` nothing takes effect. The same where the socket was there before us.
+    Under `always` nothing has an effect. Sockets from before the daemon's start behave alike.
     """
     socks = [agent.connect("127.0.0.1", listener.port) for _ in cases] if before else []
     start(daemon, override)
@@ -117,7 +121,7 @@ def test_changes_afterwards(daemon: Daemon, agent: Agent, listener: Listener, ho
 
 def test_own_since_connect(daemon: Daemon, agent: Agent, listener: Listener,
                            holdfast: Command) -> None:
-    """One that was `own` from the start is no freer: not longer than the rule, not off."""
+    """A socket that was `own` from the start can't be set longer than the rule, or off, either."""
     start(daemon, "when-longer")
     sock = agent.connect("127.0.0.1", listener.port, keepalive=1, time=60, interval=7, probes=2)
     assert verdict(holdfast, sock) == "own"
@@ -144,7 +148,7 @@ def test_switched_on_with_a_time_from_before(daemon: Daemon, agent: Agent, liste
 
 
 def test_never(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """What it sets stands, also where a rule beside it has the guard attached."""
+    """Under `never` what the application sets stands, also while another rule needs the guard."""
     daemon.start(rule("all", time=f"{TIME}s", interval=f"{INTERVAL}s", probes=PROBES,
                       override="never") + rule("other", "192.0.2.0/24", override="always"))
     for change in ({"keepalive": 0}, {"time": 15}, {"time": 5000}, {"interval": 7, "probes": 2}):
@@ -163,7 +167,7 @@ def test_never(daemon: Daemon, agent: Agent, listener: Listener) -> None:
 ])
 def test_user_timeout(daemon: Daemon, agent: Agent, listener: Listener, override: str, rules: str,
                       changes: dict[int, int]) -> None:
-    """TCP_USER_TIMEOUT is ours only where the rule has one."""
+    """TCP_USER_TIMEOUT is guarded only where the rule has one."""
     start(daemon, override, user_timeout=rules)
     for asked, outcome in changes.items():
         sock = agent.connect("127.0.0.1", listener.port)
@@ -188,7 +192,8 @@ print(json.dumps([seen, options.read(s)]))
 @pytest.mark.parametrize("override", ["when-longer", "always"])
 def test_before_connect_all_is_accepted(daemon: Daemon, netns: Netns, cgroup: Cgroup,
                                         listener: Listener, override: str) -> None:
-    """The peer isn't known yet; `override` decides when the connection is established."""
+    """Before connect() every option can be set; `override` decides once the connection is
+    established."""
     start(daemon, override)
     seen, connected = script.run(BEFORE_CONNECT, listener.port, netns=netns, cgroup=cgroup)
     assert [Settings(*s) for s in seen] == [
@@ -201,7 +206,7 @@ def test_before_connect_all_is_accepted(daemon: Daemon, netns: Netns, cgroup: Cg
 @pytest.mark.parametrize("override", ["when-longer", "always", "never"])
 def test_what_the_kernel_refuses_is_refused(daemon: Daemon, agent: Agent, listener: Listener,
                                             override: str) -> None:
-    """With the kernel's own error, and without effect."""
+    """Values that the kernel refuses are refused with EINVAL, and have no effect."""
     start(daemon, override, user_timeout="240s")
     sock = agent.connect("127.0.0.1", listener.port)
     for change in ({"time": 0}, {"time": -1}, {"time": 32768}, {"interval": 0},
@@ -214,7 +219,7 @@ def test_what_the_kernel_refuses_is_refused(daemon: Daemon, agent: Agent, listen
 
 def test_other_connections_are_free(daemon: Daemon, agent: Agent, outsider: Agent, netns: Netns,
                                     listener: Listener) -> None:
-    """What no rule matches, what is exempt, and what is outside the control group."""
+    """Unmatched and exempt connections, and those outside the control group, can be set freely."""
     netns.add_address("10.20.0.8", "10.20.0.9", "10.20.0.10")
     daemon.start(rule("held", "10.20.0.8", time=f"{TIME}s", override="always")
                  + rule("lab", "10.20.0.9", enforce="no", override="always"))
@@ -226,14 +231,14 @@ def test_other_connections_are_free(daemon: Daemon, agent: Agent, outsider: Agen
 
 
 def test_counter(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener) -> None:
-    """How often it has stepped in, for each rule on its own."""
+    """The number of the guard's interventions is counted for each rule, also without a daemon."""
     netns.add_address("10.20.0.8", "10.20.0.9")
     daemon.start(rule("a", "10.20.0.8", time="120s") + rule("b", "10.20.0.9", override="always"))
     socks = {name: agent.connect(address, listener.port)
              for name, address in (("a", "10.20.0.8"), ("b", "10.20.0.9"))}
     socks["a"].change(keepalive=0, time=5000)
-    socks["a"].change(user_timeout=1000)  # not ours
-    socks["a"].change(keepalive=1, time=15)  # stands
+    socks["a"].change(user_timeout=1000)  # not an option of the rule
+    socks["a"].change(keepalive=1, time=15)  # sooner, so it stands
     for _ in range(7):
         socks["b"].change(time=15)
     assert counters(daemon.pin_dir, "a").guarded == 2
@@ -255,7 +260,7 @@ ASKED = [
 
 
 def outcome(changes: list[dict[str, int]], before: Settings) -> Settings:
-    """What an application has that nobody keeps from anything."""
+    """Returns the settings that an application would have without holdfast."""
     for change in changes:
         before = before._replace(**change)
     return before
@@ -266,7 +271,7 @@ def outcome(changes: list[dict[str, int]], before: Settings) -> Settings:
 @pytest.mark.parametrize("override", ["when-longer", "always", "never"])
 def test_given_back_as_asked_for(daemon: Daemon, agent: Agent, listener: Listener, override: str,
                                  before: Settings, swept: bool) -> None:
-    """What an application asks for meanwhile is what it has afterwards, kept back or not."""
+    """When a socket is given back, it has what its application asked for while it was held."""
     def connect() -> Socket:
         sock = agent.connect("127.0.0.1", listener.port)
         if before != UNTOUCHED:
@@ -274,7 +279,7 @@ def test_given_back_as_asked_for(daemon: Daemon, agent: Agent, listener: Listene
         return sock
 
     socks = [connect() for _ in ASKED] if swept else []
-    # The rule's user timeout is longer than what is asked for: that is let through.
+    # The rule's user timeout is longer than the first one that is asked for, which is let through.
     start(daemon, override, user_timeout="240s")
     socks = socks or [connect() for _ in ASKED]
     for sock, changes in zip(socks, ASKED):
@@ -286,7 +291,8 @@ def test_given_back_as_asked_for(daemon: Daemon, agent: Agent, listener: Listene
 
 
 def test_only_a_short_time_while_off(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """A time without keepalive: on by us alone it counts, and off it is again afterwards."""
+    """A short time counts where only the rule has keepalive on, and keepalive is off again
+    afterwards."""
     start(daemon, "when-longer")
     sock = agent.connect("127.0.0.1", listener.port)
     sock.change(time=15, interval=7)
@@ -299,13 +305,13 @@ def test_only_a_short_time_while_off(daemon: Daemon, agent: Agent, listener: Lis
                                            ("always", "when-longer")])
 def test_a_relaxed_rule(daemon: Daemon, agent: Agent, listener: Listener, before: str,
                         after: str) -> None:
-    """What was asked for under the guard counts at once when a reload lets it."""
+    """Settings that were asked for under the guard take effect when a reload relaxes `override`."""
     text = (daemon_section(reconcile="60s") + rule("all", time=f"{TIME}s", interval=f"{INTERVAL}s",
                                                    probes=PROBES, user_timeout="240s",
                                                    override="OVERRIDE"))
     daemon.start(text.replace("OVERRIDE", before))
     sock = agent.connect("127.0.0.1", listener.port)
-    # In this order: until it has chosen the time it isn't sooner than the rule.
+    # In this order, the guard keeps the options back until the time is sooner than the rule's.
     wanted = {"keepalive": 1, "time": 60, "interval": 33, "probes": 7, "user_timeout": 300000}
     sock.change(**wanted)
     later = agent.connect("127.0.0.1", listener.port)
@@ -319,7 +325,8 @@ def test_a_relaxed_rule(daemon: Daemon, agent: Agent, listener: Listener, before
 @pytest.mark.parametrize("swept", [False, True], ids=["connected", "swept"])
 def test_own_by_the_namespaces_time(daemon: Daemon, agent: Agent, netns: Netns,
                                     listener: Listener, swept: bool) -> None:
-    """Keepalive on, the time left to a namespace that is sooner: all settings are its own."""
+    """With keepalive on and a namespace time sooner than the rule's, all settings are the
+    application's."""
     netns.sysctl("ipv4/tcp_keepalive_time", 60)
     sock = agent.connect("127.0.0.1", listener.port, keepalive=1) if swept else None
     start(daemon, "when-longer")
@@ -335,7 +342,7 @@ def test_own_by_the_namespaces_time(daemon: Daemon, agent: Agent, netns: Netns,
 
 def test_values_that_are_longer_than_a_number(daemon: Daemon, agent: Agent,
                                               listener: Listener) -> None:
-    """The kernel takes the first four bytes of a longer value; so does the guard."""
+    """The guard takes the first four bytes of a longer value, as the kernel does."""
     start(daemon, "always")
     sock = agent.connect("127.0.0.1", listener.port)
     for option in ("keepalive", "time"):
@@ -346,11 +353,11 @@ def test_values_that_are_longer_than_a_number(daemon: Daemon, agent: Agent,
 
 
 def test_user_timeout_of_one_that_is_own(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """It keeps all of its own settings, the user timeout with them, and may change that, too."""
+    """An application that is `own` has its own TCP_USER_TIMEOUT, too, and can change it."""
     start(daemon, "when-longer", user_timeout="240s")
     sock = agent.connect("127.0.0.1", listener.port)
     assert sock.settings == RULE._replace(user_timeout=MINUTE_4)
-    sock.change(user_timeout=MINUTE_4)  # that of the rule
+    sock.change(user_timeout=MINUTE_4)  # equal to the rule's
     sock.change(user_timeout=300000)
     assert sock.settings == RULE._replace(user_timeout=MINUTE_4)
     sock.change(keepalive=1, time=60)
@@ -364,7 +371,7 @@ def test_user_timeout_of_one_that_is_own(daemon: Daemon, agent: Agent, listener:
 
 
 def test_asked_for_between_two_guards(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """The guard off and on again: what was asked for before, meanwhile and afterwards."""
+    """Options asked for under the guard, without it, and under it again are given back at the end."""
     one = rule("all", time=f"{TIME}s", interval=f"{INTERVAL}s", probes=PROBES, override="always")
     daemon.start(daemon_section(guard="yes") + one)
     sock = agent.connect("127.0.0.1", listener.port)
@@ -381,7 +388,7 @@ def test_asked_for_between_two_guards(daemon: Daemon, agent: Agent, listener: Li
 @pytest.mark.parametrize("override", ["when-longer", "always"])
 def test_switched_on_while_held(daemon: Daemon, agent: Agent, listener: Listener,
                                 override: str) -> None:
-    """As PyMySQL does right after connect(): it is on already, and it stays on afterwards."""
+    """Switching keepalive on while held, as PyMySQL does, keeps it on after the give-back."""
     start(daemon, override)
     sock = agent.connect("127.0.0.1", listener.port)
     sock.change(keepalive=1)
@@ -420,7 +427,8 @@ print(json.dumps([list(seen.items()), sum(tries)]))
 @pytest.mark.parametrize("override", ["when-longer", "always"])
 def test_fighting_it(daemon: Daemon, netns: Netns, cgroup: Cgroup, listener: Listener,
                      override: str) -> None:
-    """However hard two threads try, not one look at the socket finds anything else."""
+    """No reading of a socket shows anything but the rule's values while two threads try to change
+    them."""
     start(daemon, override)
     seen, tries = script.run(FIGHT, listener.port, netns=netns, cgroup=cgroup)
     assert [Settings(*settings) for settings, _ in seen] == [RULE]

@@ -1,4 +1,4 @@
-"""The guard is there only while a rule needs it, and nothing but our options notices it."""
+"""The guard is attached only while a rule needs it, and affects no option but the guarded ones."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from harness.command import Command
 from harness.config import daemon as daemon_section, rule
 from harness.daemon import Daemon
 from harness.netns import Netns
-from harness.options import held
+from harness.options import Settings, held
 from harness.process import spawn
 from harness.sockets import Agent, Listener
 from harness.wait import wait_for
@@ -22,7 +22,7 @@ VALUES = held(120, 30, 4)
 
 
 def is_attached(cgroup: Cgroup, holdfast: Command) -> bool:
-    """Whether the guard is on the control group: the kernel's word, and `status` agrees."""
+    """Whether the guard is attached; checks that `status` says the same as the kernel."""
     programs = bpf.attached(cgroup.directory, bpf.SETSOCKOPT)
     assert len(programs) <= 1
     said = holdfast.status()["enforcement"]["guard"]
@@ -41,7 +41,8 @@ def is_attached(cgroup: Cgroup, holdfast: Command) -> bool:
 ])
 def test_only_where_it_is_needed(daemon: Daemon, cgroup: Cgroup, holdfast: Command, config: str,
                                  needed: bool) -> None:
-    """Every setsockopt on the host would pay for it."""
+    """The guard is attached only where a rule needs it, because it slows down every
+    setsockopt()."""
     daemon.start(config)
     assert is_attached(cgroup, holdfast) == needed
     daemon.stop()
@@ -51,7 +52,7 @@ def test_only_where_it_is_needed(daemon: Daemon, cgroup: Cgroup, holdfast: Comma
 
 def test_reloads_attach_and_detach_it(daemon: Daemon, agent: Agent, listener: Listener,
                                       cgroup: Cgroup, holdfast: Command) -> None:
-    """As the rules come to need it, also for a connection from before that."""
+    """A reload attaches and detaches the guard, which then works on older connections, too."""
     sock = agent.connect("127.0.0.1", listener.port)
     daemon.start(RULE + "override = never\n")
     for _ in range(2):
@@ -66,7 +67,7 @@ def test_reloads_attach_and_detach_it(daemon: Daemon, agent: Agent, listener: Li
 
 def test_next_start_attaches_or_detaches_it(daemon: Daemon, cgroup: Cgroup,
                                             holdfast: Command) -> None:
-    """A daemon that takes over goes by its own rules."""
+    """A start that takes over attaches or detaches the guard by its own rules."""
     daemon.start(RULE)
     daemon.kill()
     assert is_attached(cgroup, holdfast)
@@ -79,7 +80,7 @@ def test_next_start_attaches_or_detaches_it(daemon: Daemon, cgroup: Cgroup,
 
 def test_without_it_reconcile_heals(daemon: Daemon, agent: Agent, netns: Netns,
                                     listener: Listener) -> None:
-    """`guard = no`: what an application undoes is done again, and the log says so."""
+    """With `guard = no` the next pass restores what an application has changed, and logs it."""
     netns.add_address("10.20.0.8")
     daemon.start(daemon_section(guard="no", reconcile="1s") + RULE
                  + rule("always", "10.20.0.8", time="60s", interval="20s", probes=3,
@@ -98,8 +99,24 @@ def test_without_it_reconcile_heals(daemon: Daemon, agent: Agent, netns: Netns,
     wait_for(lambda: "held again" in daemon.log, "the log says so")
 
 
-# Every option of two levels and many that are not ours, of all kinds of lengths: what the
-# kernel says, and what the socket then has.
+@pytest.mark.parametrize("config", [
+    daemon_section(guard="no") + RULE, daemon_section(guard="no") + RULE + "override = always\n",
+    RULE + "override = never\n"])
+def test_switched_on_without_it(daemon: Daemon, agent: Agent, listener: Listener,
+                                config: str) -> None:
+    """Without the guard, an application that sets a time counts as having switched keepalive on."""
+    daemon.start(config)
+    both, alone, off = (agent.connect("127.0.0.1", listener.port) for _ in range(3))
+    both.change(keepalive=1, time=15)
+    alone.change(time=15)  # looks the same
+    off.change(keepalive=0, time=15)
+    daemon.stop()
+    assert both.settings == alone.settings == Settings(1, 15, 75, 9)
+    assert off.settings == Settings(0, 15, 75, 9)
+
+
+# Sets many options, guarded ones and others, to values of many lengths. Prints what the kernel
+# returns for each, and what the socket has then.
 PROBE_OPTIONS = """
 import ctypes, json, os, socket, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -139,7 +156,7 @@ print(json.dumps(seen))
 @pytest.mark.parametrize("override", ["when-longer", "always"])
 def test_nobody_notices(daemon: Daemon, netns: Netns, cgroup: Cgroup, listener: Listener,
                         override: str) -> None:
-    """A process under it gets the same answer to each setsockopt as one that isn't."""
+    """A process under the guard gets the same answer to each setsockopt() as one that isn't."""
     free = script.run(PROBE_OPTIONS, listener.port, netns=netns)
     assert len(set(map(str, free.values()))) > 20
     daemon.start(RULE + f"override = {override}\n")
@@ -149,7 +166,7 @@ def test_nobody_notices(daemon: Daemon, netns: Netns, cgroup: Cgroup, listener: 
 
 def run_in(netns: Netns, cgroup: Cgroup | None, argv: list[str], text: str | None,
            workdir: str) -> str:
-    """Runs a program there to its end; its output."""
+    """Runs a program in a namespace and a control group to its end. Returns its output."""
     process = spawn(argv, netns, cgroup, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE, text=True,
                     env={**os.environ, "XTABLES_LOCKFILE": os.path.join(workdir, "xtables.lock")})
@@ -161,7 +178,8 @@ def run_in(netns: Netns, cgroup: Cgroup | None, argv: list[str], text: str | Non
 @pytest.mark.parametrize("family", ["", "6"])
 def test_iptables_restore(daemon: Daemon, netns: Netns, cgroup: Cgroup, workdir: str,
                           family: str) -> None:
-    """Its option value is hundreds of kilobytes, in one setsockopt (IPT_SO_SET_REPLACE)."""
+    """ip(6)tables-restore works, whose one setsockopt() (IPT_SO_SET_REPLACE) has hundreds of
+    kilobytes."""
     restore, save = f"ip{family}tables-legacy-restore", f"ip{family}tables-legacy-save"
     if not shutil.which(restore):
         pytest.skip(f"{restore} is not installed (package iptables)")
@@ -180,7 +198,7 @@ def test_iptables_restore(daemon: Daemon, netns: Netns, cgroup: Cgroup, workdir:
 
 
 def test_nft(daemon: Daemon, netns: Netns, cgroup: Cgroup, workdir: str) -> None:
-    """nft, with tens of kilobytes."""
+    """nft works with tens of kilobytes of rules."""
     if not shutil.which("nft"):
         pytest.skip("nft is not installed (package nftables)")
     rules = "".join(f"add rule inet t c ip saddr 10.0.0.{n % 250} tcp dport {n} accept\n"

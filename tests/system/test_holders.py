@@ -1,7 +1,7 @@
-"""Which processes hold a socket: the short way to a few of them says what the long one says.
+"""Which processes hold a socket: the short way and the long way find the same ones.
 
-Of up to 256 sockets the holders are looked for in the processes' tables of descriptors; of
-more, and where the kernel doesn't allow it, among all open files.
+For up to 256 sockets `status` looks through the processes' descriptor tables (the short way). For
+more, and where the kernel doesn't allow that, it looks through all open files (the long way).
 """
 
 import os
@@ -20,14 +20,14 @@ from harness.kernel import needs
 from harness.netns import Netns
 from harness.sockets import Agent, Listener
 
-# HF_WANTED_MAX of types.h.
+# HF_WANTED_MAX of bpf/types.h.
 FEW = 256
 
 pytestmark = needs("5.17", "to look through tables of descriptors")
 
 
 class Holder(NamedTuple):
-    """A descriptor of a socket."""
+    """A descriptor of a socket in a process."""
 
     cookie: int
     pid: int
@@ -35,7 +35,7 @@ class Holder(NamedTuple):
 
 
 def holders(status: dict) -> set[Holder]:
-    """As `status -J` has them; each once."""
+    """Returns the holders that `status -J` shows; checks that each is shown once."""
     found = [Holder(sock["cookie"], process["pid"], process["fd"])
              for sock in status["sockets"] for process in sock["processes"]]
     assert len(found) == len(set(found))
@@ -43,7 +43,7 @@ def holders(status: dict) -> set[Holder]:
 
 
 def registered(daemon: Daemon) -> set[int]:
-    """The processes that want to know the holders of files just now."""
+    """Returns the processes that are registered to be told the holders of files."""
     fd = bpf.get(os.path.join(daemon.layout, "hf_wanted"))
     try:
         return {struct.unpack("=QII", key)[1] for key in bpf.keys(fd, 16)}
@@ -53,12 +53,12 @@ def registered(daemon: Daemon) -> set[int]:
 
 @pytest.fixture(params=["short way", "long way"])
 def way(request: pytest.FixtureRequest) -> str:
-    """With the iterator over tables, and with the one over open files alone."""
+    """The iterator over descriptor tables, or the one over open files alone."""
     return str(request.param)
 
 
 def start(daemon: Daemon, way: str) -> None:
-    """A daemon; only one of its two iterators is there."""
+    """Starts a daemon and removes one of its two iterators."""
     daemon.start(rule("all"))
     assert os.path.exists(os.path.join(daemon.layout, "hf_holders"))
     os.unlink(os.path.join(daemon.layout, "hf_owners" if way == "short way" else "hf_holders"))
@@ -67,7 +67,8 @@ def start(daemon: Daemon, way: str) -> None:
 def test_all_kinds_of_holders(daemon: Daemon, agent: Agent, make_agent: Callable[..., Agent],
                               netns: Netns, cgroup: Cgroup, listener: Listener, way: str,
                               holdfast: Command) -> None:
-    """Descriptors with large numbers, twice the same socket, children, threads with own tables."""
+    """Large descriptor numbers, duplicates, child processes and threads with own tables are all
+    found."""
     start(daemon, way)
     sock, other = (agent.connect("127.0.0.1", listener.port) for _ in range(2))
     agent.call("duplicate", sock=sock.number, number=777)
@@ -86,7 +87,7 @@ def test_all_kinds_of_holders(daemon: Daemon, agent: Agent, make_agent: Callable
 
 def test_sockets_that_are_not_held(daemon: Daemon, agent: Agent, listener: Listener, way: str,
                                    holdfast: Command) -> None:
-    """Their holders are found too: a rule matches them, and leaves them alone."""
+    """The holders of a socket that a rule leaves alone are found, too."""
     start(daemon, way)
     sock = agent.connect("127.0.0.1", listener.port)
     daemon.reload(rule("all", enforce="no"))
@@ -95,7 +96,7 @@ def test_sockets_that_are_not_held(daemon: Daemon, agent: Agent, listener: Liste
 
 def test_in_a_queue(daemon: Daemon, agent: Agent, make_agent: Callable[..., Agent], netns: Netns,
                     cgroup: Cgroup, way: str, holdfast: Command) -> None:
-    """What nobody has accepted yet has no holder, and hides nobody else's."""
+    """A connection that waits to be accepted has no holder, and hides no other socket's."""
     server = make_agent(netns, cgroup)
     listening = server.listen(0)
     start(daemon, way)
@@ -113,7 +114,7 @@ def test_in_a_queue(daemon: Daemon, agent: Agent, make_agent: Callable[..., Agen
 @pytest.mark.parametrize("number", [FEW, FEW + 1])
 def test_number(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
                 number: int) -> None:
-    """As many as fit, and one more."""
+    """The holders of as many sockets as fit the short way, and of one more, are shown."""
     daemon.start(rule("all"))
     socks = [agent.connect("127.0.0.1", listener.port) for _ in range(number)]
     assert holders(holdfast.status()) == {
@@ -123,7 +124,7 @@ def test_number(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Comm
 
 def test_many_holders(daemon: Daemon, agent: Agent, listener: Listener,
                       holdfast: Command) -> None:
-    """More of one process than the kernel hands out at a time: the long way, and all of them."""
+    """All descriptors of a process are shown, though they are more than the short way takes."""
     daemon.start(rule("all"))
     sock = agent.connect("127.0.0.1", listener.port)
     for number in range(2000, 3000):
@@ -134,7 +135,7 @@ def test_many_holders(daemon: Daemon, agent: Agent, listener: Listener,
 @pytest.mark.skipif(build.SANITIZED, reason="a sanitizer wants to be preloaded first")
 def test_killed_readers(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
                         workdir: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What they leave takes nobody's place for ever."""
+    """The entries of a killed reader are cleaned up by the next one."""
     start(daemon, "short way")
     sock = agent.connect("127.0.0.1", listener.port)
     fault = Fault(workdir, daemon.pin_dir)
@@ -143,7 +144,7 @@ def test_killed_readers(daemon: Daemon, agent: Agent, listener: Listener, holdfa
         fault.order(0)
         assert holdfast("status").status == 0
         calls = fault.count
-        fault.order(calls - 1, KERNEL | KILL)  # still registered then, and its file still there
+        fault.order(calls - 1, KERNEL | KILL)  # still registered then, and its file still noted
         assert holdfast("status").status == -9
     assert len(registered(daemon)) == 1
     assert holders(holdfast.status()) == {Holder(sock.info["cookie"], agent.pid, sock.info["fd"])}
@@ -151,7 +152,7 @@ def test_killed_readers(daemon: Daemon, agent: Agent, listener: Listener, holdfa
 
 
 class Reader:
-    """This process, as a reader that wants to know who holds the files that it is shown."""
+    """This process, registered as a reader that is told the holders of files."""
 
     def __init__(self, daemon: Daemon, netns: Netns) -> None:
         self._layout = daemon.layout
@@ -166,7 +167,7 @@ class Reader:
             return file.read()
 
     def meet(self) -> dict[int, int]:
-        """Looks at all that is held: the addresses of the files that were remembered, by cookie."""
+        """Reads all held sockets. Returns the addresses of the files that were noted, by cookie."""
         bpf.update(self._wanted, self._key(0), struct.pack("=Q", FEW))
         everywhere = os.path.exists(os.path.join(self._layout, "hf_held"))
         assert self._read("hf_held" if everywhere else "hf_held_here")
@@ -178,24 +179,24 @@ class Reader:
         return found
 
     def take_for(self, file: int, cookie: int) -> None:
-        """As if this had been that socket's file when we met it."""
+        """Makes `file` stand for the socket with that cookie, as if reading had found it so."""
         bpf.update(self._wanted, self._key(file), struct.pack("=Q", cookie))
 
     def search(self) -> set[Holder]:
-        """Who holds them."""
+        """Returns who holds the noted files."""
         return {Holder(cookie, pid, fd) for cookie, _, pid, fd, _ in
                 struct.iter_unpack("=QQiI16s", self._read("hf_holders"))}
 
     def close(self) -> None:
-        """What is wanted by a process that has gone, the next reader takes away."""
+        """Closes the map; the next reader removes the entries of a process that has gone."""
         os.close(self._wanted)
 
 
 def test_address_that_was_used_again(daemon: Daemon, agent: Agent, listener: Listener,
                                      netns: Netns) -> None:
-    """A file may be closed after a reader has met it, and another one lie where it was.
+    """The holder of a file isn't named for a socket whose file was at the same address before.
 
-    Whoever holds that one isn't named as the socket's holder.
+    A file may be closed after a reader has noted it, and another one may take its address.
     """
     daemon.start(rule("all"))
     sock, other = (agent.connect("127.0.0.1", listener.port) for _ in range(2))

@@ -1,4 +1,5 @@
-"""Neighbours that mean harm: what they name things, what they send, what they put in the way."""
+"""Hostile neighbours: the names that they choose, the messages that they send, the obstacles they
+make."""
 
 import os
 import struct
@@ -29,14 +30,15 @@ BAD_NAME = "\x1b]0;x\x07\n\u202e\u009b\"\\"
 
 
 def attached(cgroup: Cgroup) -> list[int]:
-    """The programs on the control group."""
+    """Returns the programs on the control group."""
     return bpf.attached(cgroup.directory, bpf.SOCK_OPS)
 
 
 @pytest.mark.parametrize("mode, owner", [(0o664, 0), (0o646, 0), (0o644, 65534)])
 def test_writable_configuration(daemon: Daemon, cgroup: Cgroup, agent: Agent, listener: Listener,
                                 mode: int, owner: int) -> None:
-    """Refused at the start and at a reload; `check` warns of it."""
+    """A configuration that others can write is refused at a start and a reload; `check` warns of
+    it."""
     daemon.configure(RULE)
     os.chmod(daemon.config_file, mode)
     os.chown(daemon.config_file, owner, 0)
@@ -68,7 +70,8 @@ def test_writable_configuration(daemon: Daemon, cgroup: Cgroup, agent: Agent, li
     (0o1777, 0, True), (0o755, 0, True)])
 def test_writable_folder(daemon: Daemon, cgroup: Cgroup, workdir: str, mode: int, owner: int,
                          sound: bool) -> None:
-    """Where others can put another file in the place of ours it is as good as theirs."""
+    """A configuration in a folder where others can replace it is refused, unless mounted
+    read-only."""
     folder = os.path.join(workdir, "etc")
     os.mkdir(folder)
     daemon.config_file = os.path.join(folder, "holdfast.conf")
@@ -88,7 +91,7 @@ def test_writable_folder(daemon: Daemon, cgroup: Cgroup, workdir: str, mode: int
     subprocess.run(["mount", "--bind", folder, folder], check=True)
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
-        daemon.start()  # as a ConfigMap is: nobody can write there
+        daemon.start()  # like a ConfigMap: nobody can write there
         daemon.stop()
     finally:
         subprocess.run(["umount", folder], check=True)
@@ -97,8 +100,8 @@ def test_writable_folder(daemon: Daemon, cgroup: Cgroup, workdir: str, mode: int
 def test_names(daemon: Daemon, holdfast: Command, make_agent: Callable[..., Agent],
                make_cgroup: Callable[..., Cgroup], cgroup: Cgroup, netns: Netns,
                listener: Listener) -> None:
-    """What would move a terminal's cursor, or end a JSON text, arrives escaped."""
-    # A control group's name may hold anything but newlines and slashes.
+    """Control characters and quotes in names of processes and control groups are shown escaped."""
+    # A control group's name may contain anything but newlines and slashes.
     bad = make_cgroup(BAD_NAME.replace("\n", "") + "\udcff\udc80", cgroup)
     agent = make_agent(netns, bad)
     daemon.start(RULE)
@@ -125,7 +128,7 @@ time.sleep(600)
 
 
 def test_name_of_a_holder(daemon: Daemon) -> None:
-    """Who has the pin dir is told by name, as harmlessly."""
+    """The name of the process that has the pin dir is escaped in the log."""
     daemon.start(RULE)
     daemon.kill()
     holder = spawn([sys.executable, "-c", HOLDER, daemon.pin_dir], stdout=subprocess.PIPE)
@@ -144,7 +147,7 @@ def test_name_of_a_holder(daemon: Daemon) -> None:
 
 
 def test_links(daemon: Daemon, cgroup: Cgroup, bpffs: str) -> None:
-    """A link where the pin dir should be isn't followed."""
+    """A symbolic link in place of the pin dir isn't followed."""
     target = os.path.join(bpffs, "target")
     os.mkdir(target)
     os.symlink(target, daemon.pin_dir)
@@ -161,11 +164,11 @@ def test_links(daemon: Daemon, cgroup: Cgroup, bpffs: str) -> None:
 
 
 def socket_kinds(pid: int) -> set[str]:
-    """The kinds of a process's sockets; `other` for those that aren't of its own namespace."""
+    """Returns the kinds of a process's sockets; `other` for those in other namespaces."""
     folder = f"/proc/{pid}/fd"
     inodes = set()
     for fd in os.listdir(folder):
-        with suppress(FileNotFoundError):  # closed meanwhile
+        with suppress(FileNotFoundError):  # closed in the meantime
             target = os.readlink(os.path.join(folder, fd))
             if target.startswith("socket:["):
                 inodes.add(target[8:-1])
@@ -181,7 +184,7 @@ def socket_kinds(pid: int) -> set[str]:
 
 
 def test_nothing_listens(daemon: Daemon) -> None:
-    """There is nobody to talk to: neither a port nor a socket that takes connections."""
+    """The daemon has no socket that takes connections or datagrams, only netlink sockets."""
     daemon.start(RULE)
     # A pass has a socket in each namespace for a moment.
     wait_for(lambda: socket_kinds(daemon.pid) == {"netlink"}, "it has netlink sockets alone")
@@ -218,7 +221,8 @@ while True:
 
 def test_forged_answers(daemon: Daemon, holdfast: Command, agent: Agent, netns: Netns,
                         listener: Listener) -> None:
-    """Root in a container speaks to our netlink sockets there, in the kernel's name."""
+    """Forged netlink messages from root in a container don't keep a connection from being held
+    again."""
     daemon.start(RULE + "[daemon]\nreconcile = 1s\nguard = no\n")
     sock = agent.connect("127.0.0.1", listener.port)
     forger = spawn([sys.executable, "-c", FORGE, str(daemon.pid)], netns, stdout=subprocess.PIPE)
@@ -238,9 +242,10 @@ def test_forged_answers(daemon: Daemon, holdfast: Command, agent: Agent, netns: 
 
 def test_flood(make_daemon: Callable[..., Daemon], make_netns: Callable[[], Netns],
                make_agent: Callable[..., Agent], cgroup: Cgroup, workdir: str) -> None:
-    """Root in a container sends more to whoever listens to routes than can be read."""
+    """A flood of route events from a container keeps the daemon neither from a reload nor from a
+    stop."""
     home, container = make_netns(), make_netns()
-    # From now on the daemon's namespace has a number for it, and hears what is said there.
+    # This gives the container's namespace an id in the daemon's, which then gets its events.
     connect_namespaces(home, "cable", container, "eth0")
     daemon = make_daemon(netns=home)
     daemon.start(RULE)
@@ -277,7 +282,8 @@ while True:
 
 def test_fleeting_processes(daemon: Daemon, holdfast: Command, netns: Netns, cgroup: Cgroup,
                             listener: Listener) -> None:
-    """Owners that come and go between two looks; numbers that come to mean somebody else."""
+    """`status` names the lasting holder while other holders come and go and their PIDs are
+    reused."""
     daemon.start(RULE + "[daemon]\nreconcile = 1s\n")
     process = spawn([sys.executable, "-c", FLEETING, str(listener.port)], netns, cgroup,
                     stdout=subprocess.PIPE)
@@ -299,7 +305,7 @@ def test_fleeting_processes(daemon: Daemon, holdfast: Command, netns: Netns, cgr
 
 def test_vanishing_namespaces(daemon: Daemon, holdfast: Command, agent: Agent,
                               listener: Listener) -> None:
-    """Namespaces that come and go all the time hide none of the others."""
+    """Namespaces that come and go all the time keep no other one from being looked after."""
     daemon.start(RULE + "[daemon]\nreconcile = 1s\nguard = no\n")
     sock = agent.connect("127.0.0.1", listener.port)
     churn = spawn(["unshare", "--net", "sh", "-c",
@@ -321,16 +327,18 @@ def test_vanishing_namespaces(daemon: Daemon, holdfast: Command, agent: Agent,
 
 
 @needs("5.11", "to know a socket's namespace without taking hold of it")
+@pytest.mark.waits
 @pytest.mark.skipif(build.VALGRIND, reason="valgrind has no pidfd_open(2)")
 def test_file_that_does_not_close(daemon: Daemon, agent: Agent, listener: Listener,
                                   make_netns: Callable[[], Netns], workdir: str) -> None:
-    """A descriptor that was a socket when it was found, and a file of a stuck file system since.
+    """A descriptor that is reused for a file whose close() blocks doesn't block the daemon.
 
-    Whoever closes one of those waits for its owner: the daemon goes on all the same.
+    It was a socket when it was found, and belongs to a stuck file system when it is borrowed and
+    closed.
     """
     if not os.path.exists("/dev/fuse"):
         pytest.skip("the kernel has no FUSE, or hasn't loaded it")
-    make_netns()  # one that nobody is in: it is looked for among all open files
+    make_netns()  # a namespace without a process, for which all open files are searched
     stuck = StuckFile(os.path.join(workdir, "stuck"))
     opener = "import os, sys, time; print(os.open(sys.argv[1], 0), flush=True); time.sleep(600)"
     holder = spawn([sys.executable, "-c", opener, stuck.path], stdout=subprocess.PIPE, text=True)
@@ -338,7 +346,7 @@ def test_file_that_does_not_close(daemon: Daemon, agent: Agent, listener: Listen
     number = int(holder.stdout.readline())
     found = os.path.join(workdir, "found")
     with open(found, "wb") as file:
-        # struct hf_owner, of a namespace that isn't known; some more, for what comes after it
+        # struct hf_owner of an unknown namespace, three times: the search has to go on after it
         file.write(struct.pack("=QQiI16s", 1 << 40, 1, holder.pid, number, b"") * 3)
     pin = ""
     try:
@@ -351,7 +359,7 @@ def test_file_that_does_not_close(daemon: Daemon, agent: Agent, listener: Listen
         assert daemon.pid not in stuck.closing
         subprocess.run(["umount", pin], check=True)
         pin = ""
-        # While what was held up is still held up: it has nothing of the daemon's.
+        # The helper that waits in close() has no descriptor of the daemon's: stop and start work.
         daemon.stop()
         daemon.start(RULE)
     finally:

@@ -1,24 +1,25 @@
-"""What holdfastd does on kernels that can't do all that it would like, on any kernel.
+"""Tests, on any kernel, how holdfastd works on kernels that lack some features.
 
-A build whose first try leaves out what they lack: level 0 is one that refuses iterators over maps,
-level 1 a kernel before 6.2, level 2 one before 5.15, level 3 one before 5.11. The whole suite runs
-on such kernels in the virtual machines; here is what differs.
+The builds leave out in their first try what such kernels lack: level 0 has no iterators over maps,
+level 1 is a kernel before 6.2, level 2 one before 5.15, level 3 one before 5.11. The whole suite
+runs on real ones in the virtual machines; these tests are about the differences.
 """
 
 import os
 import signal
+import time
 
 import pytest
 
-from harness import build, compiler, sockdiag
+from harness import build, compiler, record, sockdiag
 from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import PORT, daemon as daemon_section, rule
 from harness.counters import read as counters
 from harness.daemon import Daemon
 from harness.fault import KILL, OPTION, Fault, steps
-from harness.kernel import needs
-from harness.netns import Netns
+from harness.kernel import needs, require_firewall
+from harness.netns import HAS_IPV6, Netns
 from harness.options import UNTOUCHED, held
 from harness.sockets import Agent, Listener, Socket
 from harness.wait import wait_for
@@ -32,7 +33,7 @@ pytestmark = needs("5.15", "to choose between what older kernels can do")
 
 @pytest.fixture(scope="module", params=compiler.LEVELS, autouse=True)
 def level(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> int:
-    """Has the tests of this file use a holdfastd of each level."""
+    """Has this module's tests use a holdfastd of each level."""
     made = compiler.variant(f"level{request.param}", build.DIRECTORY,
                             str(tmp_path_factory.mktemp("level")))
     before, build.HOLDFASTD = build.HOLDFASTD, os.path.join(made, "holdfastd")
@@ -42,7 +43,8 @@ def level(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def test_life_of_a_connection(daemon: Daemon, agent: Agent, listener: Listener,
                               holdfast: Command) -> None:
-    """Held when the daemon starts, changed by a reload, left by the next, given back at the end."""
+    """Connections are held by a start, changed by a reload, and given back by a reload and by the
+    stop."""
     socks = [agent.connect("127.0.0.1", listener.port, **own) for own in (
         {}, {"keepalive": 1}, {"keepalive": 1, "time": 7000, "probes": 3}, {"user_timeout": 5000})]
     before = [sock.settings for sock in socks]
@@ -66,6 +68,32 @@ def test_life_of_a_connection(daemon: Daemon, agent: Agent, listener: Listener,
     assert "4 connections given back" in daemon.log or "5 connections given back" in daemon.log
 
 
+LEFT_ALONE, YES = 124, 1 << 8  # hf_record.left_alone is the second byte behind this
+
+
+def test_left_alone(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
+    """What `holdfast measure` has marked is no concern of any program's, nor of the daemon's."""
+    socks = [agent.connect("127.0.0.1", listener.port)]
+    daemon.start(FASTER)
+    socks.append(agent.connect("127.0.0.1", listener.port))
+    for sock in socks:
+        record.change(daemon, sock, LEFT_ALONE, YES)
+        sock.change(keepalive=0, time=7000)
+    off = VALUES._replace(keepalive=0, time=7000)
+    assert [sock.settings for sock in socks] == [off] * 2
+    held_too = agent.connect("127.0.0.1", listener.port)
+    daemon.reload(FASTER.replace("120s", "90s"))
+    time.sleep(1.5)
+    assert held_too.settings == held(90, 30, 4)
+    assert [sock.settings for sock in socks] == [off] * 2
+    for sock in socks:
+        assert holdfast.socket(sock.info["cookie"])["verdict"] == "exempt"
+    assert holdfast("status").status == 0 and len(holdfast("probe", "-J").json["sockets"]) == 1
+    daemon.stop()
+    assert held_too.settings == UNTOUCHED
+    assert [sock.settings for sock in socks] == [off] * 2
+
+
 def test_own_from_before(daemon: Daemon, agent: Agent, listener: Listener,
                          holdfast: Command) -> None:
     """An application whose own keepalive fires sooner keeps it."""
@@ -77,7 +105,7 @@ def test_own_from_before(daemon: Daemon, agent: Agent, listener: Listener,
 
 def test_overdue_connection_is_probed_at_once(daemon: Daemon, agent: Agent, netns: Netns,
                                               listener: Listener) -> None:
-    """The order of the options is the sweep's: what has idled counts."""
+    """A connection that has idled longer than `time` at the start is probed at once."""
     sock = agent.connect("127.0.0.1", listener.port)
     cookie = sock.info["cookie"]
 
@@ -91,8 +119,25 @@ def test_overdue_connection_is_probed_at_once(daemon: Daemon, agent: Agent, netn
     wait_for(lambda: idle() < 1.5, "it has been probed", timeout=1.5)
 
 
+def test_user_timeout_of_an_overdue_connection(daemon: Daemon, agent: Agent, netns: Netns,
+                                               listener: Listener) -> None:
+    """A lost probe doesn't end a connection that had idled for longer than the user timeout."""
+    require_firewall()
+    sock = agent.connect("127.0.0.1", listener.port)
+    time.sleep(4)
+    netns.nft("table inet t {\n chain c {\n type filter hook output priority 0\n"
+              f"tcp dport {PORT} drop\n }}\n }}\n")
+    daemon.start(daemon_section(reconcile="1s") + rule("all", time="2s", interval="1s", probes=9,
+                                                       user_timeout="3500ms"))
+    time.sleep(1.5)
+    assert not sock.error and sock.settings == held(2, 1, 9)
+    netns.nft("flush ruleset")
+    wait_for(lambda: sock.settings == held(2, 1, 9, 3500), "the user timeout")
+    assert "changed to the new rules" not in daemon.log and "held again" not in daemon.log
+
+
 def test_healed(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """What an application undid, where no guard keeps it from that, is put back by the next pass."""
+    """Without the guard the next pass restores what an application has changed."""
     sock = agent.connect("127.0.0.1", listener.port)
     daemon.start(daemon_section(reconcile="1s", guard="no") + RULE)
     sock.change(keepalive=0)
@@ -100,7 +145,8 @@ def test_healed(daemon: Daemon, agent: Agent, listener: Listener) -> None:
 
 
 def test_own_afterwards(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """The guard lets a shorter time pass; the next pass sets what else the application asked for."""
+    """A shorter time takes effect at once, and the next pass sets the application's other
+    options."""
     daemon.start(FASTER)
     sock = agent.connect("127.0.0.1", listener.port)
     sock.change(interval=7, probes=2)
@@ -113,7 +159,7 @@ def test_own_afterwards(daemon: Daemon, agent: Agent, listener: Listener) -> Non
 
 
 def test_probe(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
-    """The command has every held socket probed, and puts their time back."""
+    """`holdfast probe` has every held socket probed, and puts their values back."""
     before = agent.connect("127.0.0.1", listener.port)
     daemon.start(RULE)
     socks = [before, agent.connect("127.0.0.1", listener.port)]
@@ -124,7 +170,7 @@ def test_probe(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Comma
 
 def test_status_of_all_verdicts(daemon: Daemon, agent: Agent, listener: Listener,
                                 holdfast: Command) -> None:
-    """Also of sockets that have no record: all is read from the socket itself."""
+    """`status` shows a socket without a record, too, with the socket's own values."""
     exempt = agent.connect("127.0.0.1", listener.port, keepalive=1, time=30)
     daemon.start(rule("all", "127.0.0.1", enforce="no"))
     row = holdfast.socket(exempt.info["cookie"])
@@ -134,7 +180,7 @@ def test_status_of_all_verdicts(daemon: Daemon, agent: Agent, listener: Listener
 
 def test_cgroup_of_the_same_name(make_daemon, make_agent, make_cgroup, cgroup: Cgroup,
                                  netns: Netns, listener: Listener) -> None:
-    """Whose control group has been removed holds nothing in the next one of that name."""
+    """When the control group is removed, one of the same name doesn't inherit its rules."""
     gone = make_cgroup("gone", cgroup)
     daemon = make_daemon(gone)
     daemon.start(FASTER)
@@ -147,7 +193,8 @@ def test_cgroup_of_the_same_name(make_daemon, make_agent, make_cgroup, cgroup: C
 
 def test_says_what_is_missing(level: int, daemon: Daemon, agent: Agent,
                               holdfast: Command) -> None:
-    """One line, in the log and from `status`; not of what is slower and no more."""
+    """A missing feature is named once in the log and once by `status`, unless its lack only costs
+    time."""
     daemon.start(RULE)
     line = "can't set options from BPF iterators"
     if level <= 1:
@@ -162,7 +209,7 @@ def test_says_what_is_missing(level: int, daemon: Daemon, agent: Agent,
 
 
 OWN = ({}, {"keepalive": 1, "time": 7000, "probes": 3}, {"interval": 17, "user_timeout": 5000})
-# What the application left unset is filled in, and no more: as if nothing had happened.
+# Under `never` only what the application left unset is filled in, so that any leftover would show.
 NEVER = rule("all", time="90s", interval="20s", probes=6, override="never")
 UNDER_RULE = [VALUES, VALUES, VALUES._replace(user_timeout=5000)]
 UNDER_NEVER = [held(90, 20, 6), held(7000, 20, 3), held(90, 17, 6, 5000)]
@@ -170,8 +217,8 @@ OTHERS = rule("other", "192.0.2.1")
 
 
 def killed(daemon: Daemon, fault: Fault, nth: int, config: str | None) -> str:
-    """A start, a reload where it runs already, or a stop, that is killed in front of the nth
-    option that is set: where that was."""
+    """Kills a start, a reload (where the daemon runs) or a stop (no config) at the nth
+    setsockopt(). Returns that call."""
     fault.order(nth, OPTION | KILL)
     try:
         if config is None:
@@ -191,8 +238,8 @@ def killed(daemon: Daemon, fault: Fault, nth: int, config: str | None) -> str:
 
 
 def check_killed(daemon: Daemon, socks: list[Socket], given_back: bool, call: str) -> None:
-    """Whatever was done in part, is known for what it is."""
-    # What has been given back can't be unset any more: under `never` it would count.
+    """Checks that the next start knows which values were the application's, and gives them back."""
+    # Values that were given back can't be unset any more, and would count as set under `never`.
     daemon.start(RULE if given_back else NEVER)
     assert [sock.settings for sock in socks] == (UNDER_RULE if given_back else UNDER_NEVER), call
     daemon.stop()
@@ -202,8 +249,8 @@ def check_killed(daemon: Daemon, socks: list[Socket], given_back: bool, call: st
 @pytest.mark.parametrize("what", ["start", "reload", "leave", "stop"])
 def test_killed_between_options(level: int, daemon: Daemon, agent: Agent, listener: Listener,
                                 workdir: str, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    """What it had set by then isn't taken for the application's wish: that is given back. From 5.15
-    on the kernel sets all of a socket's at once, and the daemon none."""
+    """Options set by a daemon that is killed halfway aren't taken for the application's wish. From
+    5.15 on the kernel sets all options of a socket, and the daemon none."""
     fault = Fault(workdir, daemon.pin_dir)
     fault.set_in(monkeypatch)
     config = {"start": RULE, "reload": RULE.replace("120s", "90s").replace("4", "7"),
@@ -223,8 +270,27 @@ def test_killed_between_options(level: int, daemon: Daemon, agent: Agent, listen
     assert len(seen) >= 3 if level > 1 else seen == {""}, seen
 
 
-def test_who_opened_it(daemon: Daemon, agent: Agent, outsider: Agent, holdfast: Command) -> None:
-    """What a listener accepted from the rule's port is none of ours, also when that has gone."""
+def test_take_over_from_one_that_can_more(daemon: Daemon, agent: Agent,
+                                          listener: Listener) -> None:
+    """After taking over from a more capable build, the pins are those of a first start."""
+    daemon.start(RULE)
+    wanted = sorted(os.listdir(daemon.layout))
+    daemon.stop()
+    daemon.build_dir = build.DIRECTORY
+    daemon.start(RULE)
+    sock = agent.connect("127.0.0.1", listener.port)
+    daemon.kill()
+    daemon.build_dir = None
+    daemon.start(RULE)
+    assert sorted(os.listdir(daemon.layout)) == wanted
+    daemon.stop()
+    assert sock.settings == UNTOUCHED
+
+
+def test_who_opened_it(daemon: Daemon, agent: Agent, outsider: Agent, netns: Netns,
+                       holdfast: Command) -> None:
+    """A connection that a listener has accepted from the rule's port isn't held by a client rule,
+    even where the listener has gone."""
     socks = []
     for backlog in (1024, 0):
         listening = agent.listen(0, "127.0.0.1", backlog)
@@ -234,10 +300,17 @@ def test_who_opened_it(daemon: Daemon, agent: Agent, outsider: Agent, holdfast: 
     outsider.connect("127.0.0.1", gone.port, source_port=PORT)
     socks.append(gone.accept())
     gone.close()
+    outsider.listen(PORT)
+    ours = agent.connect("127.0.0.1", PORT)
+    outsider.listen(ours.local_port, "127.0.0.2")  # can't have accepted it
+    if HAS_IPV6:
+        netns.sysctl("ipv6/bindv6only", 1)
+        outsider.listen(ours.local_port, "::")  # nor this one
     daemon.start(FASTER)
     for _ in range(2):
         assert [sock.settings for sock in socks] == [UNTOUCHED] * 3
-        assert holdfast.status()["sockets"] == []
+        assert ours.settings == VALUES
+        assert [s["cookie"] for s in holdfast.status()["sockets"]] == [ours.info["cookie"]]
         daemon.reload()
     daemon.reload(daemon_section(reconcile="1s") + rule("all", port=gone.port, side="server",
                                                        time="120s", interval="30s", probes=4))
@@ -246,3 +319,33 @@ def test_who_opened_it(daemon: Daemon, agent: Agent, outsider: Agent, holdfast: 
     assert socks[2].settings == UNTOUCHED
     assert "could not be reached" not in daemon.log
     assert "can't be held" not in daemon.log
+
+
+def test_closed(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """Held sockets that aren't connected any more are given back by a reload and by the stop."""
+    daemon.start(RULE)
+    socks = [agent.connect("127.0.0.1", listener.port) for _ in range(2)]
+    socks[0].disconnect()
+    daemon.reload(RULE)
+    assert [sock.settings for sock in socks] == [VALUES] * 2
+    daemon.reload(rule("all", "192.0.2.0/24"))
+    assert [sock.settings for sock in socks] == [UNTOUCHED] * 2
+    daemon.reload(RULE)
+    assert [sock.settings for sock in socks] == [UNTOUCHED, VALUES]
+    socks[1].disconnect()
+    socks[1].change(interval=71)
+    daemon.stop()
+    assert socks[1].settings == UNTOUCHED._replace(interval=71)
+    assert "could not be reached" not in daemon.log
+
+
+def test_closed_in_two_processes(daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """One that two processes have open is given back once."""
+    daemon.start(RULE)
+    sock = agent.connect("127.0.0.1", listener.port)
+    agent.call("fork")
+    sock.disconnect()
+    daemon.stop()
+    assert sock.settings == UNTOUCHED
+    assert "1 connection given back" in daemon.log
+    assert "could not be reached" not in daemon.log

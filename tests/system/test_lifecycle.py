@@ -1,4 +1,4 @@
-"""Start, end, crash and take-over of holdfastd, and `holdfast release`."""
+"""Start, stop, crash and take-over of holdfastd, and `holdfast release`."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from harness.command import Command
 from harness.config import PORT, daemon as daemon_section, rule
 from harness.daemon import Daemon
 from harness.netns import Netns
-from harness.options import UNTOUCHED, held
+from harness.options import UNTOUCHED, Settings, held
 from harness.sockets import Agent, Listener
 from harness.wait import wait_for
 
@@ -30,7 +30,8 @@ NOTHING_ATTACHED = 3
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stop_restores(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
                        number: int) -> None:
-    """Every socket gets its settings back, nothing stays pinned, new ones are left alone."""
+    """A stop gives every socket its settings back, removes all pins, and leaves new sockets
+    alone."""
     own = {"keepalive": 1, "time": 5000, "interval": 50, "probes": 8}
     socks = [agent.connect("127.0.0.1", listener.port),
              agent.connect("127.0.0.1", listener.port, **own)]
@@ -46,7 +47,7 @@ def test_stop_restores(daemon: Daemon, agent: Agent, listener: Listener, holdfas
 
 
 def test_watchdog(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It tells the service manager that it is alive, as often as that wants to hear it."""
+    """The daemon sends WATCHDOG=1 as often as the service manager asks for."""
     monkeypatch.setenv("WATCHDOG_USEC", "500000")
     daemon.start(OLD)
     for _ in range(3):
@@ -56,7 +57,7 @@ def test_watchdog(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_watchdog_of_no_use(daemon: Daemon, agent: Agent, listener: Listener,
                             monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the environment says of a watchdog is no reason not to hold connections."""
+    """An invalid WATCHDOG_USEC doesn't keep the daemon from holding connections."""
     monkeypatch.setenv("WATCHDOG_USEC", "soon")
     daemon.start(OLD)
     assert agent.connect("127.0.0.1", listener.port).settings == OLD_VALUES
@@ -64,7 +65,8 @@ def test_watchdog_of_no_use(daemon: Daemon, agent: Agent, listener: Listener,
 
 
 def test_pin_dir_that_was_there(daemon: Daemon) -> None:
-    """An empty folder on the bpffs will do; nothing is left in it afterwards."""
+    """An empty folder on a bpffs is accepted as pin dir, and nothing is left in it after the
+    stop."""
     os.mkdir(daemon.pin_dir)
     daemon.start(OLD)
     assert os.listdir(daemon.pin_dir)
@@ -74,8 +76,8 @@ def test_pin_dir_that_was_there(daemon: Daemon) -> None:
 
 def test_cgroup_that_is_removed(make_daemon, make_agent, make_cgroup, cgroup: Cgroup,
                                 netns: Netns, listener: Listener) -> None:
-    """The hook goes with it: the daemon says so and ends, as in a crash; the next one attaches to
-    the control group that has the name by then."""
+    """When the control group is removed, the hook goes with it: the daemon says so and ends, and
+    the next one attaches to the control group that has the name then."""
     gone = make_cgroup("gone", cgroup)
     daemon = make_daemon(gone)
     holdfast = Command(daemon.pin_dir)
@@ -100,7 +102,7 @@ def test_cgroup_that_is_removed(make_daemon, make_agent, make_cgroup, cgroup: Cg
 
 def test_pins_that_are_removed(daemon: Daemon, cgroup: Cgroup, agent: Agent,
                                listener: Listener) -> None:
-    """With them goes what is attached, on some kernels a moment later: the same."""
+    """When the pins are removed, on some kernels a moment later, the daemon says so and ends."""
     daemon.start(daemon_section(reconcile="1s") + OLD)
     folder = daemon.layout
     shutil.rmtree(folder)
@@ -114,7 +116,7 @@ def test_pins_that_are_removed(daemon: Daemon, cgroup: Cgroup, agent: Agent,
 
 
 def test_persist(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
-    """--persist leaves everything attached, until `release`."""
+    """--persist leaves everything attached after a stop, until `release`."""
     daemon.start(OLD, "--persist")
     sock = agent.connect("127.0.0.1", listener.port)
     daemon.stop()
@@ -131,7 +133,7 @@ def test_persist(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Com
 
 def test_killed_daemon(daemon: Daemon, agent: Agent, listener: Listener,
                        holdfast: Command) -> None:
-    """The kernel goes on, and `status` says that the daemon has gone."""
+    """After a kill the kernel goes on enforcing, and `status` says that the daemon is gone."""
     daemon.start(OLD)
     assert holdfast.status()["enforcement"]["daemon_pid"] == daemon.pid
     sock = agent.connect("127.0.0.1", listener.port)
@@ -150,7 +152,7 @@ def test_killed_daemon(daemon: Daemon, agent: Agent, listener: Listener,
 @pytest.mark.parametrize("application", [{}, {"keepalive": 1, "time": 5000}])
 def test_release_after_a_kill(daemon: Daemon, agent: Agent, listener: Listener,
                               holdfast: Command, application: dict[str, int]) -> None:
-    """`release` does what SIGTERM would have done."""
+    """`release` gives back and removes what a killed daemon has left."""
     before = agent.connect("127.0.0.1", listener.port, **application)
     daemon.start(OLD)
     after = agent.connect("127.0.0.1", listener.port, **application)
@@ -161,24 +163,30 @@ def test_release_after_a_kill(daemon: Daemon, agent: Agent, listener: Listener,
     assert agent.connect("127.0.0.1", listener.port).settings == UNTOUCHED
 
 
+@pytest.mark.parametrize("application, settings", [
+    ({}, OLD_VALUES), ({"keepalive": 1, "time": 15}, UNTOUCHED._replace(keepalive=1, time=15))],
+    ids=["held", "own"])
 def test_release_of_what_is_hidden(daemon: Daemon, make_netns: Callable[[], Netns],
                                    make_agent: Callable[..., Agent], cgroup: Cgroup,
-                                   holdfast: Command) -> None:
-    """A connection that lies in a queue, and its namespace too: it is told that it stays held."""
+                                   holdfast: Command, application: dict[str, int],
+                                   settings: Settings) -> None:
+    """`release` reports a connection that no process has open, in a namespace without a process, as
+    not reached; it may have the rule's values, and one with a keepalive of its own has them not."""
     agent = make_agent(make_netns(), cgroup)
     listener = agent.listen(PORT)
     daemon.start(OLD)
-    sock = agent.connect("127.0.0.1", listener.port)
+    sock = agent.connect("127.0.0.1", listener.port, **application)
     agent.park(sock, listener)
     daemon.kill()
     result = holdfast("release")
-    assert result.status == 1 and "1 connection could not be reached" in result.err, result
+    assert result.status == 1, result
+    assert "1 connection could not be reached and may keep the rules' values" in result.err, result
     assert not os.path.exists(daemon.pin_dir)
     sock, _ = agent.unpark()
-    assert sock.settings == OLD_VALUES
+    assert sock.settings == settings
 
 
-# In a mount namespace: the host's bpffs stays.
+# Runs in a mount namespace of its own, so that the host's bpffs stays.
 OWN_BPFFS = """
 set -e
 while mountpoint -q /sys/fs/bpf; do umount --lazy /sys/fs/bpf; done
@@ -198,7 +206,7 @@ RELEASE = 'kill -KILL $pid\nwait $pid || "$HOLDFAST" release\n'
 @pytest.mark.parametrize("end", [STOP, RELEASE], ids=["stop", "release"])
 def test_bpffs_of_its_own(agent: Agent, listener: Listener, cgroup: Cgroup, workdir: str,
                           end: str) -> None:
-    """Where none is mounted it mounts one, and takes it away again."""
+    """Where no bpffs is mounted, the daemon mounts one, and its end or `release` unmounts it."""
     config = os.path.join(workdir, "holdfast.conf")
     with open(config, "w", encoding="utf-8") as file:
         file.write(OLD)
@@ -215,14 +223,14 @@ def test_bpffs_of_its_own(agent: Agent, listener: Listener, cgroup: Cgroup, work
 
 
 def test_release_with_nothing_to_release(daemon: Daemon, holdfast: Command) -> None:
-    """It says so by its exit status."""
+    """Without anything to release the exit status is 3."""
     assert holdfast("release").status == NOTHING_ATTACHED
     assert not os.path.exists(daemon.pin_dir)
 
 
 def test_release_beside_a_running_daemon(daemon: Daemon, agent: Agent, listener: Listener,
                                          holdfast: Command) -> None:
-    """It is refused, naming the process, and nothing changes."""
+    """`release` is refused while a daemon runs, naming the process, and changes nothing."""
     daemon.start(OLD)
     result = holdfast("release")
     assert result.status not in (0, NOTHING_ATTACHED)
@@ -234,7 +242,7 @@ def test_release_beside_a_running_daemon(daemon: Daemon, agent: Agent, listener:
 @pytest.mark.parametrize("end", ["kill", "persist"])
 def test_next_start_takes_over(daemon: Daemon, agent: Agent, listener: Listener,
                                holdfast: Command, end: str) -> None:
-    """Rules are the new ones, and what sockets had before the first daemon isn't forgotten."""
+    """A take-over applies the new rules, and the stop restores what was before the first daemon."""
     application = {"keepalive": 1, "time": 5000}
     early = agent.connect("127.0.0.1", listener.port)
     daemon.start(OLD, *(["--persist"] if end == "persist" else []))
@@ -256,7 +264,7 @@ def test_next_start_takes_over(daemon: Daemon, agent: Agent, listener: Listener,
 @pytest.mark.races
 def test_takeover_without_a_gap(daemon: Daemon, agent: Agent,
                             listener: Listener) -> None:
-    """While daemons come and go, no new connection goes without."""
+    """While daemons are killed and started, every new connection is held."""
     listener.serve_all()
     daemon.start(OLD)
     agent.churn_start("127.0.0.1", PORT)
@@ -270,7 +278,7 @@ def test_takeover_without_a_gap(daemon: Daemon, agent: Agent,
 
 def test_second_daemon_is_refused(daemon: Daemon, make_daemon, agent: Agent, listener: Listener,
                                   holdfast: Command) -> None:
-    """It says who has the pin dir, and leaves everything as it is."""
+    """A second daemon on a pin dir fails, naming the first one's process, and changes nothing."""
     daemon.start(OLD)
     second = make_daemon(pin_dir=daemon.pin_dir)
     second.configure(NEW)
@@ -284,7 +292,7 @@ def test_second_daemon_is_refused(daemon: Daemon, make_daemon, agent: Agent, lis
 
 def test_pin_dir_that_is_no_bpffs(make_daemon, workdir: str, agent: Agent,
                                   listener: Listener) -> None:
-    """The start fails with a reason, and attaches nothing."""
+    """A start with a pin dir that is not on a bpffs fails with a reason, and attaches nothing."""
     daemon = make_daemon(pin_dir=os.path.join(workdir, "pins"))
     daemon.configure(OLD)
     daemon.launch()
@@ -294,7 +302,7 @@ def test_pin_dir_that_is_no_bpffs(make_daemon, workdir: str, agent: Agent,
 
 
 def test_cgroup_that_is_not_there(make_daemon, make_cgroup) -> None:
-    """The start fails with a reason, and leaves no pins."""
+    """A start on a control group that doesn't exist fails with a reason, and leaves no pins."""
     gone = make_cgroup()
     gone.remove()
     daemon = make_daemon(gone)

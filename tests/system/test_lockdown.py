@@ -1,4 +1,4 @@
-"""A kernel that is locked down (kernel_lockdown(7)): run by tests/vm/guest/lockdown.py."""
+"""A kernel in lockdown (kernel_lockdown(7)); run by tests/vm/guest/lockdown.py."""
 
 import os
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def test_in_force() -> None:
-    """Else the rest would show nothing."""
+    """The kernel is in lockdown, without which the other tests would show nothing."""
     with open("/sys/kernel/security/lockdown", encoding="ascii") as file:
         assert f"[{LEVEL}]" in file.read()
     assert not os.path.exists("/dev/mem") or _refused("/dev/mem")
@@ -35,7 +35,7 @@ def _refused(path: str) -> bool:
 
 
 def test_whole_life(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
-    """All that it can do on this kernel it can do there."""
+    """In lockdown the daemon and `status` can do all that they can do without."""
     before = agent.connect("127.0.0.1", listener.port)
     daemon.start(RULE)
     after = agent.connect("127.0.0.1", listener.port)

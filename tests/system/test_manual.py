@@ -1,4 +1,8 @@
-"""The manual says what the programs do: every option, key, verdict, column and word, and no other."""
+"""The manual describes every option, key, verdict, column and word of the programs, and no
+others.
+
+The file is long because all three pages are compared with the programs here.
+"""
 
 import os
 import re
@@ -18,18 +22,18 @@ from harness.sockets import Agent, Listener
 PACKAGING = os.path.abspath(os.path.join(TESTS_DIR, "..", "..", "packaging"))
 DEFAULT = os.path.join(PACKAGING, "holdfast.conf")
 PAGES = ["holdfast.8", "holdfastd.8", "holdfast.conf.5"]
-VERBS = ["status", "check", "explain", "probe", "reload", "metrics", "release"]
+VERBS = ["status", "check", "preview", "explain", "probe", "reload", "metrics", "release", "measure"]
 EXPLAIN_JSON_ADDRESS = "192.0.2.17:3306"
 
 
 def page(name: str) -> str:
-    """The source of a manual page."""
+    """Returns the source of a manual page."""
     with open(os.path.join(PACKAGING, "man", name), encoding="utf-8") as file:
         return file.read()
 
 
 def section(text: str, heading: str, macro: str = "Sh") -> str:
-    """What stands under a heading."""
+    """Returns the text under a heading."""
     match = re.search(rf"^\.{macro} {re.escape(heading)}\n(.*?)(?=^\.(?:Sh|{macro}) |\Z)", text,
                       re.MULTILINE | re.DOTALL)
     assert match, f"there is no {heading}"
@@ -37,24 +41,24 @@ def section(text: str, heading: str, macro: str = "Sh") -> str:
 
 
 def items(text: str, macro: str) -> set[str]:
-    """What is explained in a list: the first word behind `.It` and that macro."""
+    """Returns what a list explains: the first word behind `.It` and that macro."""
     return set(re.findall(rf"^\.It {macro} (\S+)", text, re.MULTILINE))
 
 
 def words(text: str, macro: str) -> set[str]:
-    """Every word that a macro marks, at the start of a line or in an item."""
+    """Returns every word that a macro marks, at the start of a line or in an item."""
     return {word for line in re.findall(rf"^\.(?:It )?{macro} (.*)", text, re.MULTILINE)
             for word in re.findall(r"[\w-]+", line)}
 
 
 def examples(text: str) -> list[str]:
-    """The literal displays."""
+    """Returns the literal displays of a page."""
     return [block.replace("\\\\", "\\").replace("\\&", "") for block in
             re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed", text, re.MULTILINE | re.DOTALL)]
 
 
 def check(file: str, text: str, *options: str) -> Result:
-    """`holdfast check` on a text."""
+    """Runs `holdfast check` on a text."""
     with open(file, "w", encoding="utf-8") as stream:
         stream.write(text)
     return run(build.HOLDFAST, "check", *options, file)
@@ -62,7 +66,7 @@ def check(file: str, text: str, *options: str) -> Result:
 
 @pytest.fixture(name="config_file")
 def _config_file(workdir: str) -> str:
-    """Where to put a configuration."""
+    """The path for a configuration file."""
     return os.path.join(workdir, "holdfast.conf")
 
 
@@ -70,7 +74,7 @@ def _config_file(workdir: str) -> str:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_lint(name: str) -> None:
-    """mandoc has no warning about it."""
+    """mandoc has no warning about any page."""
     if not shutil.which("mandoc"):
         pytest.skip("mandoc is missing")
     done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", os.path.join(PACKAGING, "man", name)],
@@ -84,27 +88,27 @@ CONFIGURATIONS = [text for text in examples(page("holdfast.conf.5")) if text.sta
 
 
 def test_there_are_examples() -> None:
-    """So that the test of each is about something."""
+    """The pages have examples, so that the tests of the examples aren't empty."""
     assert len(CONFIGURATIONS) >= 3
 
 
 @pytest.mark.parametrize("text", CONFIGURATIONS, ids=range(len(CONFIGURATIONS)))
 def test_examples(config_file: str, text: str) -> None:
-    """The examples of holdfast.conf(5) are sound, without a warning."""
+    """Every example of holdfast.conf(5) passes `holdfast check` without a warning."""
     result = check(config_file, text)
     assert (result.status, result.err) == (0, "")
     assert result.out
 
 
 def builtin(config_file: str) -> dict[str, Any]:
-    """The built-in default, as an empty rule gives it."""
+    """Returns the built-in default, as a rule without any other keys gives it."""
     parsed = check(config_file, "[rule default]\ndestination = any\n", "-J").json
     del parsed["errors"], parsed["warnings"]
     return parsed
 
 
 def ready_rules() -> list[str]:
-    """The rules of the default configuration that are commented out, put in."""
+    """Returns the rules that are commented out in the default configuration, uncommented."""
     with open(DEFAULT, encoding="utf-8") as file:
         text = file.read()
     return [re.sub(r"^#", "", block, flags=re.MULTILINE)
@@ -112,7 +116,7 @@ def ready_rules() -> list[str]:
 
 
 def test_default_configuration(config_file: str) -> None:
-    """It is the built-in default, written out."""
+    """The default configuration file equals the built-in default."""
     result = run(build.HOLDFAST, "check", "-J", DEFAULT)
     assert (result.status, result.err) == (0, "")
     parsed = result.json
@@ -121,7 +125,7 @@ def test_default_configuration(config_file: str) -> None:
 
 
 def test_default_configuration_has_every_key() -> None:
-    """Every key with its value, explained."""
+    """The default configuration file has every key with its value."""
     with open(DEFAULT, encoding="utf-8") as file:
         written = set(re.findall(r"^([\w-]+) = ", file.read(), re.MULTILINE))
     assert written == set.union(*known_keys().values())
@@ -130,7 +134,7 @@ def test_default_configuration_has_every_key() -> None:
 @pytest.mark.parametrize("block", ready_rules(),
                          ids=lambda block: block.split("]")[0].split()[-1])
 def test_ready_rules(config_file: str, block: str) -> None:
-    """Each of them can be put in, and then is one rule more."""
+    """Each commented-out rule can be uncommented, and then adds one rule."""
     with open(DEFAULT, encoding="utf-8") as file:
         text = file.read()
     commented = re.sub(r"^", "#", block.rstrip("\n"), flags=re.MULTILINE)
@@ -143,13 +147,13 @@ def test_ready_rules(config_file: str, block: str) -> None:
 
 
 def test_ready_rules_for_known_windows() -> None:
-    """The windows that are common."""
+    """The commented-out rules cover the common windows."""
     windows = set(re.findall(r"^window = (\d+)s$", "\n".join(ready_rules()), re.MULTILINE))
     assert {"240", "350", "600", "900", "3600"} <= windows
 
 
 def known_keys() -> dict[str, set[str]]:
-    """The keys of each section, as the parser itself lists them."""
+    """Returns the keys of each section, as the parser lists them."""
     found = {}
     for header in ("[daemon]", "[defaults]", "[rule a]"):
         file = "/dev/stdin"
@@ -162,7 +166,7 @@ def known_keys() -> dict[str, set[str]]:
 
 
 def test_keys() -> None:
-    """Every key has its entry, in the section that it belongs to."""
+    """Every key has its entry, in its own section's list."""
     text = section(page("holdfast.conf.5"), "DESCRIPTION")
     known = known_keys()
     assert items(section(text, "Section [daemon]", "Ss"), "Ic") == known["[daemon]"]
@@ -172,7 +176,7 @@ def test_keys() -> None:
 
 @pytest.mark.parametrize("key", ["side", "override", "enforce", "guard", "user-timeout"])
 def test_words_of_keys(config_file: str, key: str) -> None:
-    """The words that a key takes, and only those."""
+    """The words listed for a key are valid, and are those that the parser lists."""
     match = re.search(rf"^\.It Ic {key} = (.*)$", page("holdfast.conf.5"), re.MULTILINE)
     assert match
     wanted = set(re.findall(r"[\w-]+", match[1])) - {"Cm", "Ar", "duration"}
@@ -191,7 +195,7 @@ def test_words_of_keys(config_file: str, key: str) -> None:
     ("port", "1-65535"),
 ])
 def test_limits(config_file: str, key: str, value: str) -> None:
-    """The limits that it names are valid; the next value is not."""
+    """The limits that the manual names are valid; the next values are not."""
     head = "[rule a]\ndestination = any\n" + ("" if key == "window" else "window = 3650d\n")
     assert check(config_file, f"{head}{key} = {value}\n").status == 0
     for number in re.findall(r"\d+", value):
@@ -204,12 +208,12 @@ def test_limits(config_file: str, key: str, value: str) -> None:
 # --- options, verbs, exit status ---
 
 def options(text: str) -> set[str]:
-    """The options of a --help text, long and short."""
+    """Returns the options of a --help text, long and short."""
     return set(re.findall(r"(?<![\w-])--?([A-Za-z][\w-]*)", text))
 
 
 def manual_options(text: str) -> set[str]:
-    """Every `Fl` of a page, or a part of it."""
+    """Returns every `Fl` of a page, or of a part of it."""
     found = set()
     for line in re.findall(r"^\.(?:It|Op|Nm|Pp)?\s*Fl (.*)", text, re.MULTILINE):
         found.update(word.lstrip("-") for part in re.split(r"\bFl\b", line)
@@ -220,14 +224,14 @@ def manual_options(text: str) -> set[str]:
 
 
 def test_daemon_options() -> None:
-    """Those of holdfastd."""
+    """holdfastd(8) describes the options of holdfastd, and no others."""
     described = items(page("holdfastd.8"), "Fl")
     assert {option.lstrip("-") for option in described} == \
         options(run(build.HOLDFASTD, "--help").out)
 
 
 def test_verbs() -> None:
-    """Each command has its part."""
+    """holdfast(8) has a section for each verb, and no others."""
     usage = run(build.HOLDFAST, "--help").out
     assert re.findall(r"^  (\w+) ", usage, re.MULTILINE) == VERBS
     for verb in VERBS:
@@ -237,7 +241,8 @@ def test_verbs() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_command_options(verb: str) -> None:
-    """Those of each command; -h is told once for all."""
+    """The section of each verb describes its options, and no others; -h is described once for
+    all."""
     usage = run(build.HOLDFAST, verb, "--help").out
     text = section(section(page("holdfast.8"), "DESCRIPTION"), f"holdfast {verb}", "Ss")
     listed = set(re.findall(r"^  (?:-(\w), )?--([\w-]+)", usage, re.MULTILINE))
@@ -247,24 +252,24 @@ def test_command_options(verb: str) -> None:
 
 
 def test_exit_status() -> None:
-    """Those that the programs give."""
+    """The pages list the exit statuses of the programs, and no others."""
     assert set(re.findall(r"^\.It (\d+)$", section(page("holdfast.8"), "EXIT STATUS"),
                           re.MULTILINE)) == {"0", "1", "2", "3", "4"}
     assert set(re.findall(r"^\.It (\d+)$", section(page("holdfastd.8"), "EXIT STATUS"),
-                          re.MULTILINE)) == {"0", "1", "2", "78"}
+                          re.MULTILINE)) == {"0", "1", "2", "69", "78"}
 
 
 # --- columns, verdicts, JSON, metrics ---
 
 def help_columns() -> dict[str, str]:
-    """The columns of `status --help`, with what it says of them."""
+    """Returns the columns of `status --help` and their descriptions."""
     usage = run(build.HOLDFAST, "status", "--help").out
     return dict(re.findall(r"^  ([A-Z][A-Z-]*) +(.*)$", usage.split("Columns:\n")[1],
                            re.MULTILINE))
 
 
 def test_columns(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
-    """Each is described, and those that are marked are the usual ones."""
+    """Every column is described, and those marked with * are the default ones."""
     text = section(page("holdfast.8"), "COLUMNS")
     assert items(text, "Cm") == set(help_columns())
     daemon.start(rule("db", port=str(listener.port)))
@@ -275,7 +280,7 @@ def test_columns(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Com
 
 def test_probe_columns(daemon: Daemon, agent: Agent, listener: Listener,
                        holdfast: Command) -> None:
-    """Those of `holdfast probe`."""
+    """The columns of `holdfast probe` are described, and no others."""
     daemon.start(rule("db", port=str(listener.port)))
     agent.connect("127.0.0.1", listener.port)
     text = section(section(page("holdfast.8"), "DESCRIPTION"), "holdfast probe", "Ss")
@@ -284,13 +289,13 @@ def test_probe_columns(daemon: Daemon, agent: Agent, listener: Listener,
 
 
 def test_verdicts() -> None:
-    """Each has its entry."""
+    """Every verdict is described, and no others."""
     assert items(section(page("holdfast.8"), "VERDICTS"), "Cm") == \
         set(help_columns()["VERDICT"].split(", "))
 
 
 def keys_of(value: Any) -> set[str]:
-    """Every key of a JSON value, at any depth."""
+    """Returns every key of a JSON value, at any depth."""
     if isinstance(value, dict):
         return set(value) | {key for part in value.values() for key in keys_of(part)}
     if isinstance(value, list):
@@ -300,7 +305,7 @@ def keys_of(value: Any) -> set[str]:
 
 def test_json(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
               config_file: str) -> None:
-    """The keys of all JSON, command by command."""
+    """The keys of all JSON output are described, verb by verb, and no others."""
     daemon.start(rule("db", port=str(listener.port)))
     agent.connect("127.0.0.1", listener.port)
     text = section(page("holdfast.8"), "JSON")
@@ -320,7 +325,7 @@ def test_json(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Comman
                    "[rule c]\ndestination = 192.0.2.0/25\nport = 1\n")
     told = holdfast("explain", "-J", "--config", config_file, EXPLAIN_JSON_ADDRESS).json
     assert told["also"] and told["near"] and told["unresolved"]
-    rules_alone = keys_of(status["rules"]) - {"port", "destination"}
+    rules_alone = keys_of(status["rules"]) - {"port", "destination", "host"}
     assert words(section(text, "explain", "Ss"), "Cm") == keys_of(told) - rules_alone
 
     probed = holdfast("probe", "-J").json
@@ -331,7 +336,7 @@ def test_json(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Comman
 
 
 def test_metrics(daemon: Daemon, holdfast: Command) -> None:
-    """Each metric, with the values of its labels."""
+    """Every metric is described, with the values of its labels, and no others."""
     text = section(page("holdfast.8"), "METRICS")
     daemon.start(rule("db"))
     out = holdfast("metrics").out
@@ -347,21 +352,22 @@ LINES = re.findall(r'^\.It "(.*)"$', section(page("holdfastd.8"), "DIAGNOSTICS")
 
 
 def literals(line: str) -> list[str]:
-    """What of a log line doesn't vary; a plural's s may be added by the program."""
+    """Returns the parts of a log line that don't vary. The program may add a plural's s."""
     line = re.sub(r"\b(rule|connection|name|probe)s\b", r"\1|", line)
-    pieces = re.split(r"\b(?:N|RULE|NAME|WHY|DIR|END|ADDRESSES)\b|\||as (?:they|it) had been", line)
+    pieces = re.split(
+        r"\b(?:N|RULE|NAME|WHY|DIR|END|PEER|ADDRESSES)\b|\||as (?:they|it) had been", line)
     pieces = [part for piece in pieces for part in re.split(r"[()]| have | us$", piece)]
     return [piece.strip() for piece in pieces if len(piece.strip()) > 3]
 
 
 def test_there_are_log_lines() -> None:
-    """So that the test of each is about something."""
+    """The manual has log lines, so that the test of the log lines isn't empty."""
     assert len(LINES) >= 25
 
 
 @pytest.mark.parametrize("line", LINES)
 def test_log_lines(line: str) -> None:
-    """Every line that the manual explains is one that the daemon has."""
+    """Every log line in the manual is one of the daemon's."""
     with open(build.HOLDFASTD, "rb") as file:
         program = file.read()
     for piece in literals(line):
@@ -369,7 +375,7 @@ def test_log_lines(line: str) -> None:
 
 
 def test_log_lines_of_a_life(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """What the daemon says is explained."""
+    """Every log line of a daemon's ordinary life is in the manual."""
     agent.connect("127.0.0.1", listener.port)
     daemon.start(rule("db", port=str(listener.port), time="120s"))
     daemon.reload(rule("db", port=str(listener.port), time="60s"))
@@ -378,7 +384,8 @@ def test_log_lines_of_a_life(daemon: Daemon, agent: Agent, listener: Listener) -
     daemon.start(rule("db", destination="192.0.2.1"))
     daemon.stop()
     patterns = [re.escape(line) for line in LINES]
-    patterns = [re.sub(r"\b(?:N|RULE|NAME|WHY|DIR|END|ADDRESSES)\b", ".*", p) for p in patterns]
+    patterns = [re.sub(r"\b(?:N|RULE|NAME|WHY|DIR|END|PEER|ADDRESSES)\b", ".*", p)
+                for p in patterns]
     patterns = [re.sub(r"\b(rule|connection)s\b", r"\1s?", p).replace("they", "(?:they|it)")
                 for p in patterns]
     seen = 0
@@ -391,7 +398,7 @@ def test_log_lines_of_a_life(daemon: Daemon, agent: Agent, listener: Listener) -
 
 
 def test_shell_example() -> None:
-    """The script in holdfast.conf(5) is one that a shell can read."""
+    """The shell script in holdfast.conf(5) has valid syntax."""
     scripts = [text for text in examples(page("holdfast.conf.5")) if text.startswith("new=")]
     assert len(scripts) == 1
     subprocess.run(["sh", "-n", "-c", scripts[0]], check=True)

@@ -1,4 +1,5 @@
-"""`holdfast metrics`: what there is by rule and verdict, and what has been counted, by whom ever."""
+"""`holdfast metrics`: the sockets by rule and verdict, and the counters, whichever daemon
+counted."""
 
 import os
 import time
@@ -18,7 +19,7 @@ NOTHING_ATTACHED, BROKEN = 3, 4
 
 
 def read(holdfast: Command) -> Metrics:
-    """What the command says, where something is attached."""
+    """Returns the metrics; checks that the command succeeds without a message."""
     result = holdfast("metrics")
     assert (result.status, result.err) == (0, ""), result
     return Metrics(result.out)
@@ -28,7 +29,7 @@ def read(holdfast: Command) -> Metrics:
 
 def test_verdicts(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                   holdfast: Command) -> None:
-    """As many sockets of each rule and verdict as `status` shows, all of them at once."""
+    """The number of sockets of each rule and verdict is the one that `status` shows."""
     netns.add_address("10.20.0.1", "10.20.0.2", "10.20.99.1")
     keys = {"time": "1s", "interval": "60s", "window": "350s", "probes": 5}
     daemon.start(RULE + rule("silent", "10.20.0.1", **keys)
@@ -86,7 +87,7 @@ def test_ways(daemon: Daemon, agent: Agent, outsider: Agent, listener: Listener,
 
 
 def test_undone(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
-    """What the guard keeps from happening counts; and without it, what is put back."""
+    """The guard's interventions are counted, and without the guard the connections held again."""
     daemon.start(RULE)
     socks = [agent.connect("127.0.0.1", listener.port) for _ in range(2)]
     socks[0].change(time=5000)
@@ -107,13 +108,13 @@ def test_undone(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Comm
 
 
 def test_ends(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
-    """By cause; test_ends.py brings about all of them."""
+    """Ends are counted by cause (test_ends.py tests all causes)."""
     daemon.start(RULE)
     socks = [agent.connect("127.0.0.1", listener.port) for _ in range(5)]
     servers = [listener.accept() for _ in socks]
     for sock in socks[:2]:
         sock.close()
-    time.sleep(0.8)  # right behind the application's own words it would be an answer to them
+    time.sleep(0.8)  # a close right after the handshake would count as the application's wish
     for server in servers[2:]:
         server.close()
     wanted = {'rule="db",cause="application"': 2, 'rule="db",cause="server"': 3}
@@ -126,7 +127,8 @@ def test_ends(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Comman
 # --- rules, reloads, reconcile ---
 
 def test_rules(daemon: Daemon, holdfast: Command) -> None:
-    """What the rules say, and how many host names among their destinations have no address."""
+    """The metrics have each rule's values, and how many host names there are and have no
+    address."""
     daemon.start(daemon_section(reconcile="90s") + RULE
                  + rule("names", "nobody.invalid, localhost", port=1, window="2500ms", side="both",
                         override="always", probes=1) + rule("lab", "192.0.2.0/24", enforce="no"))
@@ -137,16 +139,18 @@ def test_rules(daemon: Daemon, holdfast: Command) -> None:
         'rule="names",side="both",override="always",enforce="yes"': 1,
         'rule="lab",side="client",override="when-longer",enforce="no"': 1}
     assert metrics.family("rule_window_seconds") == {
-        'rule="db"': 350, 'rule="names"': 2.5, 'rule="lab"': 3600}
+        'rule="db"': 350, 'rule="names"': 2.5}
+    assert metrics.family("rule_window_auto") == {
+        'rule="db"': 0, 'rule="names"': 0, 'rule="lab"': 1}
     assert metrics.family("rule_time_seconds") == {
-        'rule="db"': 120, 'rule="names"': 1, 'rule="lab"': 600}
+        'rule="db"': 120, 'rule="names"': 1, 'rule="lab"': 200}
     assert (metrics["host_names"], metrics["host_names_unresolved"]) == (2, 1)
     assert metrics["reconcile_period_seconds"] == 90
     assert metrics.family("build_info") == {'version="0.1.0",layout="2"': 1}
 
 
 def test_reloads(daemon: Daemon, holdfast: Command) -> None:
-    """By outcome; and when the configuration in force was read."""
+    """Reloads are counted by outcome, and the time of the last successful one is given."""
     before = int(time.time())
     daemon.start(RULE)
     metrics = read(holdfast)
@@ -167,7 +171,7 @@ def test_reloads(daemon: Daemon, holdfast: Command) -> None:
     assert metrics["last_reload_success_timestamp_seconds"] < good
     assert (metrics["rules_generation"], metrics["rules"]) == (first + 2, 2)
 
-    # More keys than a map of sensible size holds: sound, but it can't be put in force.
+    # These rules are sound but have more keys than the map may, so that they can't be put in force.
     daemon.reload("".join(
         rule(f"r{n}", ", ".join(f"{n}.0.{i // 256}.{i % 256}" for i in range(300)), f"1-{n}")
         for n in range(1, 101)))
@@ -180,7 +184,7 @@ def test_reloads(daemon: Daemon, holdfast: Command) -> None:
 
 
 def test_reconcile(daemon: Daemon, make_netns, make_agent, holdfast: Command) -> None:
-    """Each pass counts, its duration too."""
+    """Each reconcile pass is counted, with its duration."""
     started = time.time()
     daemon.start(daemon_section(reconcile="1s") + RULE)
     metrics = read(holdfast)
@@ -189,7 +193,7 @@ def test_reconcile(daemon: Daemon, make_netns, make_agent, holdfast: Command) ->
     make_agent(make_netns(), None)
     wait_for(lambda: read(holdfast)["reconcile_duration_seconds_count"] >= passes + 2,
              "two passes more", timeout=10)
-    # Other tests' namespaces come and go on this machine, but this one stays.
+    # Other tests' namespaces may come and go on this machine.
     wait_for(lambda: read(holdfast)["network_namespaces"] >= 2, "they are counted")
     assert namespaces >= 1
     metrics = read(holdfast)
@@ -206,7 +210,7 @@ def test_reconcile(daemon: Daemon, make_netns, make_agent, holdfast: Command) ->
 
 def test_outlives_the_daemon(daemon: Daemon, agent: Agent, listener: Listener,
                              holdfast: Command) -> None:
-    """Counted by the rule's name, wherever it stands and whoever runs."""
+    """Counters go by the rule's name: its place in the file and the daemon may change."""
     daemon.start(RULE)
     agent.connect("127.0.0.1", listener.port)
     daemon.reload(rule("first", destination="192.0.2.1") + RULE)
@@ -233,7 +237,8 @@ def test_outlives_the_daemon(daemon: Daemon, agent: Agent, listener: Listener,
 
 
 def test_nothing_attached(daemon: Daemon, holdfast: Command) -> None:
-    """Says so by a gauge as well, for whoever scrapes it."""
+    """Where nothing is attached, the exit status is 3 and the output a single gauge that says
+    so."""
     result = holdfast("metrics")
     assert result.status == NOTHING_ATTACHED
     metrics = Metrics(result.out)
@@ -245,7 +250,8 @@ def test_nothing_attached(daemon: Daemon, holdfast: Command) -> None:
 @pytest.mark.parametrize("foreign", [False, True], ids=["missing", "foreign"])
 def test_pins_without_the_daemons_numbers(daemon: Daemon, holdfast: Command,
                                           foreign: bool) -> None:
-    """What an older daemon left has no map for them, or another one: they begin at zero."""
+    """Where the pinned map of the daemon's numbers is missing or another map, they begin at
+    zero."""
     daemon.start(RULE)
     daemon.reload()
     daemon.kill()
@@ -265,7 +271,7 @@ def test_pins_without_the_daemons_numbers(daemon: Daemon, holdfast: Command,
 
 
 def test_output_that_can_not_be_written(daemon: Daemon, holdfast: Command) -> None:
-    """Half a text isn't passed off as a whole one."""
+    """Output that can't be written completely is an error."""
     daemon.start(RULE)
     with open("/dev/full", "wb") as full:
         result = holdfast("metrics", stdout=full)
@@ -279,7 +285,7 @@ def test_output_that_can_not_be_written(daemon: Daemon, holdfast: Command) -> No
                          ids=["none", "one", "names"])
 def test_promtool(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
                   rules: str) -> None:
-    """`promtool check metrics` has nothing to say."""
+    """`promtool check metrics` has no complaint, and no label identifies a single socket."""
     daemon.start(rules)
     agent.connect("127.0.0.1", listener.port)
     metrics = read(holdfast)

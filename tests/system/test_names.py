@@ -1,4 +1,7 @@
-"""Host names as destinations: their addresses are held, and followed as they change."""
+"""Host names as destinations: their addresses are held, and followed as they change.
+
+The file is long because all of it needs the same name server.
+"""
 
 import os
 import signal
@@ -18,6 +21,7 @@ from harness.fault import Fault
 from harness.kernel import needs_ipv6
 from harness.netns import Netns
 from harness.options import UNTOUCHED, held
+from harness.process import cpu_s
 from harness.sockets import Agent, Listener, Socket
 from harness.wait import wait_for
 
@@ -28,20 +32,20 @@ A6, B6 = "fd77::8", "fd77::9"
 NAME = f"db.{ZONE}"
 RULE = rule("db", NAME, time="120s", interval="30s", probes=4)
 HELD = held(120, 30, 4)
-# Two look-ups of a TTL of a second have been made by then.
+# Seconds in which two look-ups with a TTL of a second are made.
 TWO_ROUNDS = 2.5
 FAILS = "looking up host name"
 
 
 @pytest.fixture
 def addresses(netns: Netns) -> None:
-    """What the names of these tests stand for is in the namespace."""
+    """Adds the addresses of these tests' names to the namespace."""
     netns.add_address(A, B, C, A6, B6)
 
 
 @pytest.fixture
 def make_server(workdir: str, netns: Netns) -> Iterator[Callable[..., Server]]:
-    """Starts DNS servers in the namespace; without names, by now."""
+    """Starts DNS servers in the namespace, which know no names at first."""
     made: list[Server] = []
 
     def make(address: str = "127.0.0.53", ttl: int = 1) -> Server:
@@ -57,13 +61,13 @@ def make_server(workdir: str, netns: Netns) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def server(make_server: Callable[..., Server]) -> Server:
-    """The one that /etc/resolv.conf names; its TTL is one second."""
+    """The server that /etc/resolv.conf names, with a TTL of one second."""
     return make_server()
 
 
 @pytest.fixture
 def files(workdir: str) -> Iterator[Files]:
-    """/etc/resolv.conf and /etc/hosts."""
+    """/etc/resolv.conf and /etc/hosts of this test."""
     made = Files(workdir, "127.0.0.53")
     yield made
     made.close()
@@ -72,7 +76,7 @@ def files(workdir: str) -> Iterator[Files]:
 @pytest.fixture
 def daemon(make_daemon: Callable[..., Daemon], netns: Netns, files: Files,
            addresses: None) -> Daemon:
-    """A holdfastd that lives in the namespace of the DNS server."""
+    """A holdfastd in the namespace of the DNS server."""
     return make_daemon(netns=netns)
 
 
@@ -82,7 +86,8 @@ def settles(sock: Socket, settings: object) -> None:
 
 
 def test_both_families(daemon: Daemon, server: Server, agent: Agent, listener: Listener) -> None:
-    """A and AAAA records; connections that are there at the start, and later ones."""
+    """Addresses of A and AAAA records are held, on connections from before the start and after
+    it."""
     server.answer(db=[A, B, A6])
     targets = [A, B, A6]
     before = [agent.connect(address, listener.port) for address in (*targets, C, B6)]
@@ -93,7 +98,7 @@ def test_both_families(daemon: Daemon, server: Server, agent: Agent, listener: L
 
 
 def test_changed_answer(daemon: Daemon, server: Server, agent: Agent, listener: Listener) -> None:
-    """Sockets newly matched are held without a reload; the others stay so for an hour at least."""
+    """New addresses are held without a reload, and the old ones stay held for an hour at least."""
     server.answer(db=[A, A6])
     daemon.start(RULE)
     old = [agent.connect(a, listener.port, keepalive=1, time=5000) for a in (A, A6)]
@@ -106,8 +111,35 @@ def test_changed_answer(daemon: Daemon, server: Server, agent: Agent, listener: 
     assert [agent.connect(a, listener.port).settings for a in (A, B)] == [HELD] * 2
 
 
+@pytest.mark.waits
+@pytest.mark.parametrize("silent", [False, True], ids=["answers", "silent"])
+def test_dropped_and_added(daemon: Daemon, server: Server, agent: Agent, listener: Listener,
+                           silent: bool) -> None:
+    """A name that a reload drops and another one adds again has the addresses that it had, those
+    that no answer has any more, too, also while the name server is silent."""
+    other = rule("other", "192.0.2.1")
+    server.answer(db=A)
+    daemon.start(RULE + other)
+    old, new = (agent.connect(address, listener.port) for address in (A, B))
+    server.answer(db=B)
+    settles(new, HELD)
+    daemon.reload(other)
+    assert [sock.settings for sock in (old, new)] == [UNTOUCHED] * 2
+    asked, cpu = server.asked(NAME), cpu_s(daemon.pid)
+    time.sleep(TWO_ROUNDS)
+    assert server.asked(NAME) == asked
+    assert cpu_s(daemon.pid) - cpu < TWO_ROUNDS / 5
+    if silent:
+        server.freeze()
+    daemon.reload(RULE + other)
+    assert [sock.settings for sock in (old, new)] == [HELD] * 2
+    if not silent:
+        assert server.asked(NAME) > asked
+
+
+@pytest.mark.waits
 def test_family_goes(daemon: Daemon, server: Server, agent: Agent, listener: Listener) -> None:
-    """AAAA records that are no more, while there are A records."""
+    """Addresses stay held when the name's AAAA records go and its A records stay."""
     server.answer(db=[A, A6])
     daemon.start(RULE)
     asked = server.asked(NAME)
@@ -116,10 +148,11 @@ def test_family_goes(daemon: Daemon, server: Server, agent: Agent, listener: Lis
     assert [agent.connect(a, listener.port).settings for a in (A, A6)] == [HELD] * 2
 
 
+@pytest.mark.waits
 def test_rotation(daemon: Daemon, server: Server, agent: Agent, listener: Listener,
                   holdfast: Command) -> None:
-    """A name that answers with one of its addresses at a time: all of them are held, and once all
-    are known no answer costs anything."""
+    """All addresses of a name that answers with one at a time are held. Once all are known, an
+    answer causes neither a swap of rules nor a log line."""
     server.answer(db=A)
     daemon.start(RULE)
     socks = {}
@@ -132,6 +165,7 @@ def test_rotation(daemon: Daemon, server: Server, agent: Agent, listener: Listen
             socks[address] = agent.connect(address, listener.port)
         assert [sock.settings for sock in socks.values()] == [HELD] * len(socks)
     generation = holdfast.status()["enforcement"]["generation"]
+    wait_for(lambda: daemon.log.count("1 existing connection held") == 2, "the last pass's line")
     lines = daemon.log.count("\n")
     for address in (A, B, C, A):
         asked = server.asked(NAME)
@@ -141,13 +175,14 @@ def test_rotation(daemon: Daemon, server: Server, agent: Agent, listener: Listen
         assert [agent.connect(a, listener.port).settings for a in (A, B, C)] == [HELD] * 3
     assert holdfast.status()["enforcement"]["generation"] == generation
     assert daemon.log.count("\n") == lines
-    # A new daemon goes on with all of them, whatever the first answer says.
+    # The next daemon takes over all of them, whatever the first answer is.
     daemon.kill()
     daemon.start()
     assert [sock.settings for sock in socks.values()] == [HELD] * 3
     assert [agent.connect(a, listener.port).settings for a in (A, B, C)] == [HELD] * 3
 
 
+@pytest.mark.waits
 def test_same_answer_is_no_reload(daemon: Daemon, server: Server, holdfast: Command) -> None:
     """Rules are swapped when addresses change, not at each look-up."""
     server.answer(db=[A, B])
@@ -159,17 +194,19 @@ def test_same_answer_is_no_reload(daemon: Daemon, server: Server, holdfast: Comm
     assert holdfast.status()["enforcement"]["generation"] == generation
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("fault", ["down", "silent", "no such name"])
 def test_failure_keeps_the_last_good_answer(daemon: Daemon, server: Server, agent: Agent,
                                             listener: Listener, fault: str) -> None:
-    """Enforcement goes on, the failure is told once, and the next answer counts again."""
+    """A failed look-up keeps the last addresses, is logged once, and the next answer counts
+    again."""
     server.answer(db=A)
     daemon.start(RULE)
     sock, other = (agent.connect(a, listener.port) for a in (A, B))
     fail, heal = {"down": (server.stop, server.start), "silent": (server.freeze, server.thaw),
                   "no such name": (server.answer, lambda: None)}[fault]
     fail()
-    # A server that keeps silent is asked three times before it counts as failed.
+    # A server that doesn't answer is asked three times before the look-up fails.
     wait_for(lambda: FAILS in daemon.log, "the failure is told", timeout=30)
     time.sleep(TWO_ROUNDS)
     assert sock.settings == HELD
@@ -180,16 +217,18 @@ def test_failure_keeps_the_last_good_answer(daemon: Daemon, server: Server, agen
     server.answer(db=B)
     wait_for(lambda: other.settings == HELD, "the new answer counts", timeout=20)
     assert sock.settings == HELD
-    # The family that was asked first may have had its failure before the server came back.
+    # One address family may have failed before the server is back, so that recovery takes longer.
     wait_for(lambda: "can be looked up again" in daemon.log, "the recovery is told", timeout=20)
     time.sleep(TWO_ROUNDS)
     assert daemon.log.count("can be looked up again") == 1
     assert daemon.log.count(FAILS) == 1
 
 
+@pytest.mark.waits
 def test_never_resolved(daemon: Daemon, server: Server, agent: Agent, listener: Listener,
                         holdfast: Command) -> None:
-    """The name shows, the other rules are in force, and one day there is an answer."""
+    """A name without addresses is shown as such, the other rules are in force, and a later answer
+    counts."""
     daemon.start(RULE + rule("other", C, time="60s", interval="20s", probes=3))
     sock, other = (agent.connect(a, listener.port) for a in (A, C))
     assert sock.settings == UNTOUCHED
@@ -208,7 +247,7 @@ def test_never_resolved(daemon: Daemon, server: Server, agent: Agent, listener: 
 
 def test_silent_server_does_not_stop_the_start(daemon: Daemon, server: Server, agent: Agent,
                                                listener: Listener) -> None:
-    """The start waits a moment, not for ever; the answer counts when it comes."""
+    """A start waits only a moment for a name server, and its answer counts when it comes."""
     server.answer(db=A)
     server.freeze()
     begin = time.monotonic()
@@ -223,13 +262,13 @@ def test_silent_server_does_not_stop_the_start(daemon: Daemon, server: Server, a
 
 def test_hosts_file(daemon: Daemon, server: Server, files: Files, agent: Agent,
                     listener: Listener) -> None:
-    """/etc/hosts counts, before DNS and for both families."""
+    """/etc/hosts wins over DNS for both address families, and a change of it takes effect."""
     server.answer(db=[A, A6], web=B)
     files.write_hosts(f"{C} {NAME} alias")
     daemon.start(RULE + rule("web", f"web.{ZONE}, alias", PORT + 1))
     socks = [agent.connect(a, listener.port) for a in (C, A, A6)]
     assert [s.settings for s in socks] == [HELD, UNTOUCHED, UNTOUCHED]
-    # Looked at again with the next look-up, which web's TTL brings.
+    # The file is read again with the next look-up, which the TTL of `web` brings about.
     files.write_hosts(f"{B6} {NAME}")
     settles(agent.connect(B6, listener.port), HELD)
     assert socks[0].settings == HELD
@@ -240,7 +279,7 @@ def test_hosts_file(daemon: Daemon, server: Server, files: Files, agent: Agent,
 
 def test_hosts_file_of_the_same_size_and_time(daemon: Daemon, server: Server, files: Files,
                                               agent: Agent, listener: Listener) -> None:
-    """A copy that keeps times (cp -p, rsync -t) is a change as any other."""
+    """A change of /etc/hosts that keeps size and time (cp -p, rsync -t) takes effect, too."""
     server.answer(web=C)
     assert len(A) == len(B)
     files.write_hosts(f"{A} {NAME}")
@@ -251,11 +290,28 @@ def test_hosts_file_of_the_same_size_and_time(daemon: Daemon, server: Server, fi
     settles(sock, HELD)
 
 
+def test_files_that_change_during_a_look_up(daemon: Daemon, server: Server, files: Files,
+                                            agent: Agent, listener: Listener) -> None:
+    """A look-up during which /etc/hosts changes starts again and doesn't count as failed."""
+    server.answer(db=A)
+    daemon.start(RULE)
+    server.freeze()
+    time.sleep(1.5)  # the TTL is over, and the next look-up waits for its answer
+    files.write_hosts(f"{C} other")
+    daemon.reload(RULE + rule("other", "other", PORT + 1))
+    assert FAILS not in daemon.log
+    files.write_hosts(f"{C} other", f"{B} {NAME}")
+    sock = agent.connect(B, listener.port)
+    daemon.reload(RULE + rule("other", "localhost", PORT + 1))
+    settles(sock, HELD)
+    assert FAILS not in daemon.log
+
+
 def test_hosts_file_without_a_server(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """What /etc/hosts knows needs no DNS."""
+    """A name in /etc/hosts needs no DNS server."""
     daemon.start(rule("local", "localhost", time="120s", interval="30s", probes=4))
     assert agent.connect("127.0.0.1", listener.port).settings == HELD
-    assert FAILS not in daemon.log
+    assert FAILS not in daemon.log and "no answer yet" not in daemon.log
 
 
 def test_other_server(daemon: Daemon, server: Server, make_server: Callable[..., Server],
@@ -271,14 +327,14 @@ def test_other_server(daemon: Daemon, server: Server, make_server: Callable[...,
 
 
 def test_search_domain(daemon: Daemon, server: Server, agent: Agent, listener: Listener) -> None:
-    """A short name is looked for in the domains that /etc/resolv.conf names."""
+    """A short name is looked up in the search domains of /etc/resolv.conf."""
     server.answer(db=A)
     daemon.start(RULE.replace(NAME, "db"))
     assert agent.connect(A, listener.port).settings == HELD
 
 
 def test_alias(daemon: Daemon, server: Server, agent: Agent, listener: Listener) -> None:
-    """A CNAME is followed, as clouds have them for the writer of a cluster."""
+    """A CNAME is followed, as for the writer of a cluster in a cloud."""
     server.answer(db=[A, A6])
     daemon.start(RULE.replace(NAME, f"alias.{ZONE}"))
     old, six, new = (agent.connect(a, listener.port) for a in (A, A6, B))
@@ -295,9 +351,10 @@ def test_many_addresses(daemon: Daemon, server: Server, agent: Agent, listener: 
     assert agent.connect(A, listener.port).settings == HELD
 
 
+@pytest.mark.waits
 def test_looked_up_once(daemon: Daemon, make_server: Callable[..., Server], agent: Agent,
                         listener: Listener, outsider: Agent) -> None:
-    """A name of several rules, in capitals or not, is one name; and its TTL is waited for."""
+    """A name in several rules, in capitals or not, is looked up once per TTL."""
     server = make_server(ttl=60)
     server.answer(db=A)
     second = outsider.listen(PORT + 1)
@@ -307,12 +364,14 @@ def test_looked_up_once(daemon: Daemon, make_server: Callable[..., Server], agen
     time.sleep(TWO_ROUNDS)
     daemon.reload()
     assert agent.connect(A, second.port).settings == held(60, 20, 3)
-    # Two: for IPv4 and for IPv6.
+    # One question for IPv4, one for IPv6.
     assert server.asked(NAME) + server.asked(NAME.upper()) == 2
 
 
+@pytest.mark.waits
 def test_reload(daemon: Daemon, server: Server, agent: Agent, listener: Listener) -> None:
-    """A name that a reload brings in is known at the end of it, and one that it drops is let go."""
+    """At the end of a reload a new name's addresses are held, and a dropped name's are given
+    back."""
     server.answer(db=A, web=B)
     daemon.start(RULE)
     db, web = (agent.connect(a, listener.port) for a in (A, B))
@@ -329,7 +388,8 @@ def test_reload(daemon: Daemon, server: Server, agent: Agent, listener: Listener
 
 def test_failed_reload_keeps_the_names(daemon: Daemon, server: Server, agent: Agent,
                                        listener: Listener, cgroup: Cgroup) -> None:
-    """Those of the rules that stay in force are looked up as before, not those of the others."""
+    """After a failed reload the names of the rules in force are looked up, and not those of the
+    others."""
     server.answer(db=A, web=C)
     daemon.start(RULE + "override = never\n")
     program = bpf.Program(bpf.SETSOCKOPT, "in_the_way")  # of the guard
@@ -347,7 +407,7 @@ def test_failed_reload_keeps_the_names(daemon: Daemon, server: Server, agent: Ag
 
 def test_reload_while_the_server_is_down(daemon: Daemon, server: Server, agent: Agent,
                                          listener: Listener) -> None:
-    """Names that are known already stay known."""
+    """A reload while the server is down keeps the known addresses of its names."""
     server.answer(db=A)
     daemon.start(RULE)
     sock = agent.connect(A, listener.port)
@@ -358,9 +418,10 @@ def test_reload_while_the_server_is_down(daemon: Daemon, server: Server, agent: 
     assert agent.connect(A, listener.port).settings == HELD._replace(time=60)
 
 
+@pytest.mark.waits
 def test_killed_while_the_server_is_down(daemon: Daemon, server: Server, agent: Agent,
                                          listener: Listener) -> None:
-    """A new daemon takes over what the old one knew, until it can ask again."""
+    """A new daemon takes over the known addresses until it can ask again."""
     server.answer(db=[A, A6])
     daemon.start(RULE)
     socks = [agent.connect(a, listener.port) for a in (A, A6)]
@@ -380,7 +441,7 @@ def test_killed_while_the_server_is_down(daemon: Daemon, server: Server, agent: 
 @pytest.mark.skipif(build.SANITIZED, reason="a sanitizer wants to be preloaded first")
 def test_change_that_fails(daemon: Daemon, server: Server, agent: Agent, listener: Listener,
                            netns: Netns, workdir: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """New addresses that can't be put in force are tried again, though nobody asks for it."""
+    """New addresses that couldn't be put in force are tried again without anyone asking."""
     failed = "new addresses of host names are not in force"
     fault = Fault(workdir, daemon.pin_dir)
     fault.set_in(monkeypatch)
@@ -404,7 +465,7 @@ def test_change_that_fails(daemon: Daemon, server: Server, agent: Agent, listene
 
 
 def test_explain(daemon: Daemon, server: Server, holdfast: Command) -> None:
-    """A name gives way to a rule that has the address itself, and to an earlier one's name."""
+    """A host name yields to a rule that has the address itself, and to an earlier rule's name."""
     server.answer(db=[A], other=[A])
     daemon.start(rule("written", A) + RULE + rule("later", f"other.{ZONE}"))
     result = holdfast("explain", f"{A}:{PORT}")
@@ -417,10 +478,11 @@ def test_explain(daemon: Daemon, server: Server, holdfast: Command) -> None:
     assert "by host name too, and db comes first" in holdfast("explain", f"{A}:{PORT}").out
 
 
+@pytest.mark.waits
 def test_let_go(daemon: Daemon, server: Server, agent: Agent, listener: Listener,
                 holdfast: Command, tmp_path: Path) -> None:
-    """After its time an address is let go, but for one that a held connection goes to; in a build
-    whose hour has three seconds."""
+    """An address that isn't answered any more is dropped after its time, unless a held connection
+    goes there. In this build the time is three seconds, not an hour."""
     daemon.build_dir = compiler.variant("forgetful", build.DIRECTORY, str(tmp_path))
     server.answer(db=[A, B, A6])
     daemon.start(RULE)
@@ -433,7 +495,7 @@ def test_let_go(daemon: Daemon, server: Server, agent: Agent, listener: Listener
     more = agent.connect(A, listener.port)
     assert more.settings == HELD
     generation = holdfast.status()["enforcement"]["generation"]
-    time.sleep(5)  # longer than the hour
+    time.sleep(5)  # longer than that time
     assert [used.settings, six.settings] == [HELD, HELD]
     assert holdfast.status()["enforcement"]["generation"] == generation
     used.close()

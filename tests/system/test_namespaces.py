@@ -1,4 +1,4 @@
-"""Namespaces that come after holdfastd has started, and sockets that it has not seen come."""
+"""Namespaces that appear after the start, and sockets that no hook has seen."""
 
 import struct
 import sys
@@ -18,11 +18,11 @@ from harness.process import spawn, stop
 from harness.sockets import Agent, Listener
 from harness.wait import wait_for
 
-# Runs a program in which pidfd_getfd() fails with EPERM, as where kernel.yama.ptrace_scope is 3:
-# that can't be set for a while.
+# Runs a program in which pidfd_getfd() fails with EPERM, as with kernel.yama.ptrace_scope 3,
+# which can't be set temporarily.
 PIDFD_GETFD, EPERM = 438, 1
 FILTER = b"".join(struct.pack("=HBBI", *line) for line in (
-    (0x20, 0, 0, 0),  # the call's number
+    (0x20, 0, 0, 0),  # the number of the system call
     (0x15, 0, 1, PIDFD_GETFD),
     (0x06, 0, 0, 0x50000 | EPERM),  # SECCOMP_RET_ERRNO
     (0x06, 0, 0, 0x7fff0000)))  # SECCOMP_RET_ALLOW
@@ -41,7 +41,7 @@ RULES = rule("all", time="120s", interval="30s", probes=4, side="both")
 def test_namespace_made_after_the_start(daemon: Daemon, make_netns: Callable[[], Netns],
                                         make_agent: Callable[..., Agent],
                                         cgroup: Cgroup) -> None:
-    """What connects and accepts in it is held at once."""
+    """Connections in a namespace that is newer than the daemon are held at once, on either side."""
     daemon.start(RULES)
     agent = make_agent(make_netns(), cgroup)
     listener = agent.listen(PORT)
@@ -51,7 +51,7 @@ def test_namespace_made_after_the_start(daemon: Daemon, make_netns: Callable[[],
 
 
 def test_undone_settings_heal(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """What an application has undone unseen is put right by the next reconcile pass."""
+    """Without the guard the next pass restores what an application has changed."""
     daemon.start(daemon_section(guard="no", reconcile="1s") + RULES)
     sock = agent.connect("127.0.0.1", listener.port)
     sock.change(keepalive=0)
@@ -62,7 +62,7 @@ def test_undone_settings_heal_in_a_later_namespace(daemon: Daemon,
                                                    make_netns: Callable[[], Netns],
                                                    make_agent: Callable[..., Agent],
                                                    cgroup: Cgroup) -> None:
-    """The same in a namespace that wasn't there at the start."""
+    """A pass does so in a namespace that is newer than the daemon, too."""
     daemon.start(daemon_section(guard="no", reconcile="1s") + RULES)
     agent = make_agent(make_netns(), cgroup)
     agent.listen(PORT)
@@ -76,12 +76,12 @@ def test_container_with_an_old_connection(make_daemon: Callable[..., Daemon],
                                           make_netns: Callable[[], Netns],
                                           make_agent: Callable[..., Agent], cgroup: Cgroup,
                                           event: bool) -> None:
-    """A connection opened before anyone looked, in a namespace that shows up later.
+    """An old connection is held once its namespace shows up.
 
-    At the start the connection and its namespace lie in the queue of a unix socket: no process
-    is in the namespace or has the connection open. Then a process takes them out, and the
-    namespace gets a cable to the daemon's, as a container does; or it gets none, and the slow
-    timer has to find it.
+    At the start the connection and its namespace lie in the queue of a unix socket: no process is
+    in the namespace or has the connection open. Then a process takes them out. The namespace is
+    linked to the daemon's by a veth pair, as a container's is, or it isn't, and the timer's pass
+    has to find it.
     """
     home = make_netns()
     container = make_netns()
@@ -99,7 +99,8 @@ def test_container_with_an_old_connection(make_daemon: Callable[..., Daemon],
 def test_more_namespaces_than_the_hard_limit(daemon: Daemon, make_netns: Callable[[], Netns],
                                              make_agent: Callable[..., Agent], cgroup: Cgroup,
                                              named_netns: Netns) -> None:
-    """All are looked after, whatever it is that keeps them alive: a process, a mount, a socket."""
+    """With more namespaces than the hard limit of descriptors all are looked after, whether a
+    process, a mount or a socket keeps them."""
     living = [spawn(["sleep", "600"], make_netns()) for _ in range(80)]
     low = ["prlimit", "--nofile=80:80", "--"]
     places = [make_netns(), named_netns, make_netns()]
@@ -134,7 +135,7 @@ def test_more_namespaces_than_the_hard_limit(daemon: Daemon, make_netns: Callabl
 
 def test_more_namespaces_than_descriptors(daemon: Daemon, make_netns: Callable[[], Netns],
                                           agent: Agent, listener: Listener) -> None:
-    """The soft limit of descriptors is nobody's wish: it is 1024 wherever nobody has asked."""
+    """The soft limit of descriptors (1024 by default) is raised where there are more namespaces."""
     living = [spawn(["sleep", "600"], make_netns()) for _ in range(80)]
     low = ["prlimit", "--nofile=64:4096", "--"]
     try:
@@ -156,7 +157,8 @@ def test_more_namespaces_than_descriptors(daemon: Daemon, make_netns: Callable[[
 def test_namespace_that_cannot_be_had(daemon: Daemon, make_netns: Callable[[], Netns],
                                       make_agent: Callable[..., Agent], cgroup: Cgroup,
                                       agent: Agent, listener: Listener) -> None:
-    """Said once, as a warning that names namespace, process and reason; all others are held."""
+    """A namespace that can't be entered is logged once, with process and reason; others are looked
+    after."""
     hidden = make_netns()
     inode = hidden.inode
     holder = make_agent(hidden, cgroup)
@@ -173,6 +175,6 @@ def test_namespace_that_cannot_be_had(daemon: Daemon, make_netns: Callable[[], N
     said = [line for line in daemon.log.splitlines() if str(inode) in line]
     assert len(said) == 1 and f"process {holder.pid} " in said[0], daemon.log
     assert "Operation not permitted" in said[0] and "yama" in said[0]
-    if SETS_BY_BPF:  # else user space would have to take hold of this one, too
+    if SETS_BY_BPF:  # else user space would have to borrow this socket, too
         assert sock.settings == RULE
     assert lost.settings == before

@@ -1,4 +1,4 @@
-"""Who opened a connection decides its side, whatever ports it happens to have."""
+"""A connection's side depends on who opened it, whatever its ports."""
 
 import json
 import os
@@ -9,13 +9,14 @@ from harness import bpf, kernel
 from harness.command import Command
 from harness.config import PORT, daemon as daemon_section, rule
 from harness.daemon import Daemon
+from harness.netns import HAS_IPV6, Netns
 from harness.options import UNTOUCHED, held
 from harness.sockets import Agent, Listener, Socket
 from harness.wait import wait_for
 
 KEYS = {"time": "120s", "interval": "30s", "probes": 4}
 HELD = held(120, 30, 4)
-# A port that some other service listens on, and that no rule names.
+# A port that a service of the application listens on, and that no rule names.
 SERVICE = 24400
 BEFORE = pytest.mark.parametrize("before", [
     pytest.param(False, id="hook"),
@@ -23,7 +24,7 @@ BEFORE = pytest.mark.parametrize("before", [
 
 
 def config(side: str) -> str:
-    """One rule for PORT, with no pass in sight."""
+    """Returns one rule for PORT, with a long reconcile period."""
     return daemon_section(reconcile="600s") + rule("all", side=side, **KEYS)
 
 
@@ -38,7 +39,7 @@ class Pair:
 
 
 def rules_of(holdfast: Command, *socks: Socket) -> list[bool]:
-    """Which of the sockets `status` shows."""
+    """Returns for each of the sockets whether `status` shows it."""
     shown = {s["cookie"] for s in holdfast.status()["sockets"]}
     return [sock.info["cookie"] in shown for sock in socks]
 
@@ -47,23 +48,37 @@ def rules_of(holdfast: Command, *socks: Socket) -> list[bool]:
 @pytest.mark.parametrize("backlog", [1024, 1, 0])
 def test_accepted_from_the_rules_port(daemon: Daemon, agent: Agent, outsider: Agent,
                                       holdfast: Command, before: bool, backlog: int) -> None:
-    """An inbound connection whose source port is a rule's is none of a client rule's business."""
+    """A client rule doesn't hold an accepted connection whose peer happens to use the rule's
+    port."""
     pair = Pair(agent, outsider, PORT, SERVICE, backlog) if before else None
     daemon.start(config("client"))
     pair = pair or Pair(agent, outsider, PORT, SERVICE, backlog)
     assert pair.server.settings == UNTOUCHED
     assert rules_of(holdfast, pair.server) == [False]
-    daemon.reload()  # a pass
+    daemon.reload()  # makes a pass
     assert pair.server.settings == UNTOUCHED
     pair.server.change(keepalive=1, time=5000)
     assert pair.server.settings == UNTOUCHED._replace(keepalive=1, time=5000)
     assert "can't be held" not in daemon.log
 
 
+def test_simultaneous_open(daemon: Daemon, agent: Agent, holdfast: Command) -> None:
+    """A connection that both ends open at the same time, as one to itself, is this host's: a client
+    rule holds it from its start, and a server rule for its local port doesn't."""
+    daemon.start(daemon_section(reconcile="600s")
+                 + rule("out", **KEYS) + rule("in", side="server", **{**KEYS, "time": "90s"}))
+    sock = agent.connect("127.0.0.1", PORT, source="127.0.0.1", source_port=PORT)
+    assert sock.settings == HELD
+    daemon.reload()
+    assert sock.settings == HELD
+    assert [(s["rule"], s["side"]) for s in holdfast.status()["sockets"]] == [("out", "client")]
+    sock.close()
+
+
 @BEFORE
 def test_opened_from_the_rules_port(daemon: Daemon, agent: Agent, outsider: Agent,
                                     holdfast: Command, before: bool) -> None:
-    """The reverse: a connection of ours from that port is none of a server rule's business."""
+    """A server rule doesn't hold a connection that the application opened from the rule's port."""
     outsider.listen(SERVICE)
 
     def connect() -> Socket:
@@ -79,11 +94,66 @@ def test_opened_from_the_rules_port(daemon: Daemon, agent: Agent, outsider: Agen
     assert "can't be held" not in daemon.log
 
 
+def peer_of(local: str) -> str:
+    """Returns a loopback address of the same family."""
+    return "::1" if ":" in local else "127.0.0.1"
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason="no IPv6")
+@BEFORE
+@pytest.mark.parametrize("local, listens, v6only", [
+    ("10.20.0.5", "127.0.0.1", 0), ("10.20.0.5", "::", 1), ("10.20.0.5", "::1", 0),
+    ("2001:db8::1:0:5", "0.0.0.0", 0), ("2001:db8::1:0:5", "::1", 0),
+    ("::1", "::ffff:127.0.0.1", 0)])
+def test_listener_elsewhere(daemon: Daemon, agent: Agent, outsider: Agent, netns: Netns,
+                            holdfast: Command, before: bool, local: str, listens: str,
+                            v6only: int) -> None:
+    """A listener on the same port, but at another address, doesn't tell who opened a connection,
+    since it can't have accepted it."""
+    netns.add_address("10.20.0.5", "2001:db8::1:0:5/128")
+    outsider.listen(PORT)
+
+    def connect() -> Socket:
+        made = agent.connect(peer_of(local), PORT, source=local, source_port=SERVICE)
+        netns.sysctl("ipv6/bindv6only", v6only)
+        outsider.listen(SERVICE, listens)
+        return made
+
+    sock = connect() if before else None
+    daemon.start(config("client"))
+    sock = sock or connect()
+    assert sock.settings == HELD
+    assert rules_of(holdfast, sock) == [True]
+    daemon.reload()
+    assert sock.settings == HELD
+    daemon.reload(config("server").replace(str(PORT), "1-65535"))
+    assert sock.settings == UNTOUCHED
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason="no IPv6")
+@pytest.mark.parametrize("local, listens", [
+    ("10.20.0.5", "10.20.0.5"), ("10.20.0.5", "0.0.0.0"), ("10.20.0.5", "::"),
+    ("10.20.0.5", "::ffff:10.20.0.5"), ("10.20.0.5", "::ffff:0.0.0.0"), ("2001:db8::1:0:5", "::"),
+    ("2001:db8::1:0:5", "2001:db8::1:0:5")])
+def test_listener_at_its_address(daemon: Daemon, agent: Agent, outsider: Agent, netns: Netns,
+                                 holdfast: Command, local: str, listens: str) -> None:
+    """A listener at a connection's local address, or at all addresses, tells that the peer opened
+    it; the backlog of 0 doesn't."""
+    netns.add_address("10.20.0.5", "2001:db8::1:0:5/128")
+    listener = agent.listen(SERVICE, listens, backlog=0)
+    outsider.connect(local, SERVICE, source=peer_of(local), source_port=PORT)
+    sock = listener.accept()
+    daemon.start(config("client"))
+    assert sock.settings == UNTOUCHED
+    assert rules_of(holdfast, sock) == [False]
+    assert "can't be held" not in daemon.log
+
+
 @BEFORE
 @pytest.mark.parametrize("backlog", [1024, 0])
 def test_its_own_side(daemon: Daemon, agent: Agent, outsider: Agent, holdfast: Command,
                       before: bool, backlog: int) -> None:
-    """The sides that are meant, with every port on both sides in the rules."""
+    """With rules for every port on both sides, each connection gets the rule of its own side."""
     listener = outsider.listen(SERVICE)
 
     def connect() -> tuple[Socket, Socket]:
@@ -106,7 +176,8 @@ def test_its_own_side(daemon: Daemon, agent: Agent, outsider: Agent, holdfast: C
 @BEFORE
 def test_a_listener_that_is_gone(daemon: Daemon, agent: Agent, outsider: Agent,
                                  holdfast: Command, before: bool) -> None:
-    """What it has accepted is known by its backlog, or by the hook; a pass doesn't forget it."""
+    """An accepted connection is still known as such when its listener is gone, also after
+    passes."""
     def accept() -> Pair:
         pair = Pair(agent, outsider, PORT, SERVICE)
         pair.listener.close()
@@ -124,7 +195,7 @@ def test_a_listener_that_is_gone(daemon: Daemon, agent: Agent, outsider: Agent,
 
 def test_held_as_a_server_without_its_listener(daemon: Daemon, agent: Agent, outsider: Agent,
                                                holdfast: Command) -> None:
-    """Held under a server's rule, it stays so when its listener, of backlog 0, has gone."""
+    """A connection held by a server rule stays held when its listener, with backlog 0, is gone."""
     daemon.start(config("server"))
     pair = Pair(agent, outsider, 0, PORT, backlog=0)
     pair.listener.close()
@@ -136,7 +207,8 @@ def test_held_as_a_server_without_its_listener(daemon: Daemon, agent: Agent, out
 
 def test_a_rule_that_changes_sides(daemon: Daemon, agent: Agent, outsider: Agent,
                                    holdfast: Command) -> None:
-    """At a reload sockets of the one side are given back, those of the other held."""
+    """A reload that changes a rule's side gives back the sockets of one side and holds the
+    other's."""
     daemon.start(config("client"))
     outsider.listen(PORT, "127.0.0.1")
     client = agent.connect("127.0.0.1", PORT)
@@ -153,7 +225,8 @@ def test_a_rule_that_changes_sides(daemon: Daemon, agent: Agent, outsider: Agent
 
 def test_restored_by_criu(daemon: Daemon, agent: Agent, outsider: Agent,
                           listener: Listener) -> None:
-    """No packet tells who opened it: the next pass does, by the listener that is restored, too."""
+    """A connection restored by CRIU, without any packet, gets its side from the listener at the
+    next pass."""
     daemon.start(daemon_section(reconcile="1s") + rule("all", side="client", **KEYS))
     agent.listen(SERVICE)
     server = agent.restore(("127.0.0.1", SERVICE), ("127.0.0.1", PORT))
@@ -163,8 +236,7 @@ def test_restored_by_criu(daemon: Daemon, agent: Agent, outsider: Agent,
 
 
 def test_explain_is_about_connections_of_ours(daemon: Daemon, holdfast: Command) -> None:
-    """`explain` says of a peer what a connection to there gets: rules of the server's side don't
-    match."""
+    """`explain` is about connections that this host opens, so that server rules don't match."""
     daemon.start(rule("in", side="server", **KEYS))
     result = holdfast("explain", "-J", f"10.0.0.1:{PORT}")
     assert json.loads(result.out)["rule"] is None
@@ -172,7 +244,7 @@ def test_explain_is_about_connections_of_ours(daemon: Daemon, holdfast: Command)
 
 @kernel.needs("5.15", "a sweep by the kernel")
 def test_listeners_are_forgotten(daemon: Daemon, agent: Agent, outsider: Agent) -> None:
-    """What the sweep notes of listeners is cleared away after a pass."""
+    """The sweep's notes about listeners are removed after a pass."""
     Pair(agent, outsider, PORT, SERVICE, 0)
     daemon.start(config("client"))
     fd = bpf.get(os.path.join(daemon.layout, "hf_listeners"))

@@ -1,4 +1,4 @@
-"""Options of the two programs, and starts with bad configuration."""
+"""Options of the two programs, and starts with a faulty configuration."""
 
 import os
 
@@ -30,7 +30,7 @@ port = 70000
 
 def test_bad_configuration(daemon: Daemon, agent: Agent, listener: Listener,
                            holdfast: Command) -> None:
-    """Every fault with file and line, exit status 78, and nothing attached."""
+    """A start with a faulty configuration reports all faults, exits with 78, attaches nothing."""
     daemon.configure(BAD)
     daemon.launch()
     assert daemon.wait() == EX_CONFIG
@@ -42,7 +42,7 @@ def test_bad_configuration(daemon: Daemon, agent: Agent, listener: Listener,
 
 
 def test_missing_configuration(daemon: Daemon) -> None:
-    """A file that was named has to be there."""
+    """A configuration file that is named but missing is an error."""
     daemon.launch()
     assert daemon.wait() == EX_CONFIG
     assert daemon.config_file in daemon.log
@@ -50,7 +50,7 @@ def test_missing_configuration(daemon: Daemon) -> None:
 
 def test_bad_configuration_keeps_what_is_attached(daemon: Daemon, agent: Agent,
                                                   listener: Listener) -> None:
-    """A start that fails doesn't take away what an earlier daemon has left."""
+    """A start that fails by its configuration leaves alone what an earlier daemon has left."""
     daemon.start(rule("all", time="120s"))
     daemon.kill()
     daemon.configure(BAD)
@@ -60,7 +60,7 @@ def test_bad_configuration_keeps_what_is_attached(daemon: Daemon, agent: Agent,
 
 
 def test_warnings_do_not_stop_it(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """What only looks wrong is said and done."""
+    """A start with a configuration that only has warnings prints them and goes on."""
     daemon.start(rule("all", window="60s", time="50s", interval="5s", probes=5))
     assert f"{daemon.config_file}:" in daemon.log
     assert "warning: " in daemon.log
@@ -69,7 +69,7 @@ def test_warnings_do_not_stop_it(daemon: Daemon, agent: Agent, listener: Listene
 
 @pytest.mark.parametrize("program", [build.HOLDFASTD, build.HOLDFAST])
 def test_version_and_help(program: str) -> None:
-    """On standard output, with exit status 0."""
+    """--version and --help print to standard output and exit with 0."""
     version = run(program, "--version")
     assert version.status == 0
     assert os.path.basename(program) in version.out
@@ -80,7 +80,7 @@ def test_version_and_help(program: str) -> None:
 
 
 def test_help_names_everything() -> None:
-    """Every option of the daemon, every command of the command."""
+    """--help names every option of the daemon and every verb of the command."""
     usage = run(build.HOLDFASTD, "--help").out
     for option in ("--config", "--cgroup", "--pin-dir", "--persist", "--verbose", "--version"):
         assert option in usage
@@ -93,7 +93,7 @@ def test_help_names_everything() -> None:
     ["--no-such-option"], ["--config"], ["surplus"],
 ])
 def test_daemon_usage(daemon: Daemon, arguments: list[str]) -> None:
-    """Wrong options: exit status 2, a word about what is wrong, and no start."""
+    """The daemon refuses wrong options with exit status 2, names them, and doesn't start."""
     daemon.configure(rule("all"))
     daemon.launch(*arguments)
     assert daemon.wait() == USAGE
@@ -108,7 +108,8 @@ def test_daemon_usage(daemon: Daemon, arguments: list[str]) -> None:
     ["release", "surplus"],
 ])
 def test_command_usage(holdfast: Command, arguments: list[str]) -> None:
-    """Wrong options: exit status 2, a message, and nothing on standard output."""
+    """The command refuses wrong arguments with exit status 2 and a message on standard error
+    only."""
     result = holdfast(*arguments)
     assert result.status == USAGE
     assert result.err

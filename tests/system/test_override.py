@@ -1,4 +1,4 @@
-"""Applications with keepalive settings of their own at connect: the rules' `override`."""
+"""Applications with keepalive settings of their own at connect(), by the rule's `override`."""
 
 import time
 
@@ -17,7 +17,7 @@ RULE = held(120, 30, 4)
 
 
 def start(daemon: Daemon, override: str) -> None:
-    """One rule with the values of RULE."""
+    """Starts the daemon with one rule that has the values of RULE."""
     daemon.start(rule("all", time="120s", interval="30s", probes=4, override=override))
 
 
@@ -29,19 +29,20 @@ def start(daemon: Daemon, override: str) -> None:
     ({"keepalive": 1, "time": 120, "interval": 7, "probes": 2}, RULE),
     ({"keepalive": 1, "time": 119, "interval": 7, "probes": 2}, held(119, 7, 2)),
     ({"keepalive": 1, "time": 15}, held(15, 75, 9)),
-    # Its own time is short, but keepalive is off: nothing would ever fire.
+    # With keepalive off a short time doesn't count.
     ({"time": 15, "interval": 7}, RULE),
 ])
 def test_when_longer(daemon: Daemon, agent: Agent, listener: Listener,
                      application: dict[str, int], outcome: Settings) -> None:
-    """Its own settings stand where its keepalive is on and fires sooner."""
+    """Under `when-longer` the application's settings stay where its keepalive is on and fires
+    sooner."""
     start(daemon, "when-longer")
     assert agent.connect("127.0.0.1", listener.port, **application).settings == outcome
 
 
 def test_when_longer_counts_the_namespace(daemon: Daemon, agent: Agent, netns: Netns,
                                           listener: Listener) -> None:
-    """An application without a time of its own fires when its namespace's sysctl says."""
+    """The time of an application that has set none is the sysctl of its namespace."""
     netns.sysctl("ipv4/tcp_keepalive_time", 60)
     start(daemon, "when-longer")
     assert agent.connect("127.0.0.1", listener.port, keepalive=1).settings == held(60, 75, 9)
@@ -52,17 +53,17 @@ def test_when_longer_counts_the_namespace(daemon: Daemon, agent: Agent, netns: N
 @pytest.mark.parametrize("keepalive", [0, 1])
 def test_the_namespace_changes(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                                keepalive: int) -> None:
-    """Its sysctls count as they are at the next pass, also for what was held before."""
+    """A change of the namespace's sysctls counts from the next pass on, also for a held socket."""
     daemon.start(daemon_section(reconcile="1s")
                  + rule("all", time="120s", interval="30s", probes=4))
     sock = agent.connect("127.0.0.1", listener.port, keepalive=keepalive)
     assert sock.settings == RULE
     netns.sysctl("ipv4/tcp_keepalive_intvl", 33)
     netns.sysctl("ipv4/tcp_keepalive_probes", 7)
-    if keepalive:  # its own, and the time is the namespace's: it now fires sooner than ours
+    if keepalive:  # the namespace's time counts, so the application now fires sooner
         netns.sysctl("ipv4/tcp_keepalive_time", 60)
         wait_for(lambda: sock.settings == held(60, 33, 7), "its own settings")
-    else:  # nothing is to do; but what the guard gives back later is known anew
+    else:  # nothing changes now, but the guard later sets these values
         time.sleep(2.5)
         sock.change(time=20)
         wait_for(lambda: sock.settings == held(20, 33, 7), "its own settings")
@@ -73,7 +74,7 @@ def test_the_namespace_changes(daemon: Daemon, agent: Agent, netns: Netns, liste
 ])
 def test_always(daemon: Daemon, agent: Agent, listener: Listener,
                 application: dict[str, int]) -> None:
-    """The rule's values, whatever the application asks for."""
+    """Under `always` a socket has the rule's values, whatever the application has set."""
     start(daemon, "always")
     assert agent.connect("127.0.0.1", listener.port, **application).settings == RULE
 
@@ -87,14 +88,14 @@ def test_always(daemon: Daemon, agent: Agent, listener: Listener,
 ])
 def test_never(daemon: Daemon, agent: Agent, listener: Listener,
                application: dict[str, int], outcome: Settings) -> None:
-    """Only what the application has left unset is filled in."""
+    """Under `never` only what the application has left unset is filled in."""
     start(daemon, "never")
     assert agent.connect("127.0.0.1", listener.port, **application).settings == outcome
 
 
 def test_own_keepalive_gets_the_verdict_own(daemon: Daemon, agent: Agent, listener: Listener,
                                             holdfast: Command) -> None:
-    """`status` says whose settings a socket has."""
+    """`status` tells `own` settings from `held` ones."""
     start(daemon, "when-longer")
     own = agent.connect("127.0.0.1", listener.port, keepalive=1, time=15)
     other = agent.connect("127.0.0.1", listener.port, keepalive=1, time=5000)

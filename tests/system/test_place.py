@@ -15,7 +15,10 @@ from harness.daemon import Daemon
 from harness.process import spawn
 from harness.sockets import Agent, Listener
 
-# What a container runtime does before it starts the program; the mounts are this one's own.
+# What no other start will mend.
+EX_UNAVAILABLE = 69
+
+# What a container runtime does before it starts the program, in a mount namespace of its own.
 HIDE_CGROUPS = """
     grep ' - cgroup2 ' /proc/self/mountinfo | cut -d ' ' -f 5 | while read -r dir; do
         umount --lazy "$dir" || exit
@@ -27,7 +30,7 @@ MOUNT_CGROUP = "mkdir /run/cgroup && mount -t cgroup2 cgroup2 /run/cgroup\n"
 
 @pytest.fixture(name="pin_dir")
 def _pin_dir(bpffs: str, cgroup: Cgroup) -> Iterator[str]:
-    """That must not come to be."""
+    """A pin dir that must not be made."""
     directory = os.path.join(bpffs, cgroup.path.strip("/"))
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
@@ -35,7 +38,7 @@ def _pin_dir(bpffs: str, cgroup: Cgroup) -> Iterator[str]:
 
 def run(cgroup: Cgroup, workdir: str, pin_dir: str, unshare: list[str], script: str,
         *arguments: str) -> tuple[int, str]:
-    """Runs holdfastd to its end in namespaces of its own; exit status and log."""
+    """Runs holdfastd to its end in new namespaces. Returns exit status and log."""
     config = os.path.join(workdir, "holdfast.conf")
     with open(config, "w", encoding="utf-8") as file:
         file.write(rule("all"))
@@ -54,18 +57,18 @@ def run(cgroup: Cgroup, workdir: str, pin_dir: str, unshare: list[str], script: 
 
 
 def attached() -> list[int]:
-    """What is attached to the host's root."""
+    """Returns the programs attached to the host's root."""
     return bpf.attached(find_root(), bpf.SOCK_OPS)
 
 
 @pytest.mark.parametrize("script", [HIDE_CGROUPS, HIDE_CGROUPS + MOUNT_CGROUP],
                          ids=["nothing-mounted", "its-part-mounted"])
 def test_cgroup_namespace(cgroup: Cgroup, workdir: str, pin_dir: str, script: str) -> None:
-    """The root of its own cgroup namespace isn't the host's."""
+    """In a cgroup namespace, whose root isn't the host's, a start is refused."""
     before = attached()
     after = "\nafter() { status=$?; ls /run; exit $status; }; trap after EXIT\n"
     status, log = run(cgroup, workdir, pin_dir, ["--cgroup"], script + after)
-    assert status == 1, log
+    assert status == EX_UNAVAILABLE, log
     lines = log.splitlines()
     assert "not the host's root" in lines[0] and "--cgroup" in lines[0], log
     assert "holdfast" not in lines[1:], "a mount of its own stays"
@@ -75,7 +78,7 @@ def test_cgroup_namespace(cgroup: Cgroup, workdir: str, pin_dir: str, script: st
 
 
 def test_no_cgroup_v2(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
-    """None is mounted, and there is no place to mount one."""
+    """A start is refused where no cgroup v2 is mounted and none can be."""
     before = attached()
     script = HIDE_CGROUPS + "mount -o remount,ro /run\n"
     status, log = run(cgroup, workdir, pin_dir, [], script)
@@ -86,9 +89,26 @@ def test_no_cgroup_v2(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
     assert attached() == before
 
 
+def test_too_old(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
+    """A kernel that is too old is told so, and not that it has no BTF."""
+    script = ("mount -t tmpfs tmpfs /sys/kernel/btf\n"
+              "set -- setarch --uname-2.6 \"$@\"\n")
+    status, log = run(cgroup, workdir, pin_dir, [], script, "--cgroup", cgroup.directory)
+    assert status == EX_UNAVAILABLE and "is too old: 5.10 is needed" in log, log
+    assert not os.path.exists(pin_dir)
+    assert not bpf.attached(cgroup.directory, bpf.SOCK_OPS)
+
+
+def test_not_allowed(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
+    """Whoever lacks a capability is told which."""
+    script = 'set -- setpriv --bounding-set -sys_admin "$@"\n'
+    status, log = run(cgroup, workdir, pin_dir, [], script, "--cgroup", cgroup.directory)
+    assert status == 1 and "no permission: without CAP_SYS_ADMIN" in log, log
+
+
 def test_a_start_that_fails(cgroup: Cgroup, workdir: str) -> None:
-    """What it has mounted goes with it."""
-    pins = os.path.join(workdir, "pins")  # no bpffs: it comes to that after the cgroup
+    """A start that fails unmounts the cgroup v2 that it has mounted."""
+    pins = os.path.join(workdir, "pins")  # not on a bpffs, which the start checks after the cgroup
     after = "\nafter() { status=$?; find /run; grep cgroup2 /proc/self/mounts; exit $status; }; trap after EXIT\n"
     status, log = run(cgroup, workdir, pins, [], HIDE_CGROUPS + after)
     lines = log.splitlines()
@@ -96,12 +116,13 @@ def test_a_start_that_fails(cgroup: Cgroup, workdir: str) -> None:
     assert lines[1:] == ["/run"], log
 
 
-# Of whoever has the machine for himself: what is mounted is the root of the hierarchy.
+# Only on a machine of the tests' own, because the mounted hierarchy's root is the host's.
 @pytest.mark.skipif(not os.environ.get("HF_OWN_MACHINE"), reason="it attaches to the host's root")
 @pytest.mark.parametrize("end", ["kill $pid; wait $pid", 'kill -KILL $pid; wait $pid || "$0" --pin-dir "$PINS" release'],
                          ids=["stop", "release"])
 def test_cgroup_mount_of_its_own(cgroup: Cgroup, workdir: str, pin_dir: str, end: str) -> None:
-    """Where none is mounted it mounts one, and takes it away at the end."""
+    """Where no cgroup v2 is mounted, the daemon mounts one, and its end or `release` unmounts
+    it."""
     config = os.path.join(workdir, "holdfast.conf")
     with open(config, "w", encoding="utf-8") as file:
         file.write(rule("all", "192.0.2.1"))
@@ -120,10 +141,10 @@ def test_cgroup_mount_of_its_own(cgroup: Cgroup, workdir: str, pin_dir: str, end
 
 
 def test_pid_namespace(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
-    """Processes that it can't see have sockets that it can't hold."""
+    """In a PID namespace, where it can't see all processes, a start is refused."""
     status, log = run(cgroup, workdir, pin_dir, ["--pid", "--fork", "--mount-proc", "--kill-child"],
                       "", "--cgroup", cgroup.directory)
-    assert status == 1, log
+    assert status == EX_UNAVAILABLE, log
     assert "PID namespace" in log and "hostPID" in log, log
     assert not os.path.exists(pin_dir)
     assert not bpf.attached(cgroup.directory, bpf.SOCK_OPS)
@@ -132,7 +153,7 @@ def test_pid_namespace(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
 @pytest.mark.parametrize("verb", ["status", "probe"])
 def test_command_in_a_pid_namespace(daemon: Daemon, agent: Agent, listener: Listener,
                                     holdfast: Command, verb: str) -> None:
-    """It shows what it can see, and says that it isn't all."""
+    """In a PID namespace the command shows what it can see, and says that some may be missing."""
     daemon.start(rule("all"))
     agent.connect("127.0.0.1", listener.port)
     assert "missing" not in holdfast(verb).err

@@ -1,4 +1,4 @@
-"""What only the start needs is given up after it; all the rest goes on working."""
+"""Capabilities that only the start needs are dropped after it, and everything still works."""
 
 from typing import Callable
 
@@ -13,7 +13,7 @@ from harness.netns import Netns
 from harness.options import UNTOUCHED, held
 from harness.sockets import Agent
 
-# Numbers of linux/capability.h.
+# The numbers of linux/capability.h.
 DAC_OVERRIDE, DAC_READ_SEARCH, NET_ADMIN, SYS_PTRACE, SYS_ADMIN, BPF = 1, 2, 12, 19, 21, 39
 KEPT = {DAC_OVERRIDE, DAC_READ_SEARCH, NET_ADMIN, SYS_PTRACE, SYS_ADMIN, BPF}
 
@@ -22,15 +22,15 @@ OTHER_VALUES = held(60, 30, 4)
 
 
 def capabilities(pid: int, which: str) -> set[int]:
-    """Of a process, as the kernel has them."""
+    """Returns a process's capability set, by its name in /proc/PID/status."""
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
         mask = next(int(line.split()[1], 16) for line in file if line.startswith(f"{which}:"))
     return {number for number in range(64) if mask >> number & 1}
 
 
 def test_dropped(daemon: Daemon) -> None:
-    """Neither in force nor to be had back, nor for what it might run: not even what whoever starts
-    it has made inheritable."""
+    """After the start the daemon has only the kept capabilities, and none is inheritable, even if
+    it was."""
     daemon.configure(RULE)
     daemon.launch(through=["setpriv", "--inh-caps=+chown,+net_admin,+perfmon", "--"])
     daemon.wait_ready()
@@ -40,8 +40,8 @@ def test_dropped(daemon: Daemon) -> None:
     assert not capabilities(daemon.pid, "CapInh")
 
 
-# An application as root, as someone else, and as in a rootless container: a network namespace
-# that belongs to a user namespace of its own.
+# Runs an application as root, as another user, or as in a rootless container: in a network
+# namespace that belongs to a user namespace of its own.
 THROUGH = [
     pytest.param([], id="root"),
     pytest.param(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"], id="user"),
@@ -52,7 +52,7 @@ THROUGH = [
 @pytest.mark.parametrize("through", THROUGH)
 def test_life_after(daemon: Daemon, make_agent: Callable[..., Agent], netns: Netns,
                     cgroup: Cgroup, holdfast: Command, through: list[str]) -> None:
-    """The guard attached and taken off, other rules, new namespaces, owners, the way out."""
+    """After the drop the guard, reloads, new namespaces, owners and the give-back work."""
     daemon.start(RULE + "override = never\n")
     assert not bpf.attached(cgroup.directory, bpf.SETSOCKOPT)
     agent = make_agent(netns, cgroup, *through)
@@ -80,7 +80,7 @@ def test_life_after(daemon: Daemon, make_agent: Callable[..., Agent], netns: Net
 
 def test_deserted_namespace(daemon: Daemon, make_agent: Callable[..., Agent],
                             cgroup: Cgroup) -> None:
-    """One that came after the start, and that nothing but an open socket keeps, follows too."""
+    """A namespace newer than the daemon, kept by a socket alone, follows a reload and the stop."""
     daemon.start(RULE)
     made = Netns()
     agent = make_agent(made, cgroup)

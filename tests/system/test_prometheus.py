@@ -1,4 +1,4 @@
-"""A real Prometheus reads the metrics; the alert rules and the dashboard ask for what there is."""
+"""A real Prometheus reads the metrics, and alert rules and dashboard ask for metrics that exist."""
 
 import json
 import os
@@ -21,13 +21,13 @@ PACKAGING = os.path.abspath(os.path.join(TESTS_DIR, "..", "..", "packaging"))
 RULES = os.path.join(PACKAGING, "prometheus", "holdfast.rules.yml")
 DASHBOARD = os.path.join(PACKAGING, "grafana", "holdfast.json")
 RULE = rule("db", time="120s", interval="30s", probes=4, window="350s")
-# What others tell, and rules and panels ask for.
+# Metrics that others export and that rules and panels ask for.
 FOREIGN = {"up", "node_textfile_mtime_seconds"}
 
 
 @pytest.fixture
 def folder(workdir: str) -> str:
-    """Where node_exporter reads."""
+    """The folder that node_exporter reads."""
     path = os.path.join(workdir, "node-exporter")
     os.mkdir(path)
     return path
@@ -35,7 +35,7 @@ def folder(workdir: str) -> str:
 
 @pytest.fixture
 def prometheus(make_netns, workdir: str, folder: str) -> Iterator[Prometheus]:
-    """It scrapes the exporter of the folder, in a namespace where nothing else is."""
+    """A Prometheus that scrapes the exporter of the folder, in a namespace of its own."""
     netns: Netns = make_netns()
     exporter = NodeExporter(netns, workdir, folder)
     try:
@@ -50,29 +50,31 @@ def prometheus(make_netns, workdir: str, folder: str) -> Iterator[Prometheus]:
 
 
 def dashboard() -> dict[str, Any]:
-    """The dashboard, parsed."""
+    """Returns the parsed dashboard."""
     with open(DASHBOARD, encoding="utf-8") as file:
         return json.load(file)
 
 
 def panel_expressions() -> list[str]:
-    """What its panels ask for, with everything chosen."""
+    """Returns the panels' expressions, with all variables chosen."""
     found = [target["expr"] for panel in dashboard()["panels"] for target in panel["targets"]]
     return [re.sub(r"\$(instance|rule)\b", ".*", expression).replace("$__rate_interval", "1m")
             for expression in found]
 
 
 def alert_expressions() -> str:
-    """The text of the alert rules, without what people read."""
+    """Returns the text of the alert rules without comments and annotations."""
     with open(RULES, encoding="utf-8") as file:
         return re.sub(r"#.*|annotations:\n(?: {10}.*\n)+", "", file.read())
 
 
 # --- scraped ---
 
+@pytest.mark.waits
 def test_scraped(daemon: Daemon, agent: Agent, listener: Listener, folder: str,
                  prometheus: Prometheus) -> None:
-    """A query gives the sockets that are held; when the daemon has stopped, none."""
+    """Prometheus has the number of held sockets, and after a stop no metric of holdfast's any
+    more."""
     held = 'holdfast_sockets{rule="db",verdict="held"}'
     daemon.start(daemon_section(reconcile="1s",
                                 metrics_textfile=os.path.join(folder, "holdfast.prom")) + RULE)
@@ -97,9 +99,10 @@ def test_scraped(daemon: Daemon, agent: Agent, listener: Listener, folder: str,
     assert prometheus.value("up") == 1
 
 
+@pytest.mark.waits
 def test_alert_rules_run(daemon: Daemon, agent: Agent, listener: Listener, folder: str,
                          prometheus: Prometheus) -> None:
-    """All of them are evaluated, and the right one begins to fire."""
+    """All alert rules are evaluated without an error, and the exposed socket's begins to fire."""
     daemon.start(daemon_section(reconcile="1s", guard="no",
                                 metrics_textfile=os.path.join(folder, "holdfast.prom"))
                  + rule("db", override="never", window="350s"))
@@ -109,16 +112,17 @@ def test_alert_rules_run(daemon: Daemon, agent: Agent, listener: Listener, folde
         return {labels["alertname"] for labels, _ in prometheus.query("ALERTS")}
 
     wait_for(lambda: pending() == {"HoldfastExposed"}, "the alert", timeout=20, step=0.2)
-    # The label by which another one knows the file.
+    # The label by which HoldfastTextfileStale finds the file.
     assert prometheus.value('node_textfile_mtime_seconds{file=~"(.*/)?holdfast[.]prom"}')
     group, = prometheus.api("rules")["groups"]
     assert len(group["rules"]) >= 8
     assert {(r["health"], r.get("lastError")) for r in group["rules"]} == {("ok", None)}
 
 
+@pytest.mark.waits
 def test_panels_have_data(daemon: Daemon, agent: Agent, listener: Listener, folder: str,
                           prometheus: Prometheus) -> None:
-    """Each panel's query is sound, and gives series; those that count faults give none here."""
+    """Each panel's expression gives series, except that those about faults give none."""
     daemon.start(daemon_section(reconcile="1s",
                                 metrics_textfile=os.path.join(folder, "holdfast.prom")) + RULE)
     agent.connect("127.0.0.1", listener.port)
@@ -132,13 +136,13 @@ def test_panels_have_data(daemon: Daemon, agent: Agent, listener: Listener, fold
 # --- rules and dashboard ---
 
 def test_rules_are_sound() -> None:
-    """promtool reads them."""
+    """promtool finds no fault in the alert rules."""
     status, said = promtool("check", "rules", RULES)
     assert status == 0 and "SUCCESS" in said, said
 
 
 def test_rules_fire_when_they_should() -> None:
-    """Every alert, with what it says; and none where all is well."""
+    """Every alert fires when it should, with its text, and none does where all is well."""
     tests = os.path.join(TESTS_DIR, "holdfast.rules.test.yml")
     status, said = promtool("test", "rules", tests)
     assert status == 0, said
@@ -146,14 +150,14 @@ def test_rules_fire_when_they_should() -> None:
         alerts = set(re.findall(r"- alert: (\w+)", rules.read()))
         tried = re.findall(r"alertname: (\w+)\n.*\n( +exp_alerts:)?", cases.read())
     assert alerts
-    # Each has a moment at which it fires, and one at which it doesn't yet.
+    # Each alert has a moment at which it fires, and one at which it doesn't yet.
     assert {name for name, fires in tried if fires} == alerts
     assert {name for name, fires in tried if not fires} == alerts
 
 
 @pytest.mark.parametrize("source", ["dashboard", "rules"])
 def test_names(daemon: Daemon, holdfast: Command, source: str) -> None:
-    """Every metric that is asked for is one that holdfast tells, as is every value of a label."""
+    """Every metric and label value that rules or dashboard ask for is one that holdfast exports."""
     daemon.start(RULE)
     metrics = Metrics(holdfast("metrics").out)
     text = "\n".join(panel_expressions()) if source == "dashboard" else alert_expressions()
@@ -170,7 +174,7 @@ def test_names(daemon: Daemon, holdfast: Command, source: str) -> None:
 
 
 def test_variables() -> None:
-    """One data source, which everything refers to, and choices of hosts and rules."""
+    """The dashboard has one data source that all panels use, and variables for hosts and rules."""
     board = dashboard()
     variables = {variable["name"]: variable for variable in board["templating"]["list"]}
     assert [name for name, variable in variables.items() if variable["type"] == "datasource"] \
@@ -185,7 +189,8 @@ def test_variables() -> None:
 
 
 def test_panels() -> None:
-    """None lies over another; each has a title, a description and queries with names of their own."""
+    """No panels overlap, and each has a title, a description and expressions with names of their
+    own."""
     taken: set[tuple[int, int]] = set()
     panels = dashboard()["panels"]
     assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels}) \
@@ -200,5 +205,5 @@ def test_panels() -> None:
         assert panel["description"].endswith(".")
         names = [target["refId"] for target in panel["targets"]]
         assert names and len(set(names)) == len(names)
-    # No gaps either: every row is full.
+    # Every row of the grid is full.
     assert len(taken) == 24 * (1 + max(y for _, y in taken))

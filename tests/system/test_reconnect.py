@@ -1,4 +1,4 @@
-"""A socket that is connected, disconnected by connect(AF_UNSPEC), and connected again."""
+"""Sockets that are disconnected by connect(AF_UNSPEC) and connected again."""
 
 import pytest
 
@@ -16,7 +16,8 @@ OWN = {"keepalive": 1, "time": 7000, "interval": 70, "probes": 7}
 
 @pytest.fixture(name="started")
 def fixture_started(daemon: Daemon, netns: Netns, listener: Listener) -> Daemon:
-    """10.20.0.8 is held, 10.20.0.9 exempt, 10.20.0.10 held otherwise; 10.20.0.11 matches none."""
+    """A daemon that holds 10.20.0.8 and, with other values, 10.20.0.10; 10.20.0.9 is exempt,
+    10.20.0.11 unmatched."""
     assert listener.port == PORT
     netns.add_address("10.20.0.8", "10.20.0.9", "10.20.0.10", "10.20.0.11")
     daemon.start(daemon_section(reconcile="600s")
@@ -30,7 +31,8 @@ def fixture_started(daemon: Daemon, netns: Netns, listener: Listener) -> Daemon:
 @pytest.mark.parametrize("to", ["10.20.0.9", "10.20.0.11"], ids=["exempt", "unmatched"])
 def test_to_where_no_rule_holds(started: Daemon, agent: Agent, holdfast: Command, to: str,
                                 before: Settings) -> None:
-    """It has what the application would have, at once; the guard leaves it alone."""
+    """A socket connected to a peer that isn't held gets its own settings back, and the guard
+    ignores it."""
     sock = agent.connect("10.20.0.8", PORT, **(OWN if before != UNTOUCHED else {}))
     assert sock.settings == HELD
     sock.disconnect()
@@ -38,14 +40,14 @@ def test_to_where_no_rule_holds(started: Daemon, agent: Agent, holdfast: Command
     assert sock.settings == before
     sock.change(keepalive=1, time=5000)
     assert sock.settings == before._replace(keepalive=1, time=5000)
-    started.reload()  # a pass
+    started.reload()  # makes a pass
     assert sock.settings == before._replace(keepalive=1, time=5000)
     shown = {s["cookie"]: s["verdict"] for s in holdfast.status()["sockets"]}
     assert shown.get(sock.info["cookie"]) == ("exempt" if to == "10.20.0.9" else None)
 
 
 def test_what_was_asked_for_in_between(started: Daemon, agent: Agent) -> None:
-    """What is asked for under the guard, and while it isn't connected, is remembered."""
+    """Settings that are asked for under the guard, or while disconnected, are remembered."""
     assert started.running
     sock = agent.connect("10.20.0.8", PORT)
     sock.change(time=5000)
@@ -56,7 +58,8 @@ def test_what_was_asked_for_in_between(started: Daemon, agent: Agent) -> None:
 
 
 def test_to_another_rule_and_back(started: Daemon, agent: Agent) -> None:
-    """It has the values of the rule that it is under now, and its ends count there."""
+    """A socket connected to another rule's peer has that rule's values, and its end counts
+    there."""
     sock = agent.connect("10.20.0.8", PORT)
     sock.disconnect()
     sock.connect_again("10.20.0.10", PORT)
@@ -71,7 +74,7 @@ def test_to_another_rule_and_back(started: Daemon, agent: Agent) -> None:
 
 
 def test_from_where_no_rule_holds(started: Daemon, agent: Agent) -> None:
-    """The way there: held as any new connection."""
+    """A socket connected from an unmatched peer to a held one is held like a new connection."""
     assert started.running
     sock = agent.connect("10.20.0.11", PORT)
     sock.disconnect()
@@ -80,7 +83,8 @@ def test_from_where_no_rule_holds(started: Daemon, agent: Agent) -> None:
 
 
 def test_as_a_listener(started: Daemon, agent: Agent, outsider: Agent) -> None:
-    """What it accepts inherits nothing of the rule's."""
+    """A held socket that becomes a listener has its own settings, and so have connections it
+    accepts."""
     assert started.running
     sock = agent.connect("10.20.0.8", PORT)
     sock.disconnect()
@@ -92,7 +96,7 @@ def test_as_a_listener(started: Daemon, agent: Agent, outsider: Agent) -> None:
 
 @pytest.mark.parametrize("to", ["10.20.0.9", "10.20.0.11"])
 def test_while_the_daemon_is_dead(started: Daemon, agent: Agent, to: str) -> None:
-    """The kernel does it by itself."""
+    """The kernel gives the settings back without a daemon, too."""
     sock = agent.connect("10.20.0.8", PORT)
     started.kill()
     sock.disconnect()

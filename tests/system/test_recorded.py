@@ -1,7 +1,7 @@
-"""What all daemons of this run have done, against what the unit lets them (make privileges).
+"""Compares what all daemons of the run have used with what the unit allows (make privileges).
 
-They had no other capabilities than the unit's (harness/recorder.py), so that the tests before this
-one tell whether one is missing. Here is told whether one is to spare.
+They had the unit's capabilities alone (harness/recorder.py), so that the other tests fail where one
+is missing. These tests find what is allowed without need.
 """
 
 import pytest
@@ -16,28 +16,31 @@ pytestmark = [
     pytest.mark.skipif(build.SANITIZED, reason="a sanitizer has system calls of its own"),
 ]
 
-# What the daemon keeps after its start, where it has it; the unit doesn't give it the last, which
-# is for a textfile in a folder of somebody else.
+# The capabilities that the daemon keeps after its start. The unit doesn't grant dac_override, which
+# a textfile in somebody else's folder needs.
 KEPT = {"sys_admin", "net_admin", "bpf", "sys_ptrace", "dac_read_search", "dac_override"}
 BY_HAND = {"dac_override"}
 
-# Where no cgroup v2 or bpffs is mounted. With systemd both are; the unit says what to add else.
+# For kernels without a mounted cgroup v2 or bpffs. With systemd both are mounted; else the unit
+# says what to add.
 MOUNTING = {"mount", "umount2"}
-# For namespaces that only a socket keeps, which this kernel may tell otherwise.
+# For namespaces that only a socket keeps; this kernel may find those in another way.
 OTHER_KERNELS = {"pidfd_getfd"}
 
 
 @pytest.fixture(name="recorded")
 def _recorded(recording: Recorder | OSError) -> Recorder:
-    """Stopped, so that all is there."""
+    """The stopped recorder, with all events taken in, also those of the tests that ran side by
+    side before."""
     if isinstance(recording, OSError):
         pytest.skip(f"this kernel can't record it: {recording}")
     recording.stop()
+    recording.add_others()
     return recording
 
 
 def test_capabilities(recorded: Recorder) -> None:
-    """Each has been used, and what is kept after the start has been used after it."""
+    """Every capability of the unit was used, and every kept one after the start."""
     unit = recorder.unit_capabilities()
     print("granted before:", *sorted(recorded.granted))
     print("granted after:", *sorted(recorded.granted_after))
@@ -47,7 +50,7 @@ def test_capabilities(recorded: Recorder) -> None:
 
 
 def test_system_calls(recorded: Recorder) -> None:
-    """All that were made pass the filter, and what it names one by one was made."""
+    """The unit's filter passes all system calls that were made, and names none that wasn't."""
     allowed, single = unit_filter()
     print("called:", *sorted(recorded.system_calls))
     assert {"bpf", "setns", "recvmsg", "capset"} <= recorded.system_calls

@@ -1,5 +1,5 @@
-"""`holdfast release` beside a daemon that starts, and beside another one: whoever comes second waits
-for the first or is told, and at the end there is a whole daemon or nothing."""
+"""`holdfast release` beside a start or another `release`: whoever comes second waits or is refused,
+and in the end there is a whole daemon or nothing."""
 
 import os
 import random
@@ -22,11 +22,11 @@ from harness.wait import wait_for
 
 RULE, VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30, 4)
 ROUNDS = 12
-START = 0.6  # seconds; about as long as a start takes
+START = 0.6  # seconds; about the length of a start
 
 
 def release(daemon: Daemon) -> subprocess.Popen:
-    """Begins one."""
+    """Begins a `release`."""
     return subprocess.Popen([build.HOLDFAST, "--pin-dir", daemon.pin_dir, "release"],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -35,7 +35,8 @@ def release(daemon: Daemon) -> subprocess.Popen:
 @pytest.mark.parametrize("left", [True, False], ids=["left", "nothing"])
 def test_beside_a_start(daemon: Daemon, agent: Agent, listener: Listener, cgroup: Cgroup,
                         holdfast: Command, left: bool) -> None:
-    """Whatever the order, the daemon runs in the end, and holds; what it took over is whole."""
+    """Whatever the order of start and `release`, the daemon runs in the end, complete, and
+    holds."""
     sock = agent.connect("127.0.0.1", listener.port)
     rng, seen = random.Random(1), set()
     daemon.configure(RULE)
@@ -67,7 +68,7 @@ def test_beside_a_start(daemon: Daemon, agent: Agent, listener: Listener, cgroup
 
 
 class Stopped:
-    """A start that stops in front of a call, of what an earlier daemon has left."""
+    """A start that is stopped by SIGSTOP at a call, with something left by an earlier daemon."""
 
     def __init__(self, daemon: Daemon, fault: Fault, patch: pytest.MonkeyPatch) -> None:
         self._daemon, self._fault, self._patch = daemon, fault, patch
@@ -80,7 +81,7 @@ class Stopped:
         return [line.split()[1] for line in self._fault.take_notes().splitlines()]
 
     def start(self, call: str) -> None:
-        """Starts it, and waits until it is there for the first time."""
+        """Starts the daemon, and waits until it is stopped at the first such call."""
         with self._patch.context() as patch:
             self._fault.set_in(patch)
             self._names()
@@ -91,23 +92,24 @@ class Stopped:
         self._fault.order(-1)
 
     def go_on(self) -> None:
-        """It does."""
+        """Resumes the daemon."""
         self._daemon.send_signal(signal.SIGCONT)
 
 
 @pytest.fixture
 def stopped(daemon: Daemon, workdir: str, monkeypatch: pytest.MonkeyPatch) -> Stopped:
-    """On the daemon."""
+    """A Stopped for the test's daemon."""
     if build.SANITIZED:
         pytest.skip("a sanitizer wants to be preloaded first")
     return Stopped(daemon, Fault(workdir, daemon.pin_dir), monkeypatch)
 
 
-# Between finding the pin dir there and asking what it is on; between opening and locking it.
+# statfs: between finding the pin dir and asking for its file system. flock: between opening and
+# locking it.
 @pytest.mark.parametrize("call", ["statfs", "flock"])
 def test_pin_dir_that_vanishes(stopped: Stopped, daemon: Daemon, agent: Agent, listener: Listener,
                                call: str) -> None:
-    """It is made again."""
+    """A start whose pin dir is removed by `release` meanwhile makes it again."""
     stopped.start(call)
     first = release(daemon)
     assert first.wait(30) == 0 and not os.path.exists(daemon.pin_dir)
@@ -119,7 +121,7 @@ def test_pin_dir_that_vanishes(stopped: Stopped, daemon: Daemon, agent: Agent, l
 
 def test_pin_dir_of_another(stopped: Stopped, daemon: Daemon, make_daemon, agent: Agent,
                             listener: Listener) -> None:
-    """Who has made it again has it."""
+    """A start whose pin dir is removed and made again by another daemon fails, naming that one."""
     stopped.start("flock")
     assert release(daemon).wait(30) == 0
     other = make_daemon(pin_dir=daemon.pin_dir)
@@ -133,7 +135,7 @@ def test_pin_dir_of_another(stopped: Stopped, daemon: Daemon, make_daemon, agent
 
 @pytest.mark.races
 def test_beside_another(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """One of them does it; nothing is left, and nothing made."""
+    """One of several `release` does the work, the others find nothing, and nothing is left."""
     sock = agent.connect("127.0.0.1", listener.port)
     daemon.configure(RULE)
     for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""SIGHUP: what becomes of open connections, and that no connection sees a mixture."""
+"""SIGHUP: what becomes of open and new connections."""
 
 import os
 import time
@@ -20,7 +20,7 @@ ELSEWHERE = rule("elsewhere", "192.0.2.0/24")
 
 
 def test_newly_matched(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """A connection that no rule matched is held."""
+    """A connection that a new rule matches is held."""
     daemon.start(ELSEWHERE)
     sock = agent.connect("127.0.0.1", listener.port)
     assert sock.settings == UNTOUCHED
@@ -30,7 +30,7 @@ def test_newly_matched(daemon: Daemon, agent: Agent, listener: Listener) -> None
 
 
 def test_changed(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """A held connection gets the new values, however it came to be held."""
+    """A held connection gets a rule's new values, however it came to be held."""
     before = agent.connect("127.0.0.1", listener.port)
     daemon.start(OLD)
     after = agent.connect("127.0.0.1", listener.port)
@@ -48,7 +48,7 @@ def test_changed(daemon: Daemon, agent: Agent, listener: Listener) -> None:
 ])
 def test_no_longer_matched(daemon: Daemon, agent: Agent, listener: Listener,
                            application: dict[str, int]) -> None:
-    """The settings that the application had come back."""
+    """A connection that no rule matches any more gets its application's settings back."""
     original = UNTOUCHED._replace(**application)
     before = agent.connect("127.0.0.1", listener.port, **application)
     daemon.start(rule("all", time="120s", interval="30s", probes=4, user_timeout="240s"))
@@ -61,7 +61,7 @@ def test_no_longer_matched(daemon: Daemon, agent: Agent, listener: Listener,
 
 def test_original_survives_several_reloads(daemon: Daemon, agent: Agent,
                                            listener: Listener) -> None:
-    """What comes back is what was there before the first rule, not before the last."""
+    """After several reloads the settings from before the first rule come back."""
     daemon.start(OLD)
     sock = agent.connect("127.0.0.1", listener.port, keepalive=1, time=5000)
     daemon.reload(NEW)
@@ -73,7 +73,7 @@ def test_original_survives_several_reloads(daemon: Daemon, agent: Agent,
 
 
 def test_becomes_exempt(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener) -> None:
-    """`enforce = no` gives the settings back, and taking it away holds the connection again."""
+    """`enforce = no` gives the settings back, and removing it holds the connection again."""
     netns.add_address("10.20.0.8", "10.20.99.1")
     daemon.start(rule("net", "10.20.0.0/16", time="120s", interval="30s", probes=4))
     lab = agent.connect("10.20.99.1", listener.port, keepalive=1)
@@ -89,7 +89,7 @@ def test_becomes_exempt(daemon: Daemon, agent: Agent, netns: Netns, listener: Li
 
 def test_longer_prefix_takes_over(daemon: Daemon, agent: Agent, netns: Netns,
                                   listener: Listener) -> None:
-    """Connections move between rules."""
+    """A connection moves to a rule with a longer prefix, and back when that is removed."""
     netns.add_address("10.20.0.8", "10.20.0.9")
     daemon.start(rule("net", "10.20.0.0/16", time="120s"))
     socks = [agent.connect(a, listener.port) for a in ("10.20.0.8", "10.20.0.9")]
@@ -107,7 +107,7 @@ def test_longer_prefix_takes_over(daemon: Daemon, agent: Agent, netns: Netns,
 ])
 def test_override_changes(daemon: Daemon, agent: Agent, listener: Listener, old: str, new: str,
                           outcome: Settings) -> None:
-    """What the application had counts again under another `override`."""
+    """Another `override` goes by the settings that the application had."""
     daemon.start(OLD + f"override = {old}\n")
     sock = agent.connect("127.0.0.1", listener.port, keepalive=1, time=15, interval=7, probes=2)
     daemon.reload(OLD + f"override = {new}\n")
@@ -115,7 +115,7 @@ def test_override_changes(daemon: Daemon, agent: Agent, listener: Listener, old:
 
 
 def test_filled_in_values_follow(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """Under `never` the rule's part changes, and the application's stays."""
+    """Under `never` a reload changes the values that the rule has filled in, and no others."""
     daemon.start(OLD + "override = never\n")
     sock = agent.connect("127.0.0.1", listener.port, keepalive=1, time=5000)
     assert sock.settings == held(5000, 30, 4)
@@ -131,7 +131,8 @@ def test_filled_in_values_follow(daemon: Daemon, agent: Agent, listener: Listene
 ])
 def test_bad_configuration_changes_nothing(daemon: Daemon, agent: Agent, listener: Listener,
                                            holdfast: Command, bad: str) -> None:
-    """Old rules go on for old and new connections, and the next good one is taken."""
+    """After a reload with a faulty configuration the old rules stay in force, and the next sound
+    one is taken."""
     daemon.start(OLD)
     sock = agent.connect("127.0.0.1", listener.port)
     before = holdfast.status()
@@ -149,7 +150,7 @@ def test_bad_configuration_changes_nothing(daemon: Daemon, agent: Agent, listene
 
 def test_missing_configuration_changes_nothing(daemon: Daemon, agent: Agent,
                                                listener: Listener) -> None:
-    """A file that has gone is bad configuration, not an empty one."""
+    """A configuration file that has gone is a fault, not an empty configuration."""
     daemon.start(OLD)
     sock = agent.connect("127.0.0.1", listener.port)
     daemon.remove_configuration()
@@ -161,7 +162,8 @@ def test_missing_configuration_changes_nothing(daemon: Daemon, agent: Agent,
 @pytest.mark.races
 def test_new_connections_see_old_or_new(daemon: Daemon, agent: Agent,
                                         listener: Listener) -> None:
-    """While rules are swapped, a connection gets the old or the new ones; no mixture, not none."""
+    """While rules are swapped, a new connection gets the old values or the new ones, never a
+    mixture or none."""
     listener.serve_all()
     daemon.start(OLD)
     agent.churn_start("127.0.0.1", PORT)
@@ -173,7 +175,7 @@ def test_new_connections_see_old_or_new(daemon: Daemon, agent: Agent,
 
 
 def test_generation_counts(daemon: Daemon, holdfast: Command) -> None:
-    """`status` tells one configuration from the next."""
+    """Each reload gives `status` a higher generation."""
     daemon.start(OLD)
     first = holdfast.status()["enforcement"]["generation"]
     daemon.reload(NEW)
@@ -182,7 +184,7 @@ def test_generation_counts(daemon: Daemon, holdfast: Command) -> None:
 
 @pytest.mark.parametrize("kind", ["fifo", "held fifo", "folder", "device"])
 def test_no_regular_file(daemon: Daemon, agent: Agent, listener: Listener, kind: str) -> None:
-    """What somebody has put where the configuration was: refused, and nobody waits for its end."""
+    """A configuration that is not a regular file is refused, without waiting for its end."""
     daemon.start(OLD)
     sock = agent.connect("127.0.0.1", listener.port)
     os.unlink(daemon.config_file)

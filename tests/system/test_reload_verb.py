@@ -1,4 +1,4 @@
-"""`holdfast reload`: asks the daemon, waits for the outcome, and prints it."""
+"""`holdfast reload` asks the daemon to reload, waits for the outcome, and prints it."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ NEW, NEW_VALUES = rule("all", time="60s", interval="20s", probes=3), held(60, 20
 
 
 def test_outcome(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
-    """When it is back, the new rules are in force, for old connections and for new ones."""
+    """When `reload` exits, the new rules are in force for old and new connections."""
     daemon.start(OLD)
     sock = agent.connect("127.0.0.1", listener.port)
     for config, values in ((NEW, NEW_VALUES), (OLD, OLD_VALUES), (NEW, NEW_VALUES)):
@@ -39,7 +39,7 @@ def test_outcome(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Com
 
 def test_bad_configuration(daemon: Daemon, agent: Agent, listener: Listener,
                            holdfast: Command) -> None:
-    """Every fault with file and line, exit status 1, and nothing has changed."""
+    """With a faulty configuration `reload` prints all faults, exits with 1, changes nothing."""
     daemon.start(OLD)
     daemon.configure(OLD + "[rule b]\nport = 70000\ntime = 2 bananas\n\n[nonsense]\n")
     result = holdfast("reload")
@@ -64,7 +64,7 @@ def test_bad_configuration(daemon: Daemon, agent: Agent, listener: Listener,
 
 
 def test_warnings_are_printed(daemon: Daemon, holdfast: Command) -> None:
-    """What only looks wrong is done, and said to who asked for it."""
+    """Warnings are printed, and the reload is done."""
     daemon.start(OLD)
     daemon.configure(rule("all", window="60s", time="50s", interval="5s", probes=5))
     result = holdfast("reload")
@@ -76,7 +76,7 @@ def test_warnings_are_printed(daemon: Daemon, holdfast: Command) -> None:
 
 def test_nobody_to_ask(daemon: Daemon, agent: Agent, listener: Listener,
                        holdfast: Command) -> None:
-    """Nothing attached, and a daemon that is gone, are two things; neither is success."""
+    """Nothing attached is status 3, and a daemon that is gone status 4."""
     assert holdfast("reload").status == NOTHING_ATTACHED
     daemon.start(OLD)
     daemon.kill()
@@ -89,7 +89,7 @@ def test_nobody_to_ask(daemon: Daemon, agent: Agent, listener: Listener,
 
 
 def test_daemon_that_dies_meanwhile(daemon: Daemon, holdfast: Command) -> None:
-    """No waiting for an answer that can't come."""
+    """When the daemon dies meanwhile, `reload` stops waiting and exits with 4."""
     daemon.start(OLD)
     daemon.send_signal(signal.SIGSTOP)
     process = subprocess.Popen([build.HOLDFAST, "--pin-dir", daemon.pin_dir, "reload"],
@@ -114,8 +114,8 @@ def test_daemon_that_dies_meanwhile(daemon: Daemon, holdfast: Command) -> None:
 @pytest.mark.parametrize("ahead", [True, False])
 def test_in_a_time_namespace(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
                              ahead: bool) -> None:
-    """The two may have clocks that have nothing to do with each other."""
-    seconds = 100_000 if ahead else -int(time.monotonic() / 2)  # not below its 0
+    """`reload` works from a time namespace whose CLOCK_MONOTONIC differs from the daemon's."""
+    seconds = 100_000 if ahead else -int(time.monotonic() / 2)  # the clock can't go below 0
     if not os.path.exists("/proc/self/ns/time"):
         pytest.skip("the kernel has no time namespaces (CONFIG_TIME_NS)")
     elsewhere = ["unshare", "--time", f"--monotonic={seconds}", "--fork"]
@@ -134,7 +134,7 @@ def test_in_a_time_namespace(daemon: Daemon, agent: Agent, listener: Listener, h
 @pytest.mark.races
 def test_several_at_once(daemon: Daemon, agent: Agent, listener: Listener,
                          holdfast: Command) -> None:
-    """Each of them gets an answer that is true of what it has asked for."""
+    """Several at once each get the outcome of their own request."""
     daemon.start(OLD)
     daemon.configure(NEW)
     results: list[Result] = []
@@ -152,7 +152,7 @@ def test_several_at_once(daemon: Daemon, agent: Agent, listener: Listener,
 
 
 def test_without_permission(daemon: Daemon, holdfast: Command) -> None:
-    """It says so, with exit status 4."""
+    """Without permission `reload` exits with 4 and one line."""
     daemon.start(OLD)
     result = run("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--reuid=65534",
                  "--clear-groups", build.HOLDFAST, "--pin-dir", daemon.pin_dir, "reload")

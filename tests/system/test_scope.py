@@ -1,4 +1,5 @@
-"""--cgroup at a restart: what it comes to leave out is given back, what it comes to have is held."""
+"""A restart with another --cgroup: sockets that it leaves out are given back, those it adds are
+held."""
 
 from typing import Callable
 
@@ -20,7 +21,7 @@ BACK = UNTOUCHED._replace(**ASKED)
 
 
 class Family:
-    """A control group with two below it, each with an application."""
+    """A control group with two child groups, and an application in each of the three."""
 
     def __init__(self, make_agent: Callable[..., Agent], make_cgroup: Callable[..., Cgroup],
                  netns: Netns, cgroup: Cgroup, port: int) -> None:
@@ -30,17 +31,18 @@ class Family:
         self._port = port
 
     def connect(self) -> dict[str, Socket]:
-        """A connection in each."""
+        """Opens a connection in each control group."""
         return {name: agent.connect("127.0.0.1", self._port, **ASKED)
                 for name, agent in self._agents.items()}
 
     def check(self, socks: dict[str, Socket], *names: str) -> None:
-        """Those of these groups are held, the others as their applications had them."""
+        """Checks that these groups' connections are held, and the others have their own
+        settings."""
         seen = {name: sock.settings for name, sock in socks.items()}
         assert seen == {name: VALUES if name in names else BACK for name in self.groups}
 
     def hooks(self) -> dict[str, tuple[int, int]]:
-        """How many programs are attached to each, to sockops and to setsockopt."""
+        """Returns how many sockops and setsockopt programs are attached to each control group."""
         return {name: (len(bpf.attached(group.directory, bpf.SOCK_OPS)),
                        len(bpf.attached(group.directory, bpf.SETSOCKOPT)))
                 for name, group in self.groups.items()}
@@ -59,7 +61,8 @@ INSIDE = {"all": ("all", "one", "other"), "one": ("one",), "other": ("other",)}
 @pytest.mark.parametrize("guard", [True, False], ids=["guard", "no guard"])
 def test_restart(daemon: Daemon, family: Family, holdfast: Command, before: str, after: str,
                  guard: bool) -> None:
-    """Narrower, wider, elsewhere: old connections and new ones, hooks, `status`."""
+    """After a restart on a narrower, wider or other control group, old and new connections, hooks
+    and `status` go by that group."""
     config = RULE if guard else daemon_section(guard="no") + RULE
     daemon.cgroup = family.groups[before]
     daemon.start(config)
@@ -88,7 +91,7 @@ def test_restart(daemon: Daemon, family: Family, holdfast: Command, before: str,
 
 
 def test_closed_by_the_peer(daemon: Daemon, family: Family, listener: Listener) -> None:
-    """What is left out is given back in whatever state it is."""
+    """A connection that its peer has closed is given back, too."""
     daemon.cgroup = family.groups["all"]
     daemon.start(RULE)
     socks = family.connect()
@@ -103,7 +106,7 @@ def test_closed_by_the_peer(daemon: Daemon, family: Family, listener: Listener) 
 def test_found_by_a_later_pass(daemon: Daemon, make_agent: Callable[..., Agent], cgroup: Cgroup,
                                make_cgroup: Callable[..., Cgroup],
                                make_netns: Callable[[], Netns]) -> None:
-    """One that couldn't be reached at the start is given back as soon as it can be."""
+    """A connection that couldn't be reached at the start is given back by a later pass."""
     one, other = (make_cgroup(name, cgroup) for name in ("one", "other"))
     agent = make_agent(make_netns(), other)
     listener = agent.listen(PORT)

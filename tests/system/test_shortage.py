@@ -1,4 +1,4 @@
-"""Where something is missing that the kernel or the machine should give: one sentence, no half."""
+"""A start without something that it needs fails with one sentence and leaves nothing."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ RULE, VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30,
 
 @pytest.fixture(name="pin_dir")
 def _pin_dir(bpffs: str, cgroup: Cgroup) -> Iterator[str]:
-    """That must not come to be."""
+    """A pin dir that must not be made."""
     directory = os.path.join(bpffs, cgroup.path.strip("/"))
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
@@ -29,7 +29,8 @@ def _pin_dir(bpffs: str, cgroup: Cgroup) -> Iterator[str]:
 
 def start(cgroup: Cgroup, workdir: str, pin_dir: str, script: str, *through: str,
           config: str = RULE) -> tuple[int, list[str]]:
-    """A start in a mount namespace of its own, behind a script: exit status and log."""
+    """Starts the daemon in a mount namespace of its own, behind a script. Returns exit status and
+    log."""
     path = os.path.join(workdir, "holdfast.conf")
     with open(path, "w", encoding="utf-8") as file:
         file.write(config)
@@ -47,11 +48,11 @@ def start(cgroup: Cgroup, workdir: str, pin_dir: str, script: str, *through: str
     return process.returncode, log.splitlines()
 
 
-def check(cgroup: Cgroup, pin_dir: str, outcome: tuple[int, list[str]], *words: str) -> None:
-    """It has ended with one sentence that has these words, and left nothing."""
-    status, lines = outcome
-    said = [line for line in lines if "can't start: " in line]
-    assert status == 1 and len(said) == 1, outcome
+def check(cgroup: Cgroup, pin_dir: str, outcome: tuple[int, list[str]], *words: str,
+          status: int = 1) -> None:
+    """Checks that a start has failed with one sentence that has these words, and left nothing."""
+    said = [line for line in outcome[1] if "can't start: " in line]
+    assert outcome[0] == status and len(said) == 1, outcome
     for word in words:
         assert word in said[0], said[0]
     assert not os.path.exists(pin_dir) or not os.listdir(pin_dir)
@@ -60,20 +61,22 @@ def check(cgroup: Cgroup, pin_dir: str, outcome: tuple[int, list[str]], *words: 
 
 
 def test_no_btf(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
-    """A kernel that was built without."""
+    """A start on a kernel without BTF is refused, with the exit status of what no other start
+    will mend."""
     script = "mount -t tmpfs tmpfs /sys/kernel/btf"
-    check(cgroup, pin_dir, start(cgroup, workdir, pin_dir, script), "BTF", "CONFIG_DEBUG_INFO_BTF")
+    check(cgroup, pin_dir, start(cgroup, workdir, pin_dir, script), "BTF", "CONFIG_DEBUG_INFO_BTF",
+          status=69)
 
 
 def test_foreign_file_system(cgroup: Cgroup, workdir: str) -> None:
-    """A pin dir that is on no bpffs."""
+    """A start with a pin dir that is not on a bpffs is refused."""
     directory = os.path.join(workdir, "pins")
     check(cgroup, directory, start(cgroup, workdir, directory, ""), directory, "bpffs")
     assert not os.path.exists(directory)
 
 
 def test_foreign_folder(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
-    """What others have put into the pin dir stays where it is."""
+    """Foreign pins in the pin dir stay where they are."""
     os.mkdir(pin_dir)
     program = bpf.Program(bpf.SOCK_OPS, "foreign")
     program.pin(os.path.join(pin_dir, "theirs"))
@@ -92,7 +95,7 @@ def test_foreign_folder(cgroup: Cgroup, workdir: str, pin_dir: str) -> None:
 ])
 def test_foreign_owner(cgroup: Cgroup, workdir: str, pin_dir: str, mode: int, owner: int,
                        words: tuple[str, ...]) -> None:
-    """A pin dir that somebody has made before us, and can change under us."""
+    """A start with a pin dir that others can change is refused, and so is `status`."""
     os.mkdir(pin_dir)
     os.chmod(pin_dir, mode)
     os.chown(pin_dir, owner, -1)
@@ -102,13 +105,13 @@ def test_foreign_owner(cgroup: Cgroup, workdir: str, pin_dir: str, mode: int, ow
 
 
 def test_read_only(cgroup: Cgroup, workdir: str, pin_dir: str, bpffs: str) -> None:
-    """A bpffs that is mounted read-only, as ProtectKernelTunables= does it."""
+    """A start on a read-only bpffs, as with ProtectKernelTunables=, is refused."""
     script = f"mount --bind {bpffs} {bpffs}; mount -o remount,ro,bind {bpffs}"
     check(cgroup, pin_dir, start(cgroup, workdir, pin_dir, script), pin_dir, "Read-only")
 
 
 def test_no_bpffs(cgroup: Cgroup, workdir: str) -> None:
-    """Nowhere to mount one, and nothing mounted."""
+    """A start is refused where no bpffs is mounted and none can be."""
     script = """
         mount -t tmpfs tmpfs /run
         mkdir /run/there
@@ -118,11 +121,11 @@ def test_no_bpffs(cgroup: Cgroup, workdir: str) -> None:
         mount --rbind /run/there /sys/fs/cgroup
     """
     pin_dir = "/sys/fs/bpf/holdfast-no-such"
-    check(cgroup, pin_dir, start(cgroup, workdir, pin_dir, script), "mount a bpffs", "/sys/fs/bpf")
+    check(cgroup, pin_dir, start(cgroup, workdir, pin_dir, script), "no bpffs is mounted at /sys/fs/bpf")
 
 
 def test_no_cgroup(workdir: str, pin_dir: str, cgroup: Cgroup) -> None:
-    """A folder that is no control group."""
+    """A start on a folder that is no control group is refused."""
     path = os.path.join(workdir, "holdfast.conf")
     with open(path, "w", encoding="utf-8") as file:
         file.write(RULE)
@@ -135,13 +138,13 @@ def test_no_cgroup(workdir: str, pin_dir: str, cgroup: Cgroup) -> None:
 
 @pytest.mark.parametrize("files", [6, 8, 16, 24, 63])
 def test_few_descriptors(cgroup: Cgroup, workdir: str, pin_dir: str, files: int) -> None:
-    """Too few to begin with: whatever it meets the end at, it says so and leaves nothing."""
+    """A start with too few descriptors names their number and the least one, wherever it fails."""
     check(cgroup, pin_dir, start(cgroup, workdir, pin_dir, f"ulimit -n {files}"),
           "descriptors", str(files), "64", "LimitNOFILE")
 
 
 def least_memory() -> int:
-    """In kB: with less, its libraries can't be loaded, and none of its own code runs."""
+    """Returns the least address space in kB with which holdfastd's libraries can be loaded."""
     least, enough = 1024, 1024 * 1024
     while enough - least > 256:
         middle = (least + enough) // 2
@@ -155,8 +158,8 @@ def least_memory() -> int:
 @pytest.mark.parametrize("share", [0.05, 0.4, 0.7, 0.95])
 def test_little_memory(daemon: Daemon, cgroup: Cgroup, workdir: str, pin_dir: str,
                        share: float) -> None:
-    """Too little to begin with: a share of what a start takes itself, most of it for the kernel's
-    BTF."""
+    """A start with too little memory fails with one sentence. The limits are shares of what a start
+    takes, most of which is for the kernel's BTF."""
     daemon.start(RULE)
     with open(f"/proc/{daemon.pid}/status", encoding="ascii") as file:
         peak = next(int(line.split()[1]) for line in file if line.startswith("VmPeak:"))
@@ -167,7 +170,7 @@ def test_little_memory(daemon: Daemon, cgroup: Cgroup, workdir: str, pin_dir: st
     check(cgroup, pin_dir, start(cgroup, workdir, pin_dir, f"ulimit -v {limit}"), "memory")
 
 
-# What each start needs, and what it says without (numbers of linux/capability.h).
+# The capabilities of a start, by their names in linux/capability.h.
 CAPABILITIES = ["sys_admin", "bpf", "net_admin", "perfmon", "sys_ptrace", "dac_read_search",
                 "net_broadcast", "dac_override"]
 
@@ -175,7 +178,7 @@ CAPABILITIES = ["sys_admin", "bpf", "net_admin", "perfmon", "sys_ptrace", "dac_r
 @pytest.mark.parametrize("name", CAPABILITIES)
 def test_capability(daemon: Daemon, cgroup: Cgroup, agent: Agent, listener: Listener,
                     holdfast: Command, name: str) -> None:
-    """Each of them missing by itself: it starts and holds all the same, or says what it lacks."""
+    """Without any one capability a start either works completely or says what is missing."""
     sock = agent.connect("127.0.0.1", listener.port)
     daemon.configure(RULE)
     through = ["setpriv", f"--bounding-set=-{name}", f"--inh-caps=-{name}", "--"]
@@ -202,13 +205,13 @@ def test_capability(daemon: Daemon, cgroup: Cgroup, agent: Agent, listener: List
 
 
 def rules(begin: int, end: int) -> str:
-    """Rules of these numbers, for nobody."""
+    """Returns rules with these numbers, which match no connection of the tests."""
     return "".join(rule(f"r{number}", f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
                    for number in range(begin, end))
 
 
 def test_full_map(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """More rules than the map of their counters has room for: refused as a whole."""
+    """A reload with more rules than the counters' map has room for is refused as a whole."""
     daemon.start(RULE)
     sock = agent.connect("127.0.0.1", listener.port)
     daemon.reload(rules(0, 66_000) + RULE.replace("120s", "60s"))
@@ -220,7 +223,7 @@ def test_full_map(daemon: Daemon, agent: Agent, listener: Listener) -> None:
 
 
 def test_rules_come_and_go(daemon: Daemon, agent: Agent, listener: Listener) -> None:
-    """Over all its life a daemon may meet more rules than the map has room for."""
+    """A daemon may see more rules over its life than the counters' map has room for."""
     daemon.start(RULE)
     for begin in range(0, 80_000, 20_000):
         daemon.reload(rules(begin, begin + 20_000) + RULE)

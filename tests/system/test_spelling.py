@@ -1,4 +1,4 @@
-"""However the control group's folder is spelled, what is below it is ours, and the rest isn't."""
+"""However the control group's folder is spelled, all that is below it is held, and nothing else."""
 
 import os
 from typing import Callable
@@ -17,22 +17,22 @@ RULE, VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30,
 
 
 def slash(directory: str, workdir: str) -> str:
-    """With one too many at the end."""
+    """Adds a slash at the end."""
     return directory + "/"
 
 
 def relative(directory: str, workdir: str) -> str:
-    """As it is seen from where the daemon is started."""
+    """Makes the path relative to the daemon's working folder."""
     return os.path.relpath(directory)
 
 
 def doubled(directory: str, workdir: str) -> str:
-    """By a detour."""
+    """Adds `.` and a double slash."""
     return os.path.join(os.path.dirname(directory), ".", "", os.path.basename(directory))
 
 
 def link(directory: str, workdir: str) -> str:
-    """By another name."""
+    """Names the folder by a symbolic link."""
     os.symlink(directory, os.path.join(workdir, "link"))
     return os.path.join(workdir, "link")
 
@@ -41,7 +41,7 @@ def link(directory: str, workdir: str) -> str:
 def test_existing(daemon: Daemon, make_agent: Callable[..., Agent], netns: Netns, workdir: str,
                   make_cgroup: Callable[..., Cgroup], cgroup: Cgroup, holdfast: Command,
                   spell: Callable[[str, str], str]) -> None:
-    """Open connections of a folder below it follow rules that come later."""
+    """An open connection of a child group is held by a reload, and one outside isn't."""
     inside, outside = make_agent(netns, make_cgroup("below", cgroup)), make_agent(netns, None)
     listener = outside.listen(PORT)
     socks = [agent.connect("127.0.0.1", listener.port) for agent in (inside, outside)]

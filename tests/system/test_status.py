@@ -1,4 +1,4 @@
-"""`holdfast status`: every key of its JSON, its table, its filters and exit statuses."""
+"""`holdfast status`: every key of its JSON, its table, its filters and its exit statuses."""
 
 import os
 import shutil
@@ -28,9 +28,12 @@ WELL, BROKEN = 0, 4
 NUMBER = (int, float)
 ENFORCEMENT = {"attached": bool, "daemon_pid": int, "since": str, "kernel": str, "guard": bool,
                "adopts_existing": bool, "generation": int}
-RULE = {"name": str, "destination": list, "port": list, "side": str, "window": NUMBER, "time": int,
+RULE = {"name": str, "destination": list, "port": list, "side": str, "window": NUMBER,
+        "window_auto": bool, "path": dict, "time": int,
         "interval": int, "probes": int, "user_timeout": (int, type(None)), "override": str,
         "enforce": bool, "sockets": int}
+NOTHING_LEARNED = {"survived": None, "survived_count": 0, "forgotten": None,
+                   "forgotten_count": 0, "host": None}
 SOCKET = {"family": str, "local": str, "local_port": int, "peer": str, "peer_port": int,
           "side": str, "rule": str, "verdict": str, "keepalive": bool, "time": int,
           "interval": int, "probes": int, "user_timeout": int, "idle": NUMBER,
@@ -42,7 +45,7 @@ KEYS = {"time": "120s", "interval": "30s", "probes": 4, "window": "350s"}
 
 
 def assert_types(thing: dict[str, Any], types: dict[str, Any]) -> None:
-    """Exactly these keys, with values of these types; True is no number."""
+    """Checks for exactly these keys, with values of these types; True is no number."""
     assert set(thing) == set(types)
     for key, kind in types.items():
         assert isinstance(thing[key], kind), (key, thing[key])
@@ -50,7 +53,7 @@ def assert_types(thing: dict[str, Any], types: dict[str, Any]) -> None:
 
 
 def test_every_key(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
-    """Keys and types as documented, no more and no less."""
+    """-J has exactly the documented keys, with the documented types."""
     daemon.start(rule("all", **KEYS))
     agent.connect("127.0.0.1", listener.port)
     status = holdfast.status()
@@ -65,7 +68,7 @@ def test_every_key(daemon: Daemon, agent: Agent, listener: Listener, holdfast: C
 
 
 def test_enforcement(daemon: Daemon, holdfast: Command) -> None:
-    """Who enforces, since when, on what."""
+    """`enforcement` says which process enforces, since when, and on which kernel."""
     before = datetime.now(timezone.utc).replace(microsecond=0)
     daemon.start(rule("all", **KEYS))
     after = datetime.now(timezone.utc)
@@ -80,7 +83,7 @@ def test_enforcement(daemon: Daemon, holdfast: Command) -> None:
 
 def test_rules(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                holdfast: Command) -> None:
-    """The rules in force, defaults filled in, and how many sockets each has."""
+    """`rules` has the rules in force with defaults filled in, and each one's number of sockets."""
     netns.add_address("10.20.0.8", "10.20.99.1")
     daemon.start(
         rule("net", "10.20.0.0/16", user_timeout="400s", **KEYS)
@@ -90,14 +93,15 @@ def test_rules(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
         agent.connect(address, listener.port)
     net, lab, srv = holdfast.status()["rules"]
     assert net == {"name": "net", "destination": ["10.20.0.0/16"], "port": [23306],
-                   "side": "client", "window": 350, "time": 120, "interval": 30, "probes": 4,
+                   "side": "client", "window": 350, "window_auto": False, "path": NOTHING_LEARNED,
+                   "time": 120, "interval": 30, "probes": 4,
                    "user_timeout": 400000, "override": "when-longer", "enforce": True,
                    "sockets": 2}
     assert lab["destination"] == ["10.20.99.0/24", "2001:db8::/32"]
     assert lab["port"] == [23306, "23400-23402"]
     assert (lab["enforce"], lab["sockets"], lab["user_timeout"]) == (False, 1, None)
     assert srv == {"name": "srv", "destination": ["any"], "port": [23500], "side": "server",
-                   "window": 3600, "time": 600, "interval": 60, "probes": 5, "user_timeout": None,
+                   "window": 3600, "window_auto": False, "path": NOTHING_LEARNED, "time": 600, "interval": 60, "probes": 5, "user_timeout": None,
                    "override": "always", "enforce": True, "sockets": 0}
 
 
@@ -106,7 +110,7 @@ def test_rules(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
 ])
 def test_socket(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command, netns: Netns,
                 cgroup: Cgroup, address: str, family: str) -> None:
-    """A socket as getsockopt, sock_diag and /proc have it."""
+    """A socket is shown as getsockopt(), sock_diag and /proc have it."""
     daemon.start(rule("all", user_timeout="400s", **KEYS))
     sock = agent.connect(address, listener.port)
     info = sock.info
@@ -130,7 +134,7 @@ def test_socket(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Comm
 
 @pytest.fixture
 def capture(netns: Netns) -> Iterator[Capture]:
-    """What goes over `lo`."""
+    """A capture on `lo`."""
     watching = Capture(netns)
     yield watching
     watching.close()
@@ -138,7 +142,7 @@ def capture(netns: Netns) -> Iterator[Capture]:
 
 def test_next_probe_after_receiving(daemon: Daemon, agent: Agent, listener: Listener,
                                     holdfast: Command, netns: Netns, capture: Capture) -> None:
-    """What is received puts the probe off, though the kernel's timer isn't armed again by it."""
+    """Received data puts the next probe off, though it doesn't rearm the kernel's timer."""
     daemon.start(rule("all", time="4s", interval="30s", probes=4))
     sock = agent.connect("127.0.0.1", listener.port)
     server = listener.accept()
@@ -151,14 +155,14 @@ def test_next_probe_after_receiving(daemon: Daemon, agent: Agent, listener: List
     diag = sockdiag.find(netns, info["cookie"])
     assert diag and diag.expires < 2.5 and shown["idle"] < 1
     probes = wait_for(lambda: capture.probes(info["local"], info["peer"]), "it is probed")
-    # Timers are up to an eighth late.
+    # The kernel's timers are up to an eighth late.
     assert probes[0] == pytest.approx(due, abs=0.8)
 
 
 @needs_ipv6
 def test_mapped_socket(daemon: Daemon, agent: Agent, listener: Listener,
                        holdfast: Command) -> None:
-    """An IPv4-mapped peer is shown once, by the address that the application used or by IPv4's."""
+    """A socket with an IPv4-mapped peer is shown once, with the mapped or the IPv4 address."""
     daemon.start(rule("all", **KEYS))
     sock = agent.connect("::ffff:127.0.0.1", listener.port)
     shown = holdfast.socket(sock.info["cookie"])
@@ -168,7 +172,7 @@ def test_mapped_socket(daemon: Daemon, agent: Agent, listener: Listener,
 
 
 def test_server_side(daemon: Daemon, agent: Agent, holdfast: Command) -> None:
-    """Both ends of a connection, each with its side."""
+    """Both ends of a connection are shown, each with its side."""
     daemon.start(rule("all", side="both", **KEYS))
     listener = agent.listen(PORT, "127.0.0.1")
     client = agent.connect("127.0.0.1", PORT)
@@ -180,7 +184,7 @@ def test_server_side(daemon: Daemon, agent: Agent, holdfast: Command) -> None:
 
 def test_values_are_read_from_the_socket(daemon: Daemon, agent: Agent, listener: Listener,
                                          holdfast: Command) -> None:
-    """Not from the rule: an application that has changed them afterwards is found out."""
+    """The values are read from the socket, so that a change by the application shows."""
     daemon.start("[daemon]\nguard = no\n" + rule("all", **KEYS))
     sock = agent.connect("127.0.0.1", listener.port)
     daemon.kill()
@@ -193,7 +197,7 @@ def test_values_are_read_from_the_socket(daemon: Daemon, agent: Agent, listener:
 
 def test_processes_that_share_a_socket(daemon: Daemon, agent: Agent, listener: Listener,
                                        holdfast: Command) -> None:
-    """All of them are listed."""
+    """All processes that have a socket open are listed."""
     daemon.start(rule("all", **KEYS))
     sock = agent.connect("127.0.0.1", listener.port)
     child = agent.call("fork")
@@ -205,7 +209,7 @@ def test_processes_that_share_a_socket(daemon: Daemon, agent: Agent, listener: L
 
 def test_closed_sockets_go(daemon: Daemon, agent: Agent, listener: Listener,
                            holdfast: Command) -> None:
-    """A connection that the application has closed isn't listed any more."""
+    """A connection that its application has closed isn't listed."""
     daemon.start(rule("all", **KEYS))
     sock = agent.connect("127.0.0.1", listener.port)
     assert len(holdfast.status()["sockets"]) == 1
@@ -215,7 +219,7 @@ def test_closed_sockets_go(daemon: Daemon, agent: Agent, listener: Listener,
 
 def test_only_sockets_of_the_cgroup(daemon: Daemon, agent: Agent, outsider: Agent,
                                     listener: Listener, holdfast: Command) -> None:
-    """What is outside isn't listed: no rule of this daemon is for it."""
+    """A socket outside the daemon's control group isn't listed."""
     outsider.connect("127.0.0.1", listener.port)
     daemon.start(rule("all", **KEYS))
     outsider.connect("127.0.0.1", listener.port)
@@ -226,13 +230,13 @@ def test_only_sockets_of_the_cgroup(daemon: Daemon, agent: Agent, outsider: Agen
 @needs("5.15", "to have the kernel give back what is held, so that it can be kept from it,")
 def test_held_by_a_rule_that_is_gone(daemon: Daemon, agent: Agent, netns: Netns,
                                      listener: Listener, holdfast: Command) -> None:
-    """Until it is given back it is no rule's, and no row; the others are shown all the same."""
+    """A socket still held by a removed rule isn't listed, and the other sockets are."""
     netns.add_address("10.20.0.8")
     daemon.start(rule("going", "10.20.0.8", **KEYS) + rule("all", **KEYS))
     gone = agent.connect("10.20.0.8", listener.port)
     kept = agent.connect("127.0.0.1", listener.port)
     sweep = os.path.join(daemon.layout, "hf_sweep")
-    os.rename(sweep, sweep + "_aside")  # so that nobody can give it back
+    os.rename(sweep, sweep + "_aside")  # keeps the reload from giving back
     daemon.reload(rule("all", "127.0.0.0/8", **KEYS))
     assert gone.settings == kept.settings == held(120, 30, 4)
     result = holdfast("status", "-J")
@@ -244,7 +248,7 @@ def test_held_by_a_rule_that_is_gone(daemon: Daemon, agent: Agent, netns: Netns,
 @pytest.mark.races
 def test_while_rules_change_places(daemon: Daemon, agent: Agent, netns: Netns,
                                    listener: Listener, holdfast: Command) -> None:
-    """A row never has the name of the rule that stands where its own stood."""
+    """While rules change places, a socket is never shown with another rule's name."""
     addresses = [f"10.20.0.{n}" for n in range(1, 9)]
     netns.add_address(*addresses)
     rules = [rule(f"r{address}", address, **KEYS) for address in addresses]
@@ -272,7 +276,7 @@ def test_while_rules_change_places(daemon: Daemon, agent: Agent, netns: Netns,
 def test_control_characters(daemon: Daemon, make_cgroup: Callable[..., Cgroup],
                             make_agent: Callable[..., Agent], cgroup: Cgroup, netns: Netns,
                             listener: Listener, holdfast: Command) -> None:
-    """A process can't write to the administrator's terminal by its name."""
+    """Control characters in names of processes and control groups don't reach the terminal."""
     agent = make_agent(netns, make_cgroup("web\x1b[2J\tx", cgroup))
     agent.call("rename", name="my\x1b[31m\n\tapp")
     daemon.start(rule("all", **KEYS))
@@ -303,7 +307,7 @@ FILTERS = [
 
 def test_filters(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                  holdfast: Command) -> None:
-    """By rule, by peer, by prefix, by verdict."""
+    """FILTER chooses sockets by rule, peer, prefix and verdict."""
     netns.add_address("10.20.0.8", "10.20.0.9", "10.20.99.1")
     daemon.start(rule("net", "10.20.0.0/16", **KEYS) + rule("one", "10.20.99.1", **KEYS))
     names = {
@@ -320,7 +324,7 @@ def test_filters(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
 
 def test_table(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                holdfast: Command) -> None:
-    """A heading and a line for each socket; -n, -r and -o as in lsblk and findmnt."""
+    """The table has a heading and a line a socket; -n, -r and -o work as in lsblk and findmnt."""
     netns.add_address("10.20.0.8")
     daemon.start(rule("orders-db", "10.20.0.8", **KEYS) + rule("rest", **KEYS))
     agent.connect("10.20.0.8", listener.port)
@@ -339,7 +343,7 @@ def test_table(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
 
 
 def test_no_socket(daemon: Daemon, holdfast: Command) -> None:
-    """A heading shows that it was looked; without, there is nothing to say."""
+    """Without sockets there is the heading alone, and with -n nothing."""
     daemon.start(rule("all", **KEYS))
     result = holdfast("status", "-o", "RULE,PEER")
     assert (result.status, result.out, without_limits(result.err)) == (0, "RULE PEER\n", [])
@@ -348,7 +352,7 @@ def test_no_socket(daemon: Daemon, holdfast: Command) -> None:
 
 
 def test_nothing_attached(daemon: Daemon, holdfast: Command) -> None:
-    """Exit status 3, and JSON that says so all the same."""
+    """Where nothing is attached the exit status is 3, and JSON, if any, says so."""
     result = holdfast("status", "-J")
     assert result.status == 3
     if result.out:
@@ -361,7 +365,7 @@ def test_nothing_attached(daemon: Daemon, holdfast: Command) -> None:
 
 @pytest.fixture
 def command_for_all() -> Iterator[str]:
-    """A copy of the command that every user can reach."""
+    """A copy of the command that every user can run."""
     directory = tempfile.mkdtemp(prefix="holdfast-test-")
     os.chmod(directory, 0o755)
     copy = os.path.join(directory, "holdfast")
@@ -372,7 +376,7 @@ def command_for_all() -> Iterator[str]:
 
 
 def test_no_permission(daemon: Daemon, holdfast: Command, command_for_all: str) -> None:
-    """An ordinary user gets exit status 4 and a reason, attached or not."""
+    """An ordinary user gets exit status 4 and a message."""
     daemon.start(rule("all", **KEYS))
     for verb in ("status", "release"):
         result = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--",

@@ -1,7 +1,7 @@
 """The story: a pooled MySQL connection idles longer than the firewall remembers it.
 
-One idle period serves all cases; each test looks at its own. MariaDB, PyMySQL and
-SQLAlchemy are real, and only time is scaled: hours to seconds.
+One idle period serves all cases, and each test looks at its own. MariaDB, PyMySQL and SQLAlchemy
+are real; only time is scaled, from hours to seconds.
 """
 
 import os
@@ -28,17 +28,17 @@ WINDOW = 6
 TIME = 2
 RULES = rule("story", window=f"{WINDOW}s", time=f"{TIME}s", interval="1s", probes=3)
 SERVER_LOST = 2013
-DELAYED_ACK = 0.3  # a last answer may be acknowledged this late
+DELAYED_ACK = 0.3  # seconds by which a last answer may be acknowledged late
 
 
 @dataclass(frozen=True)
 class Case:
-    """A client: where it lives, what it is, and when it connects."""
+    """A client: its place, its kind, and when it connects."""
 
     place: str  # "plain", "advised" (a container on a host with the sysctls set), "held"
     family: str = "inet"
     pool: bool = False
-    before: bool = False  # the daemon's start
+    before: bool = False  # before the daemon's start
 
     def __str__(self) -> str:
         return "-".join([self.place, self.family, "pool" if self.pool else "connection",
@@ -54,9 +54,9 @@ HELD = [Case("held", family, pool, before) for family in FAMILIES
 
 @dataclass
 class Observed:
-    """What became of a client."""
+    """What was seen of a client."""
 
-    settings: Settings      # once all was set up
+    settings: Settings      # before the idle time
     packets: list[float]    # when its packets went out, from its last answer until it asked again
     probes: list[float]
     connection_id: int
@@ -66,7 +66,7 @@ class Observed:
 
 def idle_and_ask(clients: dict[Case, MysqlClient], captures: dict[str, Capture],
                  ) -> dict[Case, Observed]:
-    """Lets all connections idle for longer than the window, and then uses them at once."""
+    """Lets all connections idle for longer than the window, and then queries on all at once."""
     settings = {case: client.settings for case, client in clients.items()}
     time.sleep(DELAYED_ACK)
     start = time.monotonic()
@@ -87,7 +87,7 @@ def idle_and_ask(clients: dict[Case, MysqlClient], captures: dict[str, Capture],
 
 @pytest.fixture(scope="module")
 def story(session_dir: str, bpffs: str, mariadb_files: str) -> Iterator[dict[Case, Observed]]:
-    """Runs all cases side by side."""
+    """What was seen in all cases, which run side by side."""
     kernel.require_firewall()
     with ExitStack() as stack:
         directory = tempfile.mkdtemp(dir=session_dir)
@@ -98,7 +98,7 @@ def story(session_dir: str, bpffs: str, mariadb_files: str) -> Iterator[dict[Cas
         group = Cgroup(f"holdfast-test-story-{os.getpid()}")
         stack.callback(group.remove)
 
-        # A container doesn't inherit what the host's administrator has set on the host.
+        # A container doesn't inherit the sysctls that were set on its host.
         host = Netns()
         stack.callback(host.close)
         host.sysctl("ipv4/tcp_keepalive_time", TIME)
@@ -128,7 +128,7 @@ def story(session_dir: str, bpffs: str, mariadb_files: str) -> Iterator[dict[Cas
 
 @pytest.mark.parametrize("case", CONTROLS, ids=str)
 def test_control_loses_its_connection(story: dict[Case, Observed], case: Case) -> None:
-    """Without holdfast the query hangs, and then fails; the client's own keepalive is no help."""
+    """Without holdfast the query hangs and fails, in spite of the client's own keepalive."""
     observed = story[case]
     assert observed.settings == Settings(1, 7200, 75, 9)
     assert not observed.packets
@@ -138,7 +138,7 @@ def test_control_loses_its_connection(story: dict[Case, Observed], case: Case) -
 
 @pytest.mark.parametrize("case", HELD, ids=str)
 def test_held_connection_survives(story: dict[Case, Observed], case: Case) -> None:
-    """Under holdfast the query is answered at once, on the same connection of the server."""
+    """Under holdfast the query is answered at once, on the same connection."""
     observed = story[case]
     assert observed.settings == held(TIME, 1, 3)
     assert observed.outcome.error is None, observed.outcome
@@ -149,7 +149,7 @@ def test_held_connection_survives(story: dict[Case, Observed], case: Case) -> No
 
 @pytest.mark.parametrize("case", HELD, ids=str)
 def test_only_probes_kept_it_alive(story: dict[Case, Observed], case: Case) -> None:
-    """Nothing but probes and their answers went over the wire, and often enough."""
+    """During the idle time only probes and their answers went over the wire, one every `time`."""
     observed = story[case]
     assert len(observed.probes) >= WINDOW // TIME
     assert len(observed.packets) <= 2 * len(observed.probes)
@@ -158,7 +158,7 @@ def test_only_probes_kept_it_alive(story: dict[Case, Observed], case: Case) -> N
 
 
 def test_pool_reconnects_only_after_the_failure(story: dict[Case, Observed]) -> None:
-    """What the failed pool gives out next is another connection: the first one was lost."""
+    """After the failure the pool's next connection is a new one."""
     observed = story[Case("plain", pool=True)]
     assert observed.reconnected.error is None
     assert observed.reconnected.id != observed.connection_id

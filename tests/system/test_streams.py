@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or read by nobody any more."""
+"""Standard streams that are closed, full, or not read by anyone any more."""
 
 import os
 import subprocess
@@ -18,12 +18,12 @@ OTHER_VALUES = held(60, 30, 4)
 
 
 def standard_files(pid: int) -> set[str]:
-    """What the first three descriptors of a process are."""
+    """Returns what the first three descriptors of a process are."""
     return {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)}
 
 
 def test_closed(daemon: Daemon, agent: Agent, listener: Listener, workdir: str) -> None:
-    """What it opens must not come to lie where it writes its log."""
+    """With closed standard streams no file that the daemon opens takes the log's descriptor."""
     textfile = os.path.join(workdir, "h.prom")
     config = RULE + f"[daemon]\nmetrics-textfile = {textfile}\n"
     daemon.configure(config)
@@ -38,7 +38,7 @@ def test_closed(daemon: Daemon, agent: Agent, listener: Listener, workdir: str) 
 
 
 def test_nobody_reads(daemon: Daemon, agent: Agent, listener: Listener, workdir: str) -> None:
-    """A log whose reader has gone is no reason to go, too."""
+    """When the reader of its log has gone, the daemon goes on."""
     fifo = os.path.join(workdir, "log")
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -68,7 +68,7 @@ def test_journal(daemon: Daemon) -> None:
 
 def test_files_may_not_grow(daemon: Daemon, agent: Agent, listener: Listener,
                             workdir: str) -> None:
-    """Under a limit of file sizes, log and metrics end; the daemon doesn't."""
+    """A limit of file sizes ends log and metrics, and the daemon goes on."""
     textfile = os.path.join(workdir, "h.prom")
     config = RULE + f"[daemon]\nmetrics-textfile = {textfile}\n"
     daemon.configure(config)
@@ -90,7 +90,7 @@ def test_files_may_not_grow(daemon: Daemon, agent: Agent, listener: Listener,
 @pytest.mark.parametrize("way", ["full", "closed"])
 def test_nowhere_to_write(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
                           arguments: tuple[str, ...], way: str) -> None:
-    """Half an answer, or none, isn't told as a whole one."""
+    """Output that can't be written completely ends a verb with status 4 and one message."""
     daemon.start(RULE)
     agent.connect("127.0.0.1", listener.port)
     if arguments[0] == "check":

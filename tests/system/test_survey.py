@@ -1,7 +1,7 @@
-"""Where there is something to do: one walk over the sockets of all network namespaces says it.
+"""The survey: one walk over the sockets of all namespaces finds where there is something to do.
 
-A reconcile pass sweeps only the namespaces that it names, and `status` asks sock_diag for a few
-held connections one by one where it names none. Both must come to what they come to without it.
+A pass sweeps only the namespaces that the survey names, and `status` asks sock_diag for a few held
+connections one by one where it names none. Both must have the same results as without the survey.
 """
 
 import os
@@ -23,11 +23,11 @@ from harness.wait import wait_for
 
 VALUES = held(120, 30, 4)
 RULE = rule("all", time="120s", interval="30s", probes=4)
-# Nothing keeps applications from undoing it, so that the next pass has something to do.
+# Without a guard applications can undo a setting, so that the next pass has something to do.
 LOOSE = daemon_section(reconcile="1h", guard="no")
 EVERY_SECOND = daemon_section(reconcile="1s", guard="no")
 
-# Enough for a crowd, whatever the size of the table.
+# A number of connections that makes long chains in a table of any size.
 MANY = 3000
 TODO, UNHELD = 1 << 63, 1 << 62  # HF_SURVEY_TODO, HF_SURVEY_LOOSE
 
@@ -35,13 +35,13 @@ pytestmark = needs("6.2", "to walk through the kernel's table of connections")
 
 
 def words(daemon: Daemon) -> list[int]:
-    """All that it says."""
+    """Returns all words of the survey."""
     with open(os.path.join(daemon.layout, "hf_survey"), "rb") as file:
         return [word for word, in struct.iter_unpack("=Q", file.read())]
 
 
 def survey(daemon: Daemon, *namespaces: Netns) -> dict[Netns, int]:
-    """What it says of these namespaces, where it says something."""
+    """Returns the survey's flags for these namespaces, without those that it doesn't name."""
     said = set(words(daemon))
     assert TODO not in said, "it doesn't know"
     found = {netns: sum(flag for flag in (TODO, UNHELD) if netns.inode | flag in said)
@@ -52,14 +52,14 @@ def survey(daemon: Daemon, *namespaces: Netns) -> dict[Netns, int]:
 @pytest.fixture
 def other(make_netns: Callable[[], Netns], make_agent: Callable[..., Agent],
           cgroup: Cgroup) -> Iterator[tuple[Netns, Agent]]:
-    """Another namespace, and an application in it."""
+    """Another namespace and an application in it."""
     netns = make_netns()
     yield netns, make_agent(netns, cgroup)
 
 
 def test_settled(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                  other: tuple[Netns, Agent]) -> None:
-    """Nothing is said of what is as it should be, nor of what is nobody's business."""
+    """The survey names no namespace whose sockets are all as they should be or unmatched."""
     strange = other[1].listen(5432)
     pairs = [other[1].connect("127.0.0.1", strange.port), strange.accept()]
     before = agent.connect("127.0.0.1", listener.port)
@@ -79,7 +79,7 @@ def test_settled(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                                   {"probes": 5}, {"user_timeout": 1}], ids=str)
 def test_each_option(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                      undo: dict[str, int]) -> None:
-    """Whichever of them differs."""
+    """The survey names a namespace for each single option that differs."""
     daemon.start(LOOSE + RULE)
     sock = agent.connect("127.0.0.1", listener.port)
     assert not survey(daemon, netns)
@@ -89,7 +89,7 @@ def test_each_option(daemon: Daemon, agent: Agent, netns: Netns, listener: Liste
 
 @needs_ipv6
 def test_ipv6(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener) -> None:
-    """Its own addresses, and those of IPv4 in it."""
+    """The survey matches IPv6 addresses, and IPv4 addresses of IPv6 sockets."""
     daemon.start(LOOSE + rule("six", "::1") + rule("four", "127.0.0.1"))
     six = agent.connect("::1", listener.port)
     mapped = agent.connect("::ffff:127.0.0.1", listener.port)
@@ -102,7 +102,7 @@ def test_ipv6(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener) ->
 
 def test_many_namespaces(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                          other: tuple[Netns, Agent]) -> None:
-    """Each is named by itself, and a pass sees to it."""
+    """The survey names each namespace by itself, and a pass puts its sockets right."""
     there = other[1].listen(PORT)
     socks = {netns: agent.connect("127.0.0.1", listener.port),
              other[0]: other[1].connect("127.0.0.1", there.port)}
@@ -123,7 +123,7 @@ def test_many_namespaces(daemon: Daemon, agent: Agent, netns: Netns, listener: L
 
 def test_unheld(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                 holdfast: Command, other: tuple[Netns, Agent]) -> None:
-    """What a rule matches and is not to be held: `status` shows it, and no pass sees to it."""
+    """The survey says of matched sockets that aren't to be held that only `status` needs them."""
     there = other[1].listen(PORT)
     exempt = other[1].connect("127.0.0.2", there.port)
     closed, kept = (agent.connect("127.0.0.1", listener.port) for _ in range(2))
@@ -144,26 +144,27 @@ def test_unheld(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
 
 def test_out_of_scope(daemon: Daemon, make_agent: Callable[..., Agent], netns: Netns,
                       listener: Listener, make_cgroup: Callable[..., Cgroup]) -> None:
-    """Another control group's is none of the sweep's business."""
+    """The survey says of a matched socket in another control group that no pass needs it."""
     stranger = make_agent(netns, make_cgroup())
     sock = stranger.connect("127.0.0.1", listener.port)
     daemon.start(LOOSE + RULE)
     assert sock.settings == UNTOUCHED and survey(daemon, netns) == {netns: UNHELD}
+    assert "can't be held" not in daemon.log
 
 
 def test_a_rule_goes(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener) -> None:
-    """Of a socket with a record that no rule matches any more."""
+    """The survey names the namespace of a socket with a record that no rule matches any more."""
     daemon.start(LOOSE + RULE)
     sock = agent.connect("127.0.0.1", listener.port)
     sweep = os.path.join(daemon.layout, "hf_sweep")
-    os.rename(sweep, sweep + "_aside")  # so that the pass can't
+    os.rename(sweep, sweep + "_aside")  # keeps the pass from giving back
     daemon.reload(LOOSE + rule("not", "192.0.2.1"))
     os.rename(sweep + "_aside", sweep)
     assert sock.settings == VALUES and survey(daemon, netns) == {netns: TODO}
 
 
 def crowd(daemon: Daemon, agent: Agent, listener: Listener) -> list[Socket]:
-    """So many connections that of their ends some dozen share a bucket in a table of 2^18."""
+    """Opens so many connections that some dozen of their ends share a bucket in a table of 2^18."""
     listener.keep_all(MANY)
     socks = agent.connect_many("127.0.0.1", listener.port, MANY)
     assert agent.settings_of(socks) == {VALUES: MANY}
@@ -172,7 +173,7 @@ def crowd(daemon: Daemon, agent: Agent, listener: Listener) -> list[Socket]:
 
 
 def test_long_chains(daemon: Daemon, netns: Netns, agent: Agent, listener: Listener) -> None:
-    """Sockets that lie behind others in the same bucket are found, too."""
+    """Sockets behind others in the same bucket are found."""
     daemon.start(LOOSE + RULE)
     for sock in crowd(daemon, agent, listener)[::100]:
         assert not survey(daemon, netns)
@@ -183,7 +184,8 @@ def test_long_chains(daemon: Daemon, netns: Netns, agent: Agent, listener: Liste
 
 def test_chains_too_long(daemon: Daemon, holdfast: Command, agent: Agent, listener: Listener,
                          workdir: str) -> None:
-    """Where one is longer than it walks, it doesn't know, and a pass goes everywhere."""
+    """Where a chain is longer than the survey walks, it says so, and a pass sweeps all
+    namespaces."""
     daemon.build_dir = compiler.variant("chains", build.DIRECTORY,
                                         os.path.join(workdir, "build"))
     daemon.start(EVERY_SECOND + RULE)
@@ -196,26 +198,27 @@ def test_chains_too_long(daemon: Daemon, holdfast: Command, agent: Agent, listen
 @pytest.mark.parametrize("side", ["client", "server"])
 def test_says_it_once(daemon: Daemon, make_agent: Callable[..., Agent], netns: Netns,
                       cgroup: Cgroup, side: str) -> None:
-    """However many sockets of a namespace there are to see to: its buffer has room for few."""
+    """The survey names a namespace about once, however many sockets need work: its buffer is
+    small."""
     agent, server = make_agent(netns, None), make_agent(netns, cgroup)
-    ends = {"client": server, "server": agent}  # the other one is no business of ours
+    ends = {"client": server, "server": agent}  # the other end is outside the control group
     listener = ends["server" if side == "client" else "client"].listen(PORT)
     listener.keep_all(MANY)
     ends["client" if side == "client" else "server"].connect_many("127.0.0.1", PORT, MANY)
     daemon.start(LOOSE + rule("none", "192.0.2.1"))
     sweep = os.path.join(daemon.layout, "hf_sweep")
-    os.rename(sweep, sweep + "_aside")  # so that the pass can't
+    os.rename(sweep, sweep + "_aside")  # keeps the pass from giving back
     daemon.reload(LOOSE + RULE + f"side = {side}\n")
     os.rename(sweep + "_aside", sweep)
     said = words(daemon)
     assert netns.inode | TODO in said
-    # Once for each step of the walk, or a few times where others' words come between.
+    # Once for each step of the walk, or a few times where other namespaces' words come between.
     assert len(said) < MANY / 10
 
 
 def test_storages_of_others(daemon: Daemon, agent: Agent, netns: Netns,
                             listener: Listener) -> None:
-    """What seven programs of others keep for a socket doesn't hide what we do."""
+    """Seven socket storages of other programs don't hide holdfast's."""
     daemon.start(LOOSE + RULE)
     sock = agent.connect("127.0.0.1", listener.port)
     maps = [bpf.socket_storage(f"other_{n}") for n in range(7)]
@@ -233,13 +236,13 @@ def test_storages_of_others(daemon: Daemon, agent: Agent, netns: Netns,
 
 def test_after_a_probe(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                        holdfast: Command) -> None:
-    """What the probe has put in and taken back leaves nothing to do."""
+    """After a probe nothing is left to do."""
     daemon.start(LOOSE + RULE)
     sock = agent.connect("127.0.0.1", listener.port)
     result = holdfast("probe", "-J")
     assert [row["outcome"] for row in result.json["sockets"]] == ["answered"], result
     assert sock.settings == VALUES and not survey(daemon, netns)
-    # What looks like the probe's own from now on, the application has set.
+    # A time of 1 that is set from now on is the application's, though it looks like the probe's.
     sock.change(time=1)
     daemon.stop()
     assert sock.settings == held(1, 75, 9)
@@ -248,8 +251,8 @@ def test_after_a_probe(daemon: Daemon, agent: Agent, netns: Netns, listener: Lis
 @pytest.fixture(params=[64, 65536])
 def apart(make_netns: Callable[[], Netns], make_agent: Callable[..., Agent], cgroup: Cgroup,
           request: pytest.FixtureRequest) -> Iterator[tuple[Netns, Agent]]:
-    """A namespace with a table of connections of its own: so small that chains are long, and as
-    large as one that is walked."""
+    """A namespace with a table of connections of its own, so small that chains are long, or as
+    large as one that the survey walks."""
     parent = make_netns()
     parent.sysctl("ipv4/tcp_child_ehash_entries", request.param)
     with parent.entered():
@@ -262,7 +265,7 @@ def apart(make_netns: Callable[[], Netns], make_agent: Callable[..., Agent], cgr
 
 
 def undone_and_held_again(socks: list[Socket]) -> None:
-    """What a pass puts right."""
+    """Checks that a pass holds these sockets again after they were undone."""
     for sock in socks:
         sock.change(keepalive=0)
     wait_for(lambda: all(sock.settings == VALUES for sock in socks), "they are held again")
@@ -270,7 +273,8 @@ def undone_and_held_again(socks: list[Socket]) -> None:
 
 def test_table_of_its_own(daemon: Daemon, holdfast: Command, agent: Agent, listener: Listener,
                           apart: tuple[Netns, Agent]) -> None:
-    """The walk doesn't come there: a pass sweeps it every time, and `status` shows its sockets."""
+    """The survey doesn't walk another table, so a pass always sweeps its namespace, and `status`
+    shows its sockets."""
     there = apart[1].listen(PORT)
     socks = [agent.connect("127.0.0.1", listener.port)]
     socks += [apart[1].connect("127.0.0.1", there.port) for _ in range(20)]
@@ -284,7 +288,7 @@ def test_table_of_its_own(daemon: Daemon, holdfast: Command, agent: Agent, liste
 
 def test_read_in_a_table_of_its_own(daemon: Daemon, agent: Agent, listener: Listener,
                                     apart: tuple[Netns, Agent]) -> None:
-    """Whoever reads it there is told nothing, and so that anything may be."""
+    """Read in a namespace with another table, the survey says that anything may have to be done."""
     daemon.start(LOOSE + RULE)
     agent.connect("127.0.0.1", listener.port).change(keepalive=0)
     with apart[0].entered():
@@ -292,7 +296,7 @@ def test_read_in_a_table_of_its_own(daemon: Daemon, agent: Agent, listener: List
 
 
 def test_without_it(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
-    """A pass and `status` come to the same."""
+    """Without the survey a pass and `status` have the same results."""
     daemon.start(EVERY_SECOND + RULE)
     socks = [agent.connect("127.0.0.1", listener.port) for _ in range(3)]
     before = holdfast.status()["sockets"]
@@ -306,7 +310,8 @@ def test_without_it(daemon: Daemon, agent: Agent, listener: Listener, holdfast: 
 
 def test_bound_to_a_device(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                            holdfast: Command) -> None:
-    """sock_diag doesn't find such a socket by its ends; `status` shows it all the same."""
+    """A socket bound to a device, which sock_diag doesn't find by its ends, is shown all the
+    same."""
     daemon.start(LOOSE + RULE)
     plain = agent.connect("127.0.0.1", listener.port)
     bound = agent.connect("127.0.0.1", listener.port, device="lo")
@@ -318,7 +323,7 @@ def test_bound_to_a_device(daemon: Daemon, agent: Agent, netns: Netns, listener:
 def test_gone_meanwhile(daemon: Daemon, agent: Agent, make_agent: Callable[..., Agent],
                         netns: Netns, cgroup: Cgroup, listener: Listener,
                         holdfast: Command) -> None:
-    """Connections that end between two looks take no others with them."""
+    """Connections that end while `status` runs take no others from its list."""
     daemon.start(LOOSE + RULE)
     kept = agent.connect("127.0.0.1", listener.port).info["cookie"]
     others = make_agent(netns, cgroup)

@@ -1,5 +1,5 @@
-"""The unit's filter of system calls: all that the programs call passes it, and what it adds is
-called. Bounds of what the kernel runs for us."""
+"""The unit's system call filter passes all calls of the programs and names none without need; maps
+and programs are of bounded size."""
 
 import os
 import re
@@ -23,7 +23,7 @@ RULE, VALUES = rule("all", time="120s", interval="30s", probes=4), held(120, 30,
 
 
 def expand(name: str) -> set[str]:
-    """The system calls of a group, or the one of that name."""
+    """Returns the system calls of a group, or the one of that name."""
     if not name.startswith("@"):
         return {name}
     out = subprocess.run(["systemd-analyze", "syscall-filter", name], check=True,
@@ -33,7 +33,7 @@ def expand(name: str) -> set[str]:
 
 
 def unit_filter() -> tuple[set[str], set[str]]:
-    """What the unit lets through, and what of that it names one by one."""
+    """Returns the system calls that the unit allows, and those of them that it names singly."""
     allowed: set[str] = set()
     single: set[str] = set()
     with open(UNIT, encoding="utf-8") as file:
@@ -54,7 +54,8 @@ def unit_filter() -> tuple[set[str], set[str]]:
 @pytest.mark.skipif(build.SANITIZED, reason="a sanitizer has system calls of its own")
 def test_filter(daemon: Daemon, agent: Agent, listener: Listener, netns: Netns, outsider: Agent,
                 workdir: str) -> None:
-    """Start, take-over, reload, names, metrics, an end, a change of routes, the stop."""
+    """The filter passes all system calls of a daemon's life and of `reload`, and names none that
+    isn't used."""
     for program in ("strace", "systemd-analyze"):
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
@@ -98,12 +99,13 @@ def test_filter(daemon: Daemon, agent: Agent, listener: Listener, netns: Netns, 
     allowed, single = unit_filter()
     print("called:", " ".join(sorted(called)))
     assert not called - allowed, "the filter would refuse these"
-    # pidfd_getfd() is for namespaces that only a socket keeps, which this kernel may tell otherwise.
+    # pidfd_getfd() is for namespaces that only a socket keeps; this kernel may find those in
+    # another way.
     assert not single - called - {"pidfd_getfd"}, "the filter need not let these through"
 
 
 def test_maps_fit(daemon: Daemon) -> None:
-    """The rules' map has as many entries as the rules need, no more."""
+    """The rules' map has as many entries as the rules need."""
     sizes = []
     for number in (1, 7, 300):
         text = "".join(rule(f"r{i}", f"10.{i >> 8}.{i & 255}.1") for i in range(number))
@@ -119,12 +121,12 @@ def test_maps_fit(daemon: Daemon) -> None:
 
 
 def test_programs_are_bounded(daemon: Daemon) -> None:
-    """What the verifier went through, and what a program may be, stay far below the kernel's end."""
+    """The verifier walks far fewer instructions of each program than its limit allows."""
     daemon.start(RULE)
     programs = [number for kind, number in bpf.pinned(daemon.pin_dir) if kind == "prog"]
     assert len(programs) >= 5
     for number in programs:
         instructions = bpf.verified_instructions(number)
         print(number, instructions)
-        # The verifier ends at a million, and refuses what may loop for ever.
+        # The verifier's limit is a million, and it refuses programs that may loop for ever.
         assert 0 < instructions < 100_000 or instructions == -1

@@ -1,4 +1,4 @@
-"""Other programs on the same hooks: beside them, or a sentence that names who is in the way."""
+"""Foreign programs on the same hooks: they run beside ours, or the one in the way is named."""
 
 import os
 from typing import Callable, Iterator
@@ -21,7 +21,7 @@ NAME = "tenant_prog"
 
 @pytest.fixture
 def make_program() -> Iterator[Callable[[int], bpf.Program]]:
-    """Loads somebody else's programs, let go of after the test."""
+    """Loads foreign programs, and unloads them after the test."""
     made: list[bpf.Program] = []
 
     def make(kind: int, name: str = NAME) -> bpf.Program:
@@ -34,7 +34,7 @@ def make_program() -> Iterator[Callable[[int], bpf.Program]]:
 
 
 def assert_enforced(agent: Agent, listener: Listener) -> None:
-    """Connections are held, and the guard keeps them so."""
+    """Checks that connections are held and that the guard works."""
     sock = agent.connect("127.0.0.1", listener.port)
     assert sock.settings == VALUES
     sock.change(keepalive=0, time=5000)
@@ -45,7 +45,8 @@ def assert_enforced(agent: Agent, listener: Listener) -> None:
 @pytest.mark.parametrize("first", [True, False], ids=["theirs-first", "ours-first"])
 def test_beside_others(daemon: Daemon, agent: Agent, cgroup: Cgroup, listener: Listener,
                        make_program, kind: int, first: bool) -> None:
-    """By link and by BPF_F_ALLOW_MULTI: all of them run, and theirs stay when we go."""
+    """Programs attached by a link or with BPF_F_ALLOW_MULTI run beside ours, and stay when we
+    stop."""
     linked, multi = make_program(kind, "tenant_link"), make_program(kind, "tenant_multi")
     if not first:
         daemon.start(RULE)
@@ -72,7 +73,7 @@ def test_beside_others(daemon: Daemon, agent: Agent, cgroup: Cgroup, listener: L
     pytest.param(0, id="exclusive")])
 def test_on_a_child(daemon: Daemon, make_agent, make_cgroup, netns: Netns, cgroup: Cgroup,
                     listener: Listener, make_program, kind: int, flags: int) -> None:
-    """What is attached below us, in whatever way, takes nothing away from us."""
+    """A program on a child group, however attached, takes nothing from us."""
     child = make_cgroup("child", cgroup)
     program = make_program(kind)
     program.attach(child.directory, flags)
@@ -89,7 +90,7 @@ def test_on_a_child(daemon: Daemon, make_agent, make_cgroup, netns: Netns, cgrou
 @pytest.mark.parametrize("above", [False, True], ids=["same", "above"])
 def test_in_the_way(make_daemon, make_agent, make_cgroup, netns: Netns, cgroup: Cgroup,
                     listener: Listener, make_program, kind: int, flags: int, above: bool) -> None:
-    """Who lets nobody else in is named, with the place; nothing is attached, or half attached."""
+    """A program that excludes others is named with its control group, and nothing is attached."""
     target = make_cgroup("child", cgroup) if above else cgroup
     program = make_program(kind)
     program.attach(cgroup.directory, flags)
@@ -97,7 +98,7 @@ def test_in_the_way(make_daemon, make_agent, make_cgroup, netns: Netns, cgroup: 
     application = make_agent(netns, target)
     sock = application.connect("127.0.0.1", listener.port)
     daemon.configure(RULE)
-    if above and flags == bpf.F_OVERRIDE:  # this one lets others in, below
+    if above and flags == bpf.F_OVERRIDE:  # allows others on child groups
         daemon.start(RULE)
         assert_enforced(application, listener)
         return
@@ -112,7 +113,7 @@ def test_in_the_way(make_daemon, make_agent, make_cgroup, netns: Netns, cgroup: 
     for other in (bpf.SOCK_OPS, bpf.SETSOCKOPT):
         assert bpf.attached(target.directory, other) in ([], [program.id])
 
-    # Once it is out of the way, nothing else is.
+    # Nothing else is in the way.
     program.detach(cgroup.directory)
     daemon.start(RULE)
     assert sock.settings == VALUES
@@ -121,7 +122,7 @@ def test_in_the_way(make_daemon, make_agent, make_cgroup, netns: Netns, cgroup: 
 
 def test_in_the_way_at_a_reload(daemon: Daemon, agent: Agent, cgroup: Cgroup, listener: Listener,
                                 make_program) -> None:
-    """Rules that come to need the guard, where it can't be attached: the old ones stay."""
+    """A reload whose rules need the guard is refused where it can't be attached."""
     program = make_program(bpf.SETSOCKOPT)
     program.attach(cgroup.directory, 0)
     never = RULE + "override = never\n"
@@ -139,7 +140,7 @@ def test_in_the_way_at_a_reload(daemon: Daemon, agent: Agent, cgroup: Cgroup, li
 @pytest.mark.parametrize("flags", [0, bpf.F_OVERRIDE])
 def test_nobody_can_shut_us_out(daemon: Daemon, agent: Agent, cgroup: Cgroup, listener: Listener,
                                 make_program, flags: int) -> None:
-    """Who comes later and wants to be alone is refused by the kernel."""
+    """The kernel refuses programs that come later and want to exclude others."""
     daemon.start(RULE)
     for kind in (bpf.SOCK_OPS, bpf.SETSOCKOPT):
         with pytest.raises(PermissionError):
@@ -148,7 +149,7 @@ def test_nobody_can_shut_us_out(daemon: Daemon, agent: Agent, cgroup: Cgroup, li
 
 
 class Tenant:
-    """A holdfast beside others, and what the kernel and its log say of them."""
+    """A holdfast beside others, with its program and what it has logged of them."""
 
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
@@ -156,7 +157,7 @@ class Tenant:
         self._said: list[str] = []
 
     def start(self) -> None:
-        """Starts it; before, whoever was there is no business of its log."""
+        """Starts it, and keeps what this start logs of others."""
         logged = len(self.daemon.log)
         self.daemon.start(RULE)
         self.program = bpf.pinned_link(os.path.join(self.daemon.layout, "hf_sockops")).program
@@ -164,8 +165,8 @@ class Tenant:
                       if "another holdfast" in line]
 
     def check(self, place: Cgroup, *others: "Tenant") -> None:
-        """What runs in that control group is this one's and the others' programs, and its last
-        start has warned of those and of nobody else."""
+        """Checks that in a control group exactly these programs run, and that the last start has
+        warned of exactly the others."""
         assert set(bpf.effective(place.directory, bpf.SOCK_OPS)) == {
             self.program, *(other.program for other in others)}
         assert len(self._said) == len(others), self._said
@@ -174,9 +175,9 @@ class Tenant:
 
 
 def test_another_holdfast(make_daemon, make_cgroup, cgroup: Cgroup) -> None:
-    """Two on the same connections, each with pins of its own: the second one warns of the first.
+    """The second of two daemons on the same connections warns of the first.
 
-    The second one itself, taken over by the next, isn't another one; nor is one beside it.
+    Neither its own earlier instance nor a daemon on another control group counts as another one.
     """
     first = Tenant(make_daemon())
     first.start()
@@ -197,7 +198,8 @@ def test_another_holdfast(make_daemon, make_cgroup, cgroup: Cgroup) -> None:
 
 
 def test_another_holdfast_below(make_daemon, make_cgroup, cgroup: Cgroup) -> None:
-    """The one on the host comes after the one in a container; one of a similar name isn't it."""
+    """A daemon warns of another one on a child group, but not of one on a group with a similar
+    name."""
     group = make_cgroup("first", cgroup)
     below = Tenant(make_daemon(make_cgroup("below", group)))
     below.start()
@@ -213,7 +215,7 @@ def test_another_holdfast_below(make_daemon, make_cgroup, cgroup: Cgroup) -> Non
 
 @pytest.mark.parametrize("place", ["same", "above", "below"])
 def test_a_stranger(make_daemon, make_cgroup, cgroup: Cgroup, make_program, place: str) -> None:
-    """A program of someone else's on the same connections isn't another holdfast."""
+    """A foreign program on the same connections isn't taken for another holdfast."""
     group = make_cgroup("group", cgroup)
     target = {"same": group, "above": cgroup}.get(place) or make_cgroup("below", group)
     program = make_program(bpf.SOCK_OPS)

@@ -1,4 +1,4 @@
-"""`metrics-textfile`: written in one step when something has happened, and gone when it is over."""
+"""`metrics-textfile` is written in one step when something has happened, and removed at the end."""
 
 import os
 import re
@@ -27,9 +27,9 @@ CANT = "the metrics can't be written"
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:
-    """How long the daemon waits between two files depends on what one costs on this machine.
+    """Waits longer than the daemon waits between two files, which depends on what one costs.
 
-    It is less than a minute, after which a file is written without any reason.
+    That time is less than a minute, after which a file is written without any reason.
     """
     wait.wait_for(condition, what, timeout=30, step=0.1)
 
@@ -42,7 +42,7 @@ class Textfile:
         self.path = os.path.join(folder, name)
 
     def config(self, **keys: object) -> str:
-        """The configuration that has it, and RULE."""
+        """Returns a configuration with this textfile and RULE."""
         return daemon_section(metrics_textfile=self.path, **keys) + RULE
 
     @property
@@ -52,19 +52,19 @@ class Textfile:
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """The text of the file."""
         with open(self.path, encoding="utf-8") as file:
             return file.read()
 
     @property
     def metrics(self) -> Metrics:
-        """What it says."""
+        """The parsed file."""
         return Metrics(self.text)
 
 
 @pytest.fixture
 def textfile(workdir: str) -> Textfile:
-    """Where node_exporter would read."""
+    """A textfile in a folder for node_exporter."""
     folder = os.path.join(workdir, "node-exporter")
     os.mkdir(folder)
     return Textfile(folder)
@@ -72,7 +72,7 @@ def textfile(workdir: str) -> Textfile:
 
 @pytest.fixture
 def small_folder(workdir: str) -> Iterator[str]:
-    """A folder on a file system that is full with one page."""
+    """A folder on a file system with room for one page."""
     folder = os.path.join(workdir, "small")
     os.mkdir(folder)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", folder], check=True)
@@ -82,7 +82,8 @@ def small_folder(workdir: str) -> Iterator[str]:
 
 def test_same_as_the_command(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
                              textfile: Textfile) -> None:
-    """Byte for byte what `holdfast metrics` says, for everybody to read, and nothing beside it."""
+    """The file has exactly what `holdfast metrics` prints, is readable by all, and alone in its
+    folder."""
     agent.connect("127.0.0.1", listener.port)
     daemon.start(textfile.config() + rule("more", "192.0.2.1"))
     agent.connect("127.0.0.1", listener.port, keepalive=1, time=20)
@@ -99,11 +100,11 @@ def test_same_as_the_command(daemon: Daemon, agent: Agent, listener: Listener, h
 
 def test_written_when_something_happens(daemon: Daemon, agent: Agent, listener: Listener,
                                         textfile: Textfile) -> None:
-    """At the start, at each reconcile pass, after a reload and after an end."""
+    """The file is written at the start, after a pass, a reload, and the end of a connection."""
     daemon.start(textfile.config(reconcile="1d"))
     assert textfile.metrics["rules"] == 1
     socks = [agent.connect("127.0.0.1", listener.port) for _ in range(3)]
-    time.sleep(0.8)  # right behind the connect it would pass for a goodbye
+    time.sleep(0.8)  # a close right after connect() would count as the application's wish
     listener.accept().close()
     wanted = 'rule="db",cause="server"'
     wait_for(lambda: textfile.metrics["ends_total", wanted] == 1, "the end is told")
@@ -122,7 +123,7 @@ def test_written_when_something_happens(daemon: Daemon, agent: Agent, listener: 
 
 def test_at_least_once_a_minute(daemon: Daemon, agent: Agent, listener: Listener,
                                 textfile: Textfile) -> None:
-    """Connections don't tell the daemon that they are there, and still they show."""
+    """New connections show in the file within a minute, without any event."""
     daemon.start(textfile.config(reconcile="1d"))
     agent.connect("127.0.0.1", listener.port)
     wait.wait_for(lambda: textfile.metrics["sockets", 'rule="db",verdict="held"'] == 1,
@@ -130,7 +131,7 @@ def test_at_least_once_a_minute(daemon: Daemon, agent: Agent, listener: Listener
 
 
 def test_not_too_often(daemon: Daemon, textfile: Textfile) -> None:
-    """Ten reloads within a moment aren't ten files; the last of them is told all the same."""
+    """Ten reloads in a moment cause few files, and the last one has all ten."""
     daemon.start(textfile.config())
     seen, began = set(), time.monotonic()
     for _ in range(10):
@@ -145,7 +146,7 @@ def test_not_too_often(daemon: Daemon, textfile: Textfile) -> None:
 @pytest.mark.races
 def test_nobody_sees_a_part(daemon: Daemon, agent: Agent, listener: Listener,
                             textfile: Textfile) -> None:
-    """Whoever reads it at any time reads a whole one."""
+    """A reader at any time gets a complete file."""
     daemon.start(textfile.config(reconcile="1s"))
     faults: list[str] = []
     seen: set[str] = set()
@@ -156,7 +157,7 @@ def test_nobody_sees_a_part(daemon: Daemon, agent: Agent, listener: Listener,
             try:
                 text = textfile.text
                 assert text.startswith("# HELP holdfast_build_info ")
-                Metrics(text)["network_namespaces"]  # the last of them
+                Metrics(text)["network_namespaces"]  # the last metric
                 seen.add(text)
             except (OSError, AssertionError, KeyError) as error:
                 faults.append(repr(error))
@@ -175,7 +176,7 @@ def test_nobody_sees_a_part(daemon: Daemon, agent: Agent, listener: Listener,
 
 
 def test_stop_removes_it(daemon: Daemon, textfile: Textfile) -> None:
-    """And nothing else that is there."""
+    """A stop removes the file and nothing else."""
     other = Textfile(textfile.folder, "other.prom")
     with open(other.path, "w", encoding="utf-8") as file:
         file.write("other 1\n")
@@ -186,7 +187,7 @@ def test_stop_removes_it(daemon: Daemon, textfile: Textfile) -> None:
 
 
 def test_persist_says_that_the_daemon_is_gone(daemon: Daemon, textfile: Textfile) -> None:
-    """What is attached still is, and no daemon runs."""
+    """After a stop with --persist the file says that all is attached and no daemon runs."""
     daemon.start(textfile.config(), "--persist")
     daemon.stop()
     metrics = textfile.metrics
@@ -198,7 +199,8 @@ def test_persist_says_that_the_daemon_is_gone(daemon: Daemon, textfile: Textfile
 
 def test_killed(daemon: Daemon, agent: Agent, listener: Listener, textfile: Textfile,
                 holdfast: Command) -> None:
-    """It stays as it was, and the next start goes on with it; `release` removes it."""
+    """A kill leaves the file as it was, the next start goes on with it, and `release` removes
+    it."""
     daemon.start(textfile.config())
     before = os.stat(textfile.path)
     daemon.kill()
@@ -215,7 +217,7 @@ def test_killed(daemon: Daemon, agent: Agent, listener: Listener, textfile: Text
 
 @pytest.mark.parametrize("restart", [False, True], ids=["reload", "restart"])
 def test_another_path(daemon: Daemon, textfile: Textfile, restart: bool) -> None:
-    """The old file goes, whoever has written it."""
+    """When the path changes, by a reload or a restart, the old file is removed."""
     def change(config: str) -> None:
         if restart:
             daemon.kill()
@@ -237,7 +239,7 @@ def test_another_path(daemon: Daemon, textfile: Textfile, restart: bool) -> None
 
 
 def test_bad_path(daemon: Daemon, textfile: Textfile) -> None:
-    """A fault of the configuration, by file and line; the file that is there stays."""
+    """A wrong path is an error with file and line, and the old file is written on."""
     daemon.start(textfile.config())
     for path, said in (("holdfast.prom", "no absolute path"),
                        (textfile.path + ".txt", "ends in .prom")):
@@ -249,7 +251,7 @@ def test_bad_path(daemon: Daemon, textfile: Textfile) -> None:
 
 
 def test_link_is_replaced(daemon: Daemon, workdir: str, textfile: Textfile) -> None:
-    """What it pointed to is left alone; so is what links beside it point to."""
+    """A symbolic link at the path, or at the new file's, is replaced, and its target stays."""
     victim = os.path.join(workdir, "victim")
     with open(victim, "w", encoding="utf-8") as file:
         file.write("mine\n")
@@ -267,7 +269,7 @@ def test_link_is_replaced(daemon: Daemon, workdir: str, textfile: Textfile) -> N
 
 def test_folder_that_is_missing(daemon: Daemon, agent: Agent, listener: Listener,
                                 textfile: Textfile, holdfast: Command) -> None:
-    """Told once, and tried again; what it is all about goes on."""
+    """While the folder is missing, that is logged once and tried again, and all else goes on."""
     os.rmdir(textfile.folder)
     daemon.start(textfile.config(reconcile="1s"))
     assert agent.connect("127.0.0.1", listener.port).settings == VALUES
@@ -289,7 +291,7 @@ def test_folder_that_is_missing(daemon: Daemon, agent: Agent, listener: Listener
 
 def test_reload_says_that_it_can_not_be_written(daemon: Daemon, textfile: Textfile,
                                                 holdfast: Command) -> None:
-    """Whoever asks for it hears of it; the rules are in force."""
+    """`holdfast reload` prints that the file can't be written, and the rules are in force."""
     daemon.start(RULE)
     os.mkdir(textfile.path)
     daemon.configure(textfile.config() + rule("more", "192.0.2.1"))
@@ -298,11 +300,11 @@ def test_reload_says_that_it_can_not_be_written(daemon: Daemon, textfile: Textfi
     assert f"{CANT}: {textfile.path}: Is a directory" in result.out + result.err
     assert len(holdfast.status()["rules"]) == 2
     daemon.stop()
-    assert os.listdir(textfile.folder) == ["holdfast.prom"]  # the folder, which isn't ours
+    assert os.listdir(textfile.folder) == ["holdfast.prom"]  # somebody else's folder
 
 
 def test_full_file_system(daemon: Daemon, small_folder: str, holdfast: Command) -> None:
-    """The old file stays whole, and no half of a new one lies beside it."""
+    """On a full file system the old file stays complete, and no part of a new one is left."""
     textfile = Textfile(small_folder)
     with open(textfile.path, "w", encoding="utf-8") as file:
         file.write("old 1\n")
@@ -312,12 +314,12 @@ def test_full_file_system(daemon: Daemon, small_folder: str, holdfast: Command) 
     assert os.listdir(small_folder) == ["holdfast.prom"]
     assert holdfast("metrics").status == 0
     daemon.stop()
-    assert textfile.text == "old 1\n"  # not one of ours
+    assert textfile.text == "old 1\n"  # not a file of holdfast's
 
 
 def test_with_the_units_capabilities(daemon: Daemon, textfile: Textfile, workdir: str,
                                      monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are enough for a folder of root's; the umask isn't in the way."""
+    """The unit's capabilities and umask are enough to write the file into a folder of root's."""
     with open(UNIT, encoding="utf-8") as file:
         unit = file.read()
     match = re.search(r"^CapabilityBoundingSet=(.+)$", unit, re.MULTILINE)

@@ -14,20 +14,20 @@ WELL, NOT_WELL = 0, 1
 
 
 def verdict(holdfast: Command, sock: Socket, exit_status: int) -> str:
-    """The verdict on a socket; `status` has to end with this exit status."""
+    """Returns the verdict on a socket; checks that `status` ends with this exit status."""
     assert holdfast("status").status == exit_status
     assert holdfast("status", "-J").status == exit_status
     return holdfast.socket(sock.info["cookie"])["verdict"]
 
 
 def test_held(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
-    """Keepalive is on with the rule's values."""
+    """`held`: keepalive is on with the rule's values."""
     daemon.start(rule("all", **KEYS))
     assert verdict(holdfast, agent.connect("127.0.0.1", listener.port), WELL) == "held"
 
 
 def test_own(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command) -> None:
-    """The application's own keepalive fires sooner."""
+    """`own`: the application's own keepalive fires sooner."""
     daemon.start(rule("all", **KEYS))
     sock = agent.connect("127.0.0.1", listener.port, keepalive=1, time=20)
     assert verdict(holdfast, sock, WELL) == "own"
@@ -35,7 +35,7 @@ def test_own(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command
 
 def test_probing(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                  holdfast: Command) -> None:
-    """Probes are out and unanswered."""
+    """`probing`: probes are unanswered."""
     daemon.start(rule("all", time="1s", interval="20s", probes=5, window="350s"))
     sock = agent.connect("127.0.0.1", listener.port)
     cookie = sock.info["cookie"]
@@ -56,7 +56,8 @@ def test_probing(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
 
 def test_exposed_keepalive_off(daemon: Daemon, agent: Agent, listener: Listener,
                                holdfast: Command) -> None:
-    """The application has switched keepalive off, and nobody is there to notice."""
+    """`exposed`: the application has switched keepalive off while no guard and no daemon were
+    there."""
     daemon.start(daemon_section(guard="no") + rule("all", **KEYS))
     sock = agent.connect("127.0.0.1", listener.port)
     fine = agent.connect("127.0.0.1", listener.port)
@@ -71,7 +72,7 @@ def test_exposed_keepalive_off(daemon: Daemon, agent: Agent, listener: Listener,
 
 def test_exposed_time_too_long(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                                holdfast: Command) -> None:
-    """Under `never` an application's own time may be beyond the window, or just within it."""
+    """`exposed`: under `never` an application's own time is not below the window."""
     netns.add_address("10.20.0.8")
     daemon.start(rule("all", override="never", **KEYS))
     beyond = agent.connect("127.0.0.1", listener.port, keepalive=1, time=350)
@@ -79,14 +80,14 @@ def test_exposed_time_too_long(daemon: Daemon, agent: Agent, netns: Netns, liste
     assert beyond.settings == held(350, 30, 4)
     assert verdict(holdfast, beyond, NOT_WELL) == "exposed"
     assert verdict(holdfast, within, NOT_WELL) != "exposed"
-    # A filter asks about some sockets only, and the exit status is about these.
+    # The exit status is about the sockets that the filter chooses.
     assert holdfast("status", "127.0.0.1").status == NOT_WELL
     assert holdfast("status", "10.20.0.8").status == WELL
 
 
 def test_closed(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Command,
                 netns: Netns) -> None:
-    """The server has closed the connection, and the application has not noticed."""
+    """`closed`: the server has closed the connection, and the application has not."""
     daemon.start(rule("all", **KEYS))
     sock = agent.connect("127.0.0.1", listener.port)
     listener.accept().close()
@@ -104,7 +105,7 @@ def test_closed(daemon: Daemon, agent: Agent, listener: Listener, holdfast: Comm
 
 def test_exempt(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                 holdfast: Command) -> None:
-    """A rule with `enforce = no` matches: no fault."""
+    """`exempt`: a rule with `enforce = no` matches, which is no fault."""
     netns.add_address("10.20.99.1")
     daemon.start(rule("all", **KEYS) + rule("lab", "10.20.99.0/24", enforce="no"))
     sock = agent.connect("10.20.99.1", listener.port)

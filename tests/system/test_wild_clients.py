@@ -1,4 +1,4 @@
-"""Applications that were not written for these tests: held, or `own`, as the rules say."""
+"""Real applications are `held` or `own` as the rules say."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ VALUES = held(120, 30, 4)
 
 
 def need(program: str, package: str) -> str:
-    """A program's path; without it the test is skipped."""
+    """Returns a program's path; skips the test where it isn't installed."""
     path = shutil.which(program)
     if not path:
         pytest.skip(f"{program} is not installed (package {package})")
@@ -33,7 +33,7 @@ def need(program: str, package: str) -> str:
 
 @pytest.fixture
 def server(netns: Netns, mariadb_files: str, workdir: str) -> Iterator[mariadb.Server]:
-    """A MariaDB."""
+    """A MariaDB server."""
     made = mariadb.Server(netns, mariadb_files, workdir, PORT)
     yield made
     made.close()
@@ -41,7 +41,8 @@ def server(netns: Netns, mariadb_files: str, workdir: str) -> Iterator[mariadb.S
 
 def observe(argv: list[str], netns: Netns, cgroup: Cgroup, holdfast: Command, wanted: Settings,
             verdict: str) -> None:
-    """Runs an application until its connection is as it should be, by its own descriptor."""
+    """Runs an application until its connection, read through a borrowed descriptor, is as
+    wanted."""
     process = spawn(argv, netns, cgroup, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT)
     seen: list[list[Settings]] = [[]]
@@ -63,7 +64,8 @@ def observe(argv: list[str], netns: Netns, cgroup: Cgroup, holdfast: Command, wa
 @pytest.mark.parametrize("client", ["mariadb", "mysql"])
 def test_command_line_client(daemon: Daemon, netns: Netns, cgroup: Cgroup, holdfast: Command,
                              server: mariadb.Server, client: str) -> None:
-    """It switches keepalive on, and leaves the times to the kernel: 7200 s, but for us."""
+    """The command-line client, which switches keepalive on without any times, has the rule's
+    values."""
     path = need(client, "mariadb-client-core")
     daemon.start(rule("all", **RULE))
     observe([path, "-h127.0.0.1", f"-P{PORT}", f"-u{mariadb.USER}", f"-p{mariadb.PASSWORD}",
@@ -84,7 +86,7 @@ def go_program(session_dir: str) -> str:
 ])
 def test_go(daemon: Daemon, netns: Netns, cgroup: Cgroup, listener: Listener, holdfast: Command,
             go_program: str, override: str, time: str, wanted: Settings, verdict: str) -> None:
-    """A static Go program, by each `override`."""
+    """A static Go program is held, or `own`, by the rule's `override`."""
     daemon.start(rule("all", override=override, **{**RULE, "time": time}))
     observe([go_program, f"127.0.0.1:{listener.port}"], netns, cgroup, holdfast, wanted, verdict)
 
@@ -95,7 +97,7 @@ NODE_DELAYS = pytest.mark.parametrize("delay, wanted, verdict", [
     ("20000", held(20, 1, 10), "own"),
     ("600000", VALUES, "held"),
 ])
-# What mysql2 does with its connection, without it.
+# What mysql2 does with its connection, for tests without mysql2.
 NODE_PROGRAM = """
 const [port, delay] = process.argv.slice(1).map(Number);
 const stream = require("net").connect(port, "127.0.0.1");
@@ -106,7 +108,8 @@ stream.on("connect", () => stream.setKeepAlive(true, delay));
 @NODE_DELAYS
 def test_node(daemon: Daemon, netns: Netns, cgroup: Cgroup, listener: Listener,
               holdfast: Command, delay: str, wanted: Settings, verdict: str) -> None:
-    """Node sets keepalive after connect(), with interval and count of its own."""
+    """Node, which sets keepalive after connect() with its own interval and count, is held or
+    `own`."""
     path = need("node", "nodejs")
     daemon.start(rule("all", **RULE))
     observe([path, "-e", NODE_PROGRAM, str(listener.port), delay], netns, cgroup, holdfast, wanted,
@@ -115,7 +118,7 @@ def test_node(daemon: Daemon, netns: Netns, cgroup: Cgroup, listener: Listener,
 
 @pytest.fixture(scope="module")
 def node_modules(session_dir: str) -> str:
-    """mysql2 from the npm registry."""
+    """A folder with mysql2 from the npm registry."""
     need("node", "nodejs")
     directory = os.path.join(session_dir, "node")
     os.mkdir(directory)
@@ -133,7 +136,7 @@ def node_modules(session_dir: str) -> str:
 def test_node_mysql2(daemon: Daemon, netns: Netns, cgroup: Cgroup, holdfast: Command,
                      server: mariadb.Server, node_modules: str, delay: str, wanted: Settings,
                      verdict: str) -> None:
-    """The real thing, where npm can have it."""
+    """mysql2 itself is held or `own`, where it can be installed from npm."""
     daemon.start(rule("all", **RULE))
     observe([need("node", "nodejs"), os.path.join(node_modules, "wild_client.js"), str(PORT),
              mariadb.USER, mariadb.PASSWORD, delay], netns, cgroup, holdfast, wanted, verdict)
@@ -146,7 +149,7 @@ def test_node_mysql2(daemon: Daemon, netns: Netns, cgroup: Cgroup, holdfast: Com
 ])
 def test_curl(daemon: Daemon, netns: Netns, cgroup: Cgroup, listener: Listener, holdfast: Command,
               arguments: list[str], wanted: Settings, verdict: str) -> None:
-    """curl sets its 60 s before connect()."""
+    """curl, which sets its 60 s before connect(), is `own`, and held with a longer time."""
     path = need("curl", "curl")
     daemon.start(rule("all", **RULE))
     observe([path, "--silent", *arguments, f"http://127.0.0.1:{listener.port}/"], netns, cgroup,

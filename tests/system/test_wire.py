@@ -1,4 +1,4 @@
-"""Keepalive probes as they are on the wire."""
+"""Keepalive probes as they go over the wire."""
 
 import errno
 import time
@@ -28,7 +28,7 @@ table inet test {
 
 
 class Talk:
-    """A connection that has exchanged a few bytes, and is watched."""
+    """A captured connection that has exchanged a few bytes."""
 
     def __init__(self, capture: Capture, agent: Agent, listener: Listener, address: str,
                  **values: int) -> None:
@@ -46,24 +46,24 @@ class Talk:
             p.at for p in capture.flow(*self._ends) if p.target == self._ends[0])
 
     def probes(self) -> list[float]:
-        """When probes were sent, in seconds after the last activity."""
+        """Returns when probes were sent, in seconds after the last activity."""
         return [at - self.last_activity for at in self._capture.probes(*self._ends)]
 
     def resets(self) -> list[float]:
-        """When it was reset, in seconds after the last activity."""
+        """Returns when the connection was reset, in seconds after the last activity."""
         return [at - self.last_activity for at in self._capture.resets(*self._ends)]
 
 
 @pytest.fixture
 def capture(netns: Netns):
-    """What goes over `lo`."""
+    """A capture on `lo`."""
     watching = Capture(netns)
     yield watching
     watching.close()
 
 
 def assert_moments(seen: list[float], expected: list[float]) -> None:
-    """Each moment as expected, within what the kernel's timers allow."""
+    """Checks each moment, with the tolerance that the kernel's timers need."""
     assert len(seen) == len(expected), seen
     for a, b in zip(seen, expected):
         assert b - EARLY <= a <= b + LATE, seen
@@ -71,14 +71,15 @@ def assert_moments(seen: list[float], expected: list[float]) -> None:
 
 def test_idle_connections_at_the_start(daemon: Daemon, agent: Agent, netns: Netns,
                                        listener: Listener, capture: Capture) -> None:
-    """What has idled for longer than `time` is probed at once, the rest when its time comes.
+    """At the start a connection that has idled longer than `time` is probed at once, others in
+    time.
 
-    Time counts from the last activity, not from the start of the daemon.
+    Time counts from the last activity, not from the daemon's start.
     """
     netns.add_address("10.20.2.8", "10.20.6.8", "10.20.99.8")
     overdue = Talk(capture, agent, listener, "10.20.2.8")
     mapped = Talk(capture, agent, listener, "::ffff:10.20.2.8")
-    # The time that the rule has, but keepalive is off.
+    # A socket with the rule's time, but with keepalive off.
     same_time = Talk(capture, agent, listener, "10.20.2.8", time=2)
     coming = Talk(capture, agent, listener, "10.20.6.8")
     unmatched = Talk(capture, agent, listener, "10.20.99.8")
@@ -98,7 +99,7 @@ def test_idle_connections_at_the_start(daemon: Daemon, agent: Agent, netns: Netn
 
 def test_idle_connection_at_a_reload(daemon: Daemon, agent: Agent, listener: Listener,
                                      capture: Capture) -> None:
-    """A shorter `time` that has passed already means a probe at once."""
+    """A reload to a shorter `time` that is over already has the connection probed at once."""
     daemon.start(rule("all", time="50s", window="60s"))
     talk = Talk(capture, agent, listener, "127.0.0.1")
     sleep_until(talk.last_activity + 2.5)
@@ -109,7 +110,7 @@ def test_idle_connection_at_a_reload(daemon: Daemon, agent: Agent, listener: Lis
 
 def test_idle_connection_that_is_healed(daemon: Daemon, agent: Agent, listener: Listener,
                                         capture: Capture) -> None:
-    """The time that it has idled counts where keepalive has to be switched on again."""
+    """When keepalive has to be switched on again, the idle time before that counts."""
     daemon.start(daemon_section(guard="no", reconcile="1s") + rule("all", time="4s", window="60s"))
     talk = Talk(capture, agent, listener, "127.0.0.1")
     sleep_until(talk.last_activity + 2)
@@ -121,7 +122,7 @@ def test_idle_connection_that_is_healed(daemon: Daemon, agent: Agent, listener: 
 @needs_ipv6
 def test_answered_probes(daemon: Daemon, agent: Agent, listener: Listener,
                          capture: Capture) -> None:
-    """One every `time` seconds, while the peer answers."""
+    """While the peer answers, there is a probe every `time` seconds."""
     daemon.start(rule("all", time="2s", interval="1s", probes=2, window="20s"))
     talks = [Talk(capture, agent, listener, address) for address in ("127.0.0.1", "::1")]
     sleep_until(talks[-1].last_activity + 4 + 2 * LATE)
@@ -133,7 +134,7 @@ def test_answered_probes(daemon: Daemon, agent: Agent, listener: Listener,
 
 def test_unanswered_probes(daemon: Daemon, agent: Agent, netns: Netns, listener: Listener,
                            capture: Capture) -> None:
-    """One every `interval` seconds, `probes` times, and then the connection is reset."""
+    """Without answers there is a probe every `interval` seconds, `probes` times, then a reset."""
     daemon.start(rule("all", time="2s", interval="1s", probes=3, window="20s"))
     talk = Talk(capture, agent, listener, "127.0.0.1")
     netns.nft(DROP_REQUESTS)
@@ -145,7 +146,8 @@ def test_unanswered_probes(daemon: Daemon, agent: Agent, netns: Netns, listener:
 
 def test_user_timeout_ends_it_sooner(daemon: Daemon, agent: Agent, netns: Netns,
                                      listener: Listener, capture: Capture) -> None:
-    """With `user-timeout`, unanswered data doesn't hang for a quarter of an hour."""
+    """With `user-timeout` unacknowledged data fails after that time, not after a quarter of an
+    hour."""
     daemon.start(rule("all", time="2s", interval="1s", probes=3, window="20s", user_timeout="3s"))
     talk = Talk(capture, agent, listener, "127.0.0.1")
     netns.nft(DROP_REQUESTS)
@@ -158,7 +160,8 @@ def test_user_timeout_ends_it_sooner(daemon: Daemon, agent: Agent, netns: Netns,
 
 def test_control_without_a_rule(daemon: Daemon, agent: Agent, outsider: Agent, netns: Netns,
                                 listener: Listener, capture: Capture) -> None:
-    """The same capture sees no probe where no rule matches: it isn't fooled by other packets."""
+    """The capture sees no probes on unmatched connections, so it takes no other packet for a
+    probe."""
     netns.add_address("10.20.0.8")
     daemon.start(rule("one", "10.20.0.8", time="1s", window="20s"))
     held = Talk(capture, agent, listener, "10.20.0.8")

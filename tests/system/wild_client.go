@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What a static Go program does that keeps a connection: net.Dial, and nothing else.
+// A static Go program that opens a connection by net.Dial and keeps it.
 package main
 
 import (

@@ -1,1 +1,1 @@
-"""What the system tests and the demonstration are made of, one thing a module."""
+"""Building blocks of the system tests and the demonstration, one thing a module."""

@@ -1,4 +1,4 @@
-"""The inside of sockets.Agent: opens, changes and inspects TCP sockets on order."""
+"""The helper process behind sockets.Agent: opens, changes and inspects TCP sockets on order."""
 
 import array
 import ctypes
@@ -17,10 +17,14 @@ from .orders import rename, serve
 
 SO_COOKIE = 57
 TCP_REPAIR, TCP_REPAIR_OFF_NO_WP = 19, -1
+IPPROTO_MPTCP = 262
+TCP_ULP, SOL_TLS, TLS_TX, TLS_RX = 31, 282, 1, 2
+# struct tls12_crypto_info_aes_gcm_128 with TLS 1.2, AES-GCM-128 and a key of zeros.
+CRYPTO_INFO = struct.pack("=HH36x", 0x303, 51)
 PR_SET_PDEATHSIG = 1
 CLONE_FILES = 0x400
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
-# A daemon may be starting meanwhile.
+# Seconds; a daemon may be starting at the same time.
 CONNECT_TIMEOUT = 90 if build.VALGRIND else 5
 _libc = ctypes.CDLL(None, use_errno=True)
 _sockets: dict[int, socket.socket] = {}
@@ -37,7 +41,7 @@ def _new(address: str, family: str | None) -> socket.socket:
 
 
 def listen(address: str, port: int, backlog: int) -> dict[str, int]:
-    """A listener; `::` takes IPv4 too."""
+    """Opens a listener; `::` takes IPv4 too. Returns its id and its port."""
     sock = _new(address, None)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((address, port))
@@ -46,38 +50,47 @@ def listen(address: str, port: int, backlog: int) -> dict[str, int]:
 
 
 def listen_on(sock: int) -> None:
-    """Makes a socket that isn't connected a listener, on a port of the kernel's choice."""
+    """Makes an unconnected socket a listener, on a port that the kernel chooses."""
     _sockets[sock].listen(1024)
 
 
 def disconnect(sock: int) -> None:
-    """connect(AF_UNSPEC): as if it had never been connected."""
+    """Disconnects a socket by connect(AF_UNSPEC)."""
     nowhere = struct.pack("=H14x", socket.AF_UNSPEC)
     if _libc.connect(sock, nowhere, len(nowhere)) < 0:
         raise OSError(ctypes.get_errno(), "connect(AF_UNSPEC)")
 
 
 def connect_again(sock: int, address: str, port: int) -> None:
-    """Connects a socket that isn't connected."""
+    """Connects an unconnected socket."""
     _sockets[sock].settimeout(CONNECT_TIMEOUT)
     _sockets[sock].connect((address, port))
     _sockets[sock].settimeout(None)
 
 
-def restore(local: tuple[str, int], peer: tuple[str, int]) -> int:
-    """A connection as CRIU restores it: TCP_REPAIR, and no packet."""
+def dump(sock: int) -> options.Settings:
+    """Takes a connection away as CRIU does, without sending a packet. Returns its settings."""
+    settings_ = settings(sock)
+    _sockets[sock].setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+    close(sock)
+    return settings_
+
+
+def restore(local: tuple[str, int], peer: tuple[str, int], values: dict[str, int]) -> int:
+    """Restores a connection as CRIU does: by TCP_REPAIR, without sending a packet."""
     sock = _new(local[0], None)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
     sock.bind(tuple(local))
     sock.connect(tuple(peer))
+    options.write(sock, values)
     sock.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP)
     return _keep(sock)
 
 
 def connect(address: str, port: int, family: str | None, source: str | None,
             source_port: int, device: str | None, values: dict[str, int]) -> int:
-    """A connection; `values` are set before connect()."""
+    """Opens a connection; `values` are set before connect()."""
     sock = _new(address, family)
     options.write(sock, values)
     if device:
@@ -91,20 +104,35 @@ def connect(address: str, port: int, family: str | None, source: str | None,
     return _keep(sock)
 
 
+def connect_mptcp(address: str, port: int) -> int:
+    """Opens a Multipath TCP connection, whose TCP subflows are sockets of the kernel's own."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP)
+    sock.settimeout(CONNECT_TIMEOUT)
+    sock.connect((address, port))
+    return _keep(sock)
+
+
+def encrypt(sock: int) -> None:
+    """Has the kernel do the socket's TLS from now on (kTLS)."""
+    _sockets[sock].setsockopt(socket.IPPROTO_TCP, TCP_ULP, b"tls")
+    for way in (TLS_TX, TLS_RX):
+        _sockets[sock].setsockopt(SOL_TLS, way, CRYPTO_INFO)
+
+
 def connect_many(address: str, port: int, count: int, values: dict[str, int]) -> list[int]:
-    """So many connections."""
+    """Opens `count` connections."""
     more_descriptors()
     return [connect(address, port, None, None, 0, None, values) for _ in range(count)]
 
 
 def more_descriptors() -> None:
-    """Lets the process have as many files as it may ask for."""
+    """Raises the process's soft limit of descriptors to its hard limit."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def accept(sock: int) -> int:
-    """The next connection of a listener."""
+    """Accepts the next connection of a listener."""
     _sockets[sock].settimeout(5)
     new, _ = _sockets[sock].accept()
     new.settimeout(None)
@@ -112,7 +140,7 @@ def accept(sock: int) -> int:
 
 
 def info(sock: int) -> dict[str, Any]:
-    """Who the socket is."""
+    """Returns the socket's fd, inode, cookie, local and peer address."""
     s = _sockets[sock]
     return {
         "fd": s.fileno(),
@@ -124,12 +152,12 @@ def info(sock: int) -> dict[str, Any]:
 
 
 def local_port(sock: int) -> int:
-    """The port that a socket is bound to, connected or not."""
+    """Returns the port that a socket is bound to, connected or not."""
     return _sockets[sock].getsockname()[1]
 
 
 def serve_all(sock: int) -> None:
-    """From now on, accepts every connection of a listener in the background, and closes it."""
+    """Accepts every connection of a listener in the background from now on, and closes it."""
     def run() -> None:
         while True:
             _sockets[sock].accept()[0].close()
@@ -138,7 +166,7 @@ def serve_all(sock: int) -> None:
 
 
 def keep_all(sock: int, count: int) -> None:
-    """From now on, accepts so many connections of a listener in the background, and keeps them."""
+    """Accepts `count` connections of a listener in the background, and keeps them open."""
     def run() -> None:
         for _ in range(count):
             _keep(_sockets[sock].accept()[0])
@@ -148,32 +176,32 @@ def keep_all(sock: int, count: int) -> None:
 
 
 def settings_of(socks: list[int]) -> list[tuple[options.Settings, int]]:
-    """Each kind of settings that some sockets have, with how many."""
+    """Returns each kind of settings among some sockets, and how many sockets have it."""
     return list(Counter(options.read(_sockets[sock]) for sock in socks).items())
 
 
 def settings(sock: int) -> options.Settings:
-    """The keepalive options in force."""
+    """Returns the keepalive options in force."""
     return options.read(_sockets[sock])
 
 
 def change(sock: int, values: dict[str, int]) -> None:
-    """setsockopt on an open connection."""
+    """Sets options of an open connection."""
     options.write(_sockets[sock], values)
 
 
 def change_raw(sock: int, option: str, value: str) -> None:
-    """setsockopt with a value of any length, in hexadecimal."""
+    """Sets an option to a value of any length, given in hexadecimal."""
     _sockets[sock].setsockopt(*options.NUMBERS[option], bytes.fromhex(value))
 
 
 def send(sock: int, text: str) -> None:
-    """Sends a little text."""
+    """Sends a text."""
     _sockets[sock].sendall(text.encode())
 
 
 def receive(sock: int) -> str:
-    """What has come, or comes within 5 s; nothing at the end of the stream."""
+    """Returns what has arrived or arrives within 5 s; an empty text at the end of the stream."""
     _sockets[sock].settimeout(5)
     text = _sockets[sock].recv(65536).decode()
     _sockets[sock].settimeout(None)
@@ -181,7 +209,7 @@ def receive(sock: int) -> str:
 
 
 def error(sock: int) -> int:
-    """The pending error (SO_ERROR) of a socket."""
+    """Returns and clears the pending error (SO_ERROR) of a socket."""
     return _sockets[sock].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
@@ -191,7 +219,7 @@ def close(sock: int) -> None:
 
 
 def fork() -> int:
-    """A child process that holds all the sockets too, and does nothing else."""
+    """Forks a child process that keeps all the sockets open and does nothing else."""
     pid = os.fork()
     if pid == 0:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -201,12 +229,12 @@ def fork() -> int:
 
 
 def duplicate(sock: int, number: int) -> None:
-    """A second descriptor of a socket, with that number."""
+    """Opens a second descriptor of a socket, with that number."""
     os.dup2(sock, number)
 
 
 def to_a_thread(sock: int) -> None:
-    """From now on only a thread with a table of descriptors of its own has it open."""
+    """Leaves a socket open only in a thread that has a descriptor table of its own."""
     taken = threading.Event()
 
     def run() -> None:
@@ -221,7 +249,7 @@ def to_a_thread(sock: int) -> None:
 
 
 def loopback_up() -> None:
-    """Brings up `lo` of the namespace that the process is in."""
+    """Brings up `lo` in the process's network namespace."""
     with socket.socket() as sock:
         fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
 
@@ -230,12 +258,12 @@ _parked: dict[str, Any] = {}
 
 
 def leave() -> None:
-    """Moves into a namespace of its own; now only open sockets hold the old one."""
+    """Moves into a new network namespace; only open sockets keep the old one then."""
     netns.unshare_net()
 
 
 def park(socks: list[int]) -> None:
-    """Leaves the namespace and hides it and the sockets where no process has them open.
+    """Leaves the network namespace and hides it and the sockets where no process has them open.
 
     They lie in the queue of a unix socket until unpark() takes them out again.
     """
@@ -251,7 +279,7 @@ def park(socks: list[int]) -> None:
 
 
 def unpark() -> list[int]:
-    """Takes everything back and enters the namespace again."""
+    """Takes the sockets out of the queue again and enters their network namespace."""
     ends, count = _parked["ends"], _parked["count"]
     _, fds, _, _ = socket.recv_fds(ends[1], 1, count)
     netns.setns_net(fds[0])
@@ -260,7 +288,7 @@ def unpark() -> list[int]:
 
 
 class Churn:
-    """Connects again and again, and notes which settings each connection got."""
+    """Connects again and again, and notes which settings each connection has."""
 
     def __init__(self, address: str, port: int) -> None:
         self.target = (address, port)
@@ -271,7 +299,7 @@ class Churn:
         self.thread.start()
 
     def run(self) -> None:
-        """Until told to stop, or until it fails."""
+        """Connects until told to stop, or until it fails."""
         try:
             while not self.stop.wait(0.001):
                 self.once()
@@ -279,11 +307,12 @@ class Churn:
             self.fault = fault
 
     def once(self) -> None:
-        """One connection, reset at its end so that no port stays taken."""
+        """Opens one connection and resets it at the end, so that no port stays taken."""
         with socket.create_connection(self.target, timeout=5) as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             first = options.read(sock)
-            # Two readings that agree: a change between two getsockopt calls is no mixture.
+            # Read until two readings agree: a change between two getsockopt() calls would look like
+            # a mixture.
             while (second := options.read(sock)) != first:
                 first = second
             self.seen[first] = self.seen.get(first, 0) + 1
@@ -293,12 +322,12 @@ _churns: list[Churn] = []
 
 
 def churn_start(address: str, port: int) -> None:
-    """Starts connecting to an address in the background."""
+    """Starts to connect to an address again and again in the background."""
     _churns.append(Churn(address, port))
 
 
 def churn_stop() -> list[tuple[options.Settings, int]]:
-    """Stops it; each kind of settings seen, with how often."""
+    """Stops the connecting. Returns each kind of settings seen, and how often it was seen."""
     churn = _churns.pop()
     churn.stop.set()
     churn.thread.join()
@@ -308,12 +337,12 @@ def churn_stop() -> list[tuple[options.Settings, int]]:
 
 
 def main() -> None:
-    """Takes orders."""
+    """Serves the orders."""
     serve({order.__name__: order for order in (
-        listen, listen_on, connect, connect_many, disconnect, connect_again, restore, accept,
-        serve_all, keep_all, info, local_port, settings, settings_of, change, change_raw, send,
-        receive, error, close, fork, duplicate, to_a_thread, rename, loopback_up, leave, park,
-        unpark, churn_start, churn_stop)})
+        listen, listen_on, connect, connect_many, connect_mptcp, encrypt, disconnect,
+        connect_again, dump, restore, accept, serve_all, keep_all, info, local_port, settings,
+        settings_of, change, change_raw, send, receive, error, close, fork, duplicate,
+        to_a_thread, rename, loopback_up, leave, park, unpark, churn_start, churn_stop)})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""bpf(2), without any BPF library: what is attached, what maps hold, tiny programs of our own."""
+"""bpf(2) without any BPF library: what is attached, what maps hold, and tiny programs."""
 
 import ctypes
 import os
@@ -22,8 +22,8 @@ _SK_STORAGE, _NO_PREALLOC = 24, 1  # enum bpf_map_type, BPF_F_NO_PREALLOC
 _NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 _libc = ctypes.CDLL(None, use_errno=True)
 
-# mov r0, 1; exit
-_RETURN_1 = struct.pack("<BBhi", 0xb7, 0, 0, 1) + struct.pack("<BBhi", 0x95, 0, 0, 0)
+# mov r0, N; exit
+RETURN_0, _RETURN_1 = (struct.pack("<BBhiBBhi", 0xb7, 0, 0, n, 0x95, 0, 0, 0) for n in (0, 1))
 
 
 def _bpf(command: int, attributes: bytes) -> tuple[int, bytes]:
@@ -40,8 +40,8 @@ def _address(buffer: ctypes.Array) -> int:
 
 
 def socket_storage(name: str) -> int:
-    """A new map with four bytes for each socket: its keys are descriptors of sockets."""
-    # A BTF with one type, "int": the kernel wants to know what is in such a map.
+    """Creates a socket storage map with four bytes for each socket; its keys are descriptors."""
+    # The kernel requires BTF for such a map: this one has a single type, "int".
     names = b"\0int\0"
     types = struct.pack("=IIII", 1, 1 << 24, 4, 1 << 24 | 32)
     raw = struct.pack("=HBBIIIII", 0xeb9f, 1, 0, 24, 0, len(types), len(types), len(names))
@@ -57,19 +57,19 @@ def socket_storage(name: str) -> int:
 
 
 def get(path: str) -> int:
-    """A descriptor of what is pinned there."""
+    """Opens a pinned object and returns its descriptor."""
     name = ctypes.create_string_buffer(path.encode())
     return _bpf(_OBJ_GET, struct.pack("=QII", _address(name), 0, 0))[0]
 
 
 def possible_cpus() -> int:
-    """How many values a per-CPU map has for each key."""
+    """Returns how many values a per-CPU map has for each key."""
     with open("/sys/devices/system/cpu/possible", encoding="ascii") as file:
         return int(file.read().strip().split(",")[-1].split("-")[-1]) + 1
 
 
 def lookup(map_fd: int, key: bytes, size: int) -> bytes:
-    """What a map has for a key; OSError where it has nothing."""
+    """Returns a map's value for a key; OSError where the map doesn't have the key."""
     key_buffer = ctypes.create_string_buffer(key, len(key))
     value = ctypes.create_string_buffer(size)
     _bpf(_MAP_LOOKUP,
@@ -86,13 +86,13 @@ def update(map_fd: int, key: bytes, value: bytes) -> None:
 
 
 def delete(map_fd: int, key: bytes) -> None:
-    """Takes a key out of a map; OSError where it isn't there."""
+    """Deletes a key from a map; OSError where the map doesn't have the key."""
     key_buffer = ctypes.create_string_buffer(key, len(key))
     _bpf(_MAP_DELETE, struct.pack("=IIQQQ", map_fd, 0, _address(key_buffer), 0, 0))
 
 
 def update_many(map_fd: int, keys_: Sequence[bytes], value: bytes) -> None:
-    """Puts the same value into a map under each of these keys."""
+    """Puts the same value into a map under each of these keys, in one batch."""
     key_buffer = ctypes.create_string_buffer(b"".join(keys_))
     buffer = ctypes.create_string_buffer(value * len(keys_))
     _bpf(_MAP_UPDATE_BATCH, struct.pack("=QQQQIIQQ", 0, 0, _address(key_buffer), _address(buffer),
@@ -100,7 +100,7 @@ def update_many(map_fd: int, keys_: Sequence[bytes], value: bytes) -> None:
 
 
 def keys(map_fd: int, size: int) -> list[bytes]:
-    """All keys that a map has."""
+    """Returns all keys of a map."""
     found: list[bytes] = []
     following = ctypes.create_string_buffer(size)
     while True:
@@ -128,7 +128,7 @@ class Link(NamedTuple):
 
 
 def pinned_link(path: str) -> Link:
-    """What is known of the link that is pinned there."""
+    """Returns what the kernel says of a pinned link."""
     fd = get(path)
     try:
         _, number, program, _, cgroup = struct.unpack_from("=IIIIQ", _info(fd))
@@ -138,7 +138,7 @@ def pinned_link(path: str) -> Link:
 
 
 def detach(path: str) -> None:
-    """Detaches the link that is pinned there, by force: what `bpftool link detach` does."""
+    """Detaches a pinned link by force, as `bpftool link detach` does."""
     fd = get(path)
     try:
         _bpf(_LINK_DETACH, struct.pack("=I", fd))
@@ -147,7 +147,7 @@ def detach(path: str) -> None:
 
 
 def attached(directory: str, kind: int, flags: int = 0) -> list[int]:
-    """The ids of the programs that are attached to a cgroup, in order."""
+    """Returns the ids of the programs that are attached to a cgroup, in order."""
     ids = (ctypes.c_uint32 * 64)()
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -159,7 +159,8 @@ def attached(directory: str, kind: int, flags: int = 0) -> list[int]:
 
 
 def effective(directory: str, kind: int) -> list[int]:
-    """The ids of those that run for what is in it, however high up they are attached."""
+    """Returns the ids of the programs that run for a cgroup, those attached to its ancestors
+    included."""
     return attached(directory, kind, _F_QUERY_EFFECTIVE)
 
 
@@ -176,31 +177,32 @@ _FD_BY_ID = {"prog": 13, "map": 14, "link": 30}
 
 
 def identities(fd: int) -> set[tuple[str, int]]:
-    """What a descriptor is of: ("map", 7), or ("link", 3) and ("prog", 12)."""
+    """Returns the kind and id of a descriptor's object: ("map", 7), or ("link", 3) and ("prog",
+    12)."""
     with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
         fields = dict(line.split(":", 1) for line in file)
     return {(kind, int(fields[f"{kind}_id"])) for kind in _FD_BY_ID if f"{kind}_id" in fields}
 
 
 def pinned(directory: str) -> set[tuple[str, int]]:
-    """All that is pinned below a folder, and the inner map of each map of maps."""
+    """Returns kind and id of all objects pinned below a folder, and of the rules' inner map."""
     found = set()
     for folder, _, names in os.walk(directory):
         for name in names:
             try:
                 fd = get(os.path.join(folder, name))
-            except FileNotFoundError:  # replaced meanwhile
+            except FileNotFoundError:  # replaced in the meantime
                 continue
             found |= identities(fd)
             if name == "hf_rules":
-                with suppress(FileNotFoundError):  # none in force
+                with suppress(FileNotFoundError):  # no rules are in force
                     found.add(("map", struct.unpack("=I", lookup(fd, bytes(4), 4))[0]))
             os.close(fd)
     return found
 
 
 def inner_maps(directory: str) -> list[int]:
-    """The numbers of the maps that are in a map of maps that is pinned below a folder."""
+    """Returns the ids of the inner maps of each hf_rules that is pinned below a folder."""
     found = []
     for folder, _, names in os.walk(directory):
         if "hf_rules" in names:
@@ -211,7 +213,7 @@ def inner_maps(directory: str) -> list[int]:
 
 
 def by_id(kind: str, number: int) -> int:
-    """A descriptor of a map, program or link by its number."""
+    """Opens a map, program or link by its id."""
     return _bpf(_FD_BY_ID[kind], struct.pack("=II", number, 0))[0]
 
 
@@ -224,25 +226,26 @@ def _info_by_id(kind: str, number: int) -> bytes:
 
 
 def value_size(map_fd: int) -> int:
-    """How many bytes a map's values have."""
+    """Returns the size of a map's values in bytes."""
     return struct.unpack_from("=IIII", _info(map_fd))[3]
 
 
 def max_entries(number: int) -> int:
-    """How many entries a map may have."""
+    """Returns the maximum number of entries of the map with this id."""
     return struct.unpack_from("=IIIII", _info_by_id("map", number))[4]
 
 
 def verified_instructions(number: int) -> int:
-    """How many instructions the verifier has gone through for a program; -1: it doesn't say."""
+    """Returns how many instructions the verifier walked for a program; -1 where the kernel doesn't
+    say."""
     info = _info_by_id("prog", number)
-    # struct bpf_prog_info.verified_insns, Linux 5.16.
+    # struct bpf_prog_info.verified_insns, since Linux 5.16.
     return struct.unpack_from("=I", info, 216)[0] or -1
 
 
 @contextmanager
 def statistics() -> Iterator[None]:
-    """The kernel counts the runs of programs for the length of the `with` block."""
+    """Has the kernel count the runs of programs for the length of the `with` block."""
     fd = _bpf(_ENABLE_STATS, struct.pack("=I", 0))[0]
     try:
         yield
@@ -251,13 +254,13 @@ def statistics() -> Iterator[None]:
 
 
 def runs(pin: str) -> int:
-    """How often the program of a pinned link has run while that was counted."""
+    """Returns how often the program of a pinned link has run while runs were counted."""
     # struct bpf_prog_info.run_cnt
     return struct.unpack_from("=Q", _info_by_id("prog", pinned_link(pin).program), 200)[0]
 
 
 def exists(kind: str, number: int) -> bool:
-    """Whether the kernel still has that map, program or link."""
+    """Whether the kernel still has the map, program or link with this id."""
     try:
         os.close(_bpf(_FD_BY_ID[kind], struct.pack("=II", number, 0))[0])
     except FileNotFoundError:
@@ -269,8 +272,8 @@ def _instruction(code: int, registers: int = 0, offset: int = 0, immediate: int 
     return struct.pack("=BBhi", code, registers, offset, immediate)
 
 
-# A sockops program that sets the callback flags of each new connection to none at all, as one that
-# knows of no other may: bpf_sock_ops_cb_flags_set(ops, 0) at BPF_SOCK_OPS_*_ESTABLISHED_CB.
+# A sockops program that clears all callback flags of each new connection, as a program that knows
+# of no other may: bpf_sock_ops_cb_flags_set(ops, 0) at BPF_SOCK_OPS_*_ESTABLISHED_CB.
 FORGETS_FLAGS = b"".join((
     _instruction(0x61, 0x12),  # r2 = *(u32 *)(r1 + 0): the op
     _instruction(0x15, 0x02, 1, 4),  # if r2 == 4 goto +1
@@ -283,8 +286,8 @@ FORGETS_FLAGS = b"".join((
 
 
 def to_port(port: int) -> bytes:
-    """A program of CONNECT4 that has each connection go to that port, as load balancers do that
-    sit on the socket."""
+    """Returns a CONNECT4 program that redirects each connection to that port, as load balancers in
+    connect() do."""
     return b"".join((
         _instruction(0xb7, 0x02, 0, socket.htons(port)),  # r2 = port
         _instruction(0x63, 0x21, 24),  # *(u32 *)(r1 + 24) = r2: user_port
@@ -294,7 +297,7 @@ def to_port(port: int) -> bytes:
 
 
 class Program:
-    """A program of somebody else, that does nothing if not told otherwise."""
+    """A program that stands for somebody else's; by default it only returns 1."""
 
     def __init__(self, kind: int, name: str, instructions: bytes = b"") -> None:
         self.kind = kind
@@ -309,11 +312,11 @@ class Program:
         self._links: list[int] = []
 
     def attach(self, directory: str, flags: int) -> None:
-        """The old way, BPF_PROG_ATTACH: 0 is exclusive, F_OVERRIDE, F_MULTI."""
+        """Attaches it by BPF_PROG_ATTACH; flags 0 (exclusive), F_OVERRIDE or F_MULTI."""
         self._each(_PROG_ATTACH, directory, flags)
 
     def pin(self, path: str) -> None:
-        """Under a name on a bpffs."""
+        """Pins it on a bpffs."""
         name = ctypes.create_string_buffer(path.encode())
         _bpf(_OBJ_PIN, struct.pack("=QII", _address(name), self.fd, 0))
 
@@ -322,7 +325,7 @@ class Program:
         self._each(_PROG_DETACH, directory, 0)
 
     def link(self, directory: str) -> None:
-        """By a link, which lives as long as this program's close() isn't called."""
+        """Attaches it by a link, which lives until close()."""
         cgroup = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self._links.append(_bpf(_LINK_CREATE,
@@ -338,6 +341,6 @@ class Program:
             os.close(cgroup)
 
     def close(self) -> None:
-        """Lets go of it and of its links."""
+        """Closes the program and its links."""
         for fd in (*self._links, self.fd):
             os.close(fd)

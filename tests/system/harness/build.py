@@ -1,4 +1,5 @@
-"""The programs under test, and how to tell that a sanitizer has found something in them."""
+"""Where the programs under test are, how they were built, and whether a sanitizer reported
+something."""
 
 import os
 
@@ -7,15 +8,15 @@ from .remote import TESTS_DIR
 DIRECTORY = os.environ.get("HF_BUILD") or os.path.join(TESTS_DIR, "..", "..", "build")
 HOLDFASTD = os.path.abspath(os.path.join(DIRECTORY, "holdfastd"))
 HOLDFAST = os.path.abspath(os.path.join(DIRECTORY, "holdfast"))
-# Set where the programs were built with ASan and UBSan: they take longer to start.
+# Whether the programs were built with ASan and UBSan: they take longer to start then.
 SANITIZED = bool(os.environ.get("HF_SANITIZED"))
-# Set where the programs run under valgrind, which isn't the kernel: 3.19 has no pidfd_open(2).
+# Whether the programs run under valgrind, which emulates system calls: 3.19 lacks pidfd_open(2).
 VALGRIND = bool(os.environ.get("HF_VALGRIND"))
 
 _REPORTS = ("ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer")
 
 
 def check_sanitizers(log: str) -> None:
-    """AssertionError where a sanitizer has reported something."""
+    """Raises AssertionError where a sanitizer has reported something."""
     for report in _REPORTS:
         assert report not in log, f"a sanitizer has something to say:\n{log}"

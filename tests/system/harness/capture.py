@@ -1,4 +1,4 @@
-"""Watching TCP packets on a device, and telling keepalive probes from the rest."""
+"""Captures TCP packets on a device and tells keepalive probes from other packets."""
 
 import select
 import socket
@@ -43,7 +43,7 @@ def _parse(at: float, protocol: int, data: bytes) -> Packet | None:
 
 
 class Capture:
-    """All TCP packets on a device from now on; on `lo`, each of them once."""
+    """Captures all TCP packets on a device from now on; on `lo`, each of them once."""
 
     def __init__(self, netns: Netns, device: str = "lo") -> None:
         with netns.entered():
@@ -55,7 +55,7 @@ class Capture:
         self._seen: list[Packet] = []
 
     def packets(self) -> list[Packet]:
-        """What has been seen by now."""
+        """Returns the packets seen so far."""
         realtime_lead = time.time() - time.monotonic()
         while select.select([self._socket], [], [], 0)[0]:
             data, ancillary, _, address = self._socket.recvmsg(256, 256)
@@ -68,16 +68,23 @@ class Capture:
                 self._seen.append(packet)
         return list(self._seen)
 
+    def take(self) -> list[Packet]:
+        """Returns the packets since the last time, and forgets them."""
+        packets = self.packets()
+        self._seen.clear()
+        return packets
+
     def flow(self, local: tuple[str, int], peer: tuple[str, int]) -> list[Packet]:
-        """The packets of one connection, both directions."""
+        """Returns the packets of one connection, in both directions."""
         ends = (tuple(local), tuple(peer))
         return [p for p in self.packets() if (p.source, p.target) in (ends, ends[::-1])]
 
     def probes(self, local: tuple[str, int], peer: tuple[str, int]) -> list[float]:
-        """When `local` sent keepalive probes: empty segments, one before what comes next.
+        """Returns when `local` sent keepalive probes: empty segments whose number is one below the
+        next.
 
-        What comes next is known from what either end has sent since the capture began, so it
-        has to begin no later than the last packet before the first probe.
+        The next number follows from what either end has sent since the capture began. So the
+        capture has to begin no later than with the last packet before the first probe.
         """
         found, following = [], None
         for packet in self.flow(local, peer):
@@ -92,10 +99,10 @@ class Capture:
         return found
 
     def resets(self, local: tuple[str, int], peer: tuple[str, int]) -> list[float]:
-        """When `local` reset the connection."""
+        """Returns when `local` reset the connection."""
         return [p.at for p in self.flow(local, peer)
                 if p.source == tuple(local) and p.flags & RST]
 
     def close(self) -> None:
-        """Stops watching."""
+        """Stops the capture."""
         self._socket.close()

@@ -6,7 +6,7 @@ import time
 
 
 def find_root() -> str:
-    """Where cgroup v2 is mounted; OSError where it is not."""
+    """Returns where cgroup v2 is mounted; OSError where it is not."""
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
         for line in file:
             before, after = line.split(" - ", 1)
@@ -16,7 +16,7 @@ def find_root() -> str:
 
 
 class Cgroup:
-    """A control group; remove() ends what runs in it and removes it."""
+    """A control group; remove() kills its processes and removes it."""
 
     def __init__(self, name: str, parent: "Cgroup | None" = None) -> None:
         root = find_root()
@@ -26,16 +26,16 @@ class Cgroup:
 
     @property
     def procs(self) -> str:
-        """The file that a process joins by writing its number to it."""
+        """The file to which a process writes its PID to join the control group."""
         return os.path.join(self.directory, "cgroup.procs")
 
     def pids(self) -> list[int]:
-        """The processes in it."""
+        """Returns the processes in the control group."""
         with open(self.procs, encoding="ascii") as file:
             return [int(line) for line in file if int(line) > 0]
 
     def remove(self) -> None:
-        """Kills what still runs in it and removes it."""
+        """Kills the processes in the control group and removes it."""
         if not os.path.isdir(self.directory):
             return
         deadline = time.monotonic() + 10

@@ -1,6 +1,6 @@
-"""The time of day, which is the machine's: no namespace has one of its own.
+"""The time of day, which the whole machine shares: no namespace has one of its own.
 
-So it is changed only where the machine is the tests' (HF_OWN_MACHINE: tests/vm/guest/start).
+The tests set it only on a machine of their own (HF_OWN_MACHINE, see tests/vm/guest/start).
 """
 
 import os
@@ -16,21 +16,22 @@ needs_own = pytest.mark.skipif(
 
 
 def step(seconds: float) -> None:
-    """Forward, or back."""
+    """Steps the clock forward, or back by a negative number of seconds."""
     assert OWN
     now = time.clock_gettime(time.CLOCK_REALTIME)
     time.clock_settime(time.CLOCK_REALTIME, max(now + seconds, 0))
 
 
 def put(seconds: float) -> None:
-    """So many after 1970 began."""
+    """Sets the clock to so many seconds after 1970 began."""
     assert OWN
     time.clock_settime(time.CLOCK_REALTIME, seconds)
 
 
 @contextmanager
 def put_back() -> Iterator[None]:
-    """Whatever happens in between, afterwards it is as late as it would have been."""
+    """Sets the clock at the end of the `with` block to what it would have been without the
+    block."""
     before = time.clock_gettime(time.CLOCK_REALTIME) - time.monotonic()
     try:
         yield

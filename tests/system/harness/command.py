@@ -1,4 +1,4 @@
-"""Running the holdfast command."""
+"""Runs the holdfast command."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from . import build
 
 
 class Result(NamedTuple):
-    """What a run of it gave."""
+    """The exit status and the output of a run."""
 
     status: int
     out: str
@@ -17,12 +17,12 @@ class Result(NamedTuple):
 
     @property
     def json(self) -> Any:
-        """Standard output, parsed."""
+        """The parsed standard output."""
         return json.loads(self.out)
 
 
 def run(*argv: str, stdout: int | IO[bytes] = subprocess.PIPE) -> Result:
-    """Runs a program under test to its end; `stdout`: where its output goes instead."""
+    """Runs a program under test to its end; `stdout` takes its output instead of the result."""
     done = subprocess.run(argv, stdout=stdout, stderr=subprocess.PIPE, timeout=60, check=False,
                           stdin=subprocess.DEVNULL)
     result = Result(done.returncode, (done.stdout or b"").decode(), done.stderr.decode())
@@ -34,7 +34,7 @@ class Command:
     """The holdfast command on a pin dir of our own."""
 
     def __init__(self, pin_dir: str, build_dir: str | None = None) -> None:
-        """`build_dir`: the folder of another build."""
+        """`build_dir` is the folder of another build."""
         self.pin_dir = pin_dir
         self._program = os.path.join(build_dir, "holdfast") if build_dir else None
 
@@ -42,13 +42,13 @@ class Command:
         return run(self._program or build.HOLDFAST, "--pin-dir", self.pin_dir, *arguments, stdout=stdout)
 
     def status(self, *filters: str) -> Any:
-        """The parsed `status -J`, whatever its exit status is."""
+        """Returns the parsed `status -J`, whatever its exit status is."""
         result = self("status", "-J", *filters)
         assert result.out, result.err
         return result.json
 
     def socket(self, cookie: int) -> dict[str, Any]:
-        """What `status -J` says of one socket."""
+        """Returns what `status -J` says of one socket."""
         found = [s for s in self.status()["sockets"] if s["cookie"] == cookie]
         assert len(found) == 1, f"cookie {cookie} is there {len(found)} times"
         return found[0]

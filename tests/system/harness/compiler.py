@@ -1,6 +1,7 @@
-"""What the tests compile for themselves: C programs, and other builds of the programs under test.
+"""Compiles what the tests need: C programs, and other builds of the programs under test.
 
-Where there is no compiler, HF_PREBUILT names a folder that has all of it (tests/vm/host/prebuilt.py).
+Where there is no compiler, HF_PREBUILT names a folder that has all of it
+(tests/vm/host/prebuilt.py).
 """
 
 import os
@@ -10,43 +11,47 @@ import subprocess
 from . import build
 from .remote import TESTS_DIR
 
-PROGRAMS = {"storm": ["-pthread"], "flood": ["-pthread"], "fault": ["-shared", "-fPIC", "-ldl"]}
-# The same source, but for the layout of what is pinned; and but for its version.
+PROGRAMS = {"storm": ["-pthread"], "flood": ["-pthread"], "fault": ["-shared", "-fPIC", "-ldl"],
+            "asleep": ["-shared", "-fPIC"], "compat": []}
+# Builds of the same source: one with another HF_LAYOUT, one with another version.
 BUILDS = {"layout": ["BPF_CPPFLAGS=-DHF_LAYOUT=999"], "version": ["VERSION=99.0.0"]}
-# What the loader tries first: 0 is what the newest kernels take, here without iterators over maps.
+# Flags for what the loader tries first. Level 0 is what the newest kernels can do, here without
+# iterators over maps.
 LEVELS = {0: "-DHF_LEVEL=0 -DHF_OVER_MAPS=false", 1: "-DHF_LEVEL=1", 2: "-DHF_LEVEL=2",
           3: "-DHF_LEVEL=3"}
-# A holdfastd with something made otherwise: those, one whose survey walks but short chains, and one
-# that keeps the addresses of host names for three seconds, and not an hour; and a kernel's before
-# 6.2 whose passes have no time of their own to begin with.
+# Variants of holdfastd, each with the objects that differ: one for each level; "chains", whose
+# survey walks only short chains; "hasty", which works as before Linux 6.2 and whose passes have no
+# CPU time to begin with, and a tenth of their ordinary share later; "forgetful", which keeps the
+# addresses of host names for three seconds and not an hour.
 VARIANTS = {f"level{level}": (["loader.o"], flags) for level, flags in LEVELS.items()} | {
     "chains": (["survey.bpf.o", "holdfast.bpf.o", "holdfast.skel.h", "loader.o"], "-DCHAIN_MAX=1"),
-    "hasty": (["loader.o", "events.o"], "-DHF_LEVEL=1 -DPACE_PASS_BURST_US=0"),
-    "forgetful": (["resolver.o", "resolver_known.o"],
+    "hasty": (["loader.o", "events.o"],
+              "-DHF_LEVEL=1 -DCPU_SHARE_PASS_BURST_US=0 -DCPU_SHARE_PASS=2500u"),
+    "forgetful": (["resolver.o", "known.o"],
                   "-DKNOWN_KEEP_US=3000000ull -DUSED_REST_US=1000000ull")}
 
 _PREBUILT = os.environ.get("HF_PREBUILT")
 _FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror"]
 _TREE = os.path.abspath(os.path.join(TESTS_DIR, "..", ".."))
-# Where coverage is counted (make coverage), what is built here counts, too, and for good.
+# The folder for coverage counts (make coverage): builds made here are kept there, and count, too.
 _COVERAGE = os.environ.get("HF_COVERAGE")
 FLAGS = ["CFLAGS=-O1 -g --coverage", "LDFLAGS=--coverage"] if _COVERAGE else ["CFLAGS=-O1"]
 
 
 def prebuilt(name: str) -> str | None:
-    """What has been built before, if anything."""
+    """Returns the path of something that was built before, or None."""
     path = os.path.join(_PREBUILT, name) if _PREBUILT else ""
     return path if os.path.exists(path) else None
 
 
 def compile_c(name: str, directory: str) -> str:
-    """One of PROGRAMS, compiled into a folder; the test is skipped without cc."""
+    """Compiles one of PROGRAMS into a folder. Skips the test where there is no cc."""
     found = prebuilt(name)
     if found:
         return found
     compiler = shutil.which("cc")
     if not compiler:
-        import pytest  # not there for those who only build
+        import pytest  # not installed where only a build is made
 
         pytest.skip("cc is not installed (package gcc)")
     target = os.path.join(directory, name)
@@ -56,7 +61,7 @@ def compile_c(name: str, directory: str) -> str:
 
 
 def other_build(name: str, directory: str) -> str:
-    """One of BUILDS, in a folder: returns where holdfastd and holdfast are."""
+    """Builds one of BUILDS in a folder. Returns the folder of its holdfastd and holdfast."""
     found = prebuilt(name)
     if found:
         return found
@@ -66,24 +71,40 @@ def other_build(name: str, directory: str) -> str:
     return directory
 
 
+def check_variant(source: str, differing: list[str], flags: str) -> None:
+    """Raises RuntimeError where an object isn't in the build, or no code reads a macro."""
+    objects = {name for _, _, names in os.walk(source) for name in names}
+    code = "".join(open(os.path.join(folder, name), encoding="utf-8").read()
+                   for top in ("bpf", "daemon")
+                   for folder, _, names in os.walk(os.path.join(_TREE, top)) for name in names)
+    unknown = [name for name in differing if name not in objects] + \
+        [flag for flag in flags.split() if flag[2:].split("=")[0] not in code]
+    if unknown:
+        raise RuntimeError(f"another build without a difference: {', '.join(unknown)}")
+
+
 def variant(name: str, source: str, directory: str) -> str:
-    """One of VARIANTS, made in a folder from the objects of another build: returns where holdfastd
-    is."""
+    """Builds one of VARIANTS in a folder, from the objects of another build. Returns the folder of
+    its holdfastd."""
     found = prebuilt(name)
     if found:
         return found
     differing, flags = VARIANTS[name]
-    shutil.copytree(source, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns(
-        "tests", "vm", "deb", "rpm", "clang", "sanitized", "mutants", "holdfastd", "libholdfast.a",
-        *differing))
+    check_variant(source, differing, flags)
+    # The copied dependency files name the objects in `source`: make would see no dependencies of
+    # an earlier run's objects, and take them for up to date.
+    shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(source, directory, ignore=shutil.ignore_patterns(
+        "tests", "vm", "deb", "rpm", "clang", "sanitized", "mutants", "fuzz", "arm64", "analyzed",
+        "demo", "bench", "holdfastd", "libholdfast.a", *differing))
     make(f"BUILD={directory}", f"BPF_CPPFLAGS={flags}",
          f"SANITIZE={int(build.SANITIZED)}", *FLAGS, f"{directory}/holdfastd")
     return directory
 
 
 def go_program(name: str, directory: str) -> str:
-    """A static Go program of the tests, compiled into a folder: no libc, so nothing could be
-    preloaded into it. The test is skipped without Go."""
+    """Compiles a Go program of the tests into a folder. It is static and without libc, so that
+    nothing can be preloaded into it. Skips the test where there is no Go."""
     found = prebuilt(name)
     if found:
         return found
@@ -101,8 +122,8 @@ def go_program(name: str, directory: str) -> str:
 
 
 def make(*arguments: str) -> None:
-    """Runs make on our source."""
-    # What a make that runs the tests has been told is not for this one.
+    """Runs make on the source tree."""
+    # The options of the make that runs the tests must not reach this one.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
     made = subprocess.run(["make", "-C", _TREE, *arguments], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, env=environment, check=False)

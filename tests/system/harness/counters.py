@@ -1,4 +1,4 @@
-"""What the kernel side has counted by rule, read from the pinned map itself."""
+"""Reads what the kernel side has counted for a rule from the pinned map."""
 
 import glob
 import os
@@ -13,7 +13,7 @@ _NUMBERS = struct.Struct("=13Q")
 
 
 class Counters(NamedTuple):
-    """Of one rule, over all CPUs."""
+    """The counters of one rule, summed over all CPUs."""
 
     connected: int
     accepted: int
@@ -31,7 +31,7 @@ class Counters(NamedTuple):
 
     @property
     def ends(self) -> dict[str, int]:
-        """How connections have ended, without the causes that haven't occurred."""
+        """How often connections have ended by each cause, without the causes that didn't occur."""
         return {name: count for name, count in self._asdict().items()
                 if count and name not in ("connected", "accepted", "swept", "guarded", "untold")}
 
@@ -44,7 +44,7 @@ def _key(rule: str) -> bytes:
 
 
 def read(pin_dir: str, rule: str) -> Counters:
-    """The counters of a rule."""
+    """Returns the counters of a rule."""
     [layout] = glob.glob(os.path.join(pin_dir, "layout-*"))
     fd = bpf.get(os.path.join(layout, "hf_counters"))
     key = _key(rule)

@@ -1,8 +1,7 @@
-"""Running holdfastd."""
+"""Runs holdfastd."""
 
 import os
 import queue
-import re
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ from typing import Sequence
 from . import build, recorder
 from .cgroup import Cgroup
 from .netns import Netns
+from .pins import layout
 from .process import spawn
 
 START_TIMEOUT = 60.0
@@ -25,30 +25,30 @@ class Daemon:
                  netns: Netns | None = None) -> None:
         self.config_file = os.path.join(directory, "holdfast.conf")
         self.pin_dir = pin_dir
-        self.build_dir: str | None = None  # another one's than the tests'
+        self.build_dir: str | None = None  # the folder of another build
         self.cgroup = cgroup
         self._netns = netns
         self._log_file = os.path.join(directory, "holdfastd.log")
         self._notify_file = os.path.join(directory, "notify")
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(self._notify_file)
-        # Read all the time, as a service manager does: once ten messages lie
-        # unread (net.unix.max_dgram_qlen), the daemon's next one would block it.
+        # The reader thread reads all the time, as a service manager does: once ten messages are
+        # unread (net.unix.max_dgram_qlen), the next one would block the daemon.
         self._said: queue.Queue[list[str]] = queue.Queue()
-        self.told: list[list[str]] = []  # the same, all of it, over all starts
+        self.told: list[list[str]] = []  # all messages over all starts, one list each
         self._reader = threading.Thread(target=self._read_notify, daemon=True)
         self._reader.start()
         self.process: subprocess.Popen | None = None
 
     @property
     def layout(self) -> str:
-        """The folder of its pins; not one that a start which was killed has left beside it."""
-        return os.path.join(self.pin_dir, next(
-            name for name in os.listdir(self.pin_dir) if re.fullmatch(r"layout-\d+", name)))
+        """The folder of its pins; never the temporary one that a killed start has left beside
+        it."""
+        return layout(self.pin_dir)
 
     @property
     def pid(self) -> int:
-        """Of the running daemon."""
+        """The PID of the running daemon."""
         assert self.process
         return self.process.pid
 
@@ -70,7 +70,7 @@ class Daemon:
         os.unlink(self.config_file)
 
     def launch(self, *arguments: str, through: Sequence[str] = ()) -> None:
-        """Starts it, without waiting for anything; `through` is a command that runs it."""
+        """Starts it without waiting; `through` is a command that runs it."""
         assert not self.running
         environment = {**os.environ, "NOTIFY_SOCKET": self._notify_file}
         program = (os.path.join(self.build_dir, "holdfastd") if self.build_dir
@@ -82,7 +82,7 @@ class Daemon:
                 self._netns, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
 
     def start(self, config: str | None = None, *arguments: str) -> float:
-        """Starts it and waits until it is ready; returns the time of that (time.monotonic())."""
+        """Starts it and waits until it is ready. Returns that moment (time.monotonic())."""
         if config is not None:
             self.configure(config)
         self.launch(*arguments)
@@ -90,15 +90,15 @@ class Daemon:
         return time.monotonic()
 
     def wait_told(self, what: str) -> None:
-        """Waits until it has told the service manager that."""
+        """Waits until it has told the service manager this."""
         self._await(what)
 
     def wait_ready(self) -> None:
-        """Waits for the end of the start; AssertionError where it ends before that."""
+        """Waits until it is ready; AssertionError where it ends before that."""
         self._await("READY=1")
 
     def reload(self, config: str | None = None) -> None:
-        """Writes a new configuration, has it read, and waits for the end of that."""
+        """Writes a new configuration, sends SIGHUP, and waits until the reload is over."""
         if config is not None:
             self.configure(config)
         self.send_signal(signal.SIGHUP)
@@ -126,16 +126,16 @@ class Daemon:
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process runs."""
         return self.process is not None and self.process.poll() is None
 
     def send_signal(self, number: int) -> None:
-        """Sends it a signal."""
+        """Sends the daemon a signal."""
         assert self.process
         self.process.send_signal(number)
 
     def wait(self) -> int:
-        """Waits for its end and returns the exit status."""
+        """Waits for the daemon's end and returns its exit status."""
         assert self.process
         status = self.process.wait(START_TIMEOUT)
         self.process = None
@@ -146,24 +146,25 @@ class Daemon:
         return status
 
     def _end_of_notify(self) -> None:
-        """An empty message ends the reader, once it has read what the daemon had said."""
+        """Ends the reader by an empty message, once it has read all that the daemon sent."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
             end.sendto(b"", self._notify_file)
         self._reader.join()
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Ends it the ordinary way, and insists on exit status 0."""
+        """Ends it by a signal and checks that its exit status is 0."""
         self.send_signal(number)
         status = self.wait()
         assert status == 0, f"holdfastd has ended with {status}:\n{self.log}"
 
     def kill(self) -> None:
-        """Ends it with SIGKILL."""
+        """Kills it with SIGKILL."""
         self.send_signal(signal.SIGKILL)
         self.wait()
 
     def close(self) -> None:
-        """Ends it if need be; it must not have ended by itself, nor any sanitizer reported."""
+        """Stops it if it runs; AssertionError where it has ended by itself or a sanitizer reported
+        something."""
         try:
             if self.process:
                 status = self.process.poll()

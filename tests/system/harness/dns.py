@@ -1,4 +1,4 @@
-"""A DNS server of our own, and the files that tell programs to ask it.
+"""A DNS server of our own, and the files by which programs find it.
 
 The server is dnsmasq, with a file like /etc/hosts as its zone.
 """
@@ -15,7 +15,8 @@ ZONE = "holdfast.test"
 
 
 class Server:
-    """Answers for the names of ZONE, on one address of a namespace; others don't exist.
+    """A server on one address of a namespace that answers for the names of ZONE; no other name
+    exists.
 
     `alias` is an alias (CNAME) of `db`.
     """
@@ -32,7 +33,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Starts to answer."""
+        """Starts the server."""
         self._process = spawn(
             ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=",
              "--user=root", "--no-resolv", "--no-hosts", f"--addn-hosts={self._hosts}",
@@ -59,34 +60,35 @@ class Server:
             return file.read()
 
     def asked(self, name: str) -> int:
-        """How often it has been asked for addresses of a name, IPv4 and IPv6 counted apart."""
+        """Returns how often it was asked for addresses of a name; IPv4 and IPv6 count
+        separately."""
         return self._text().count(f"] {name} from ")
 
     def answer(self, **names: str | list[str]) -> None:
-        """From now on, these names of ZONE have these addresses, and no other name has any."""
+        """Gives these names of ZONE these addresses from now on, and all other names none."""
         with open(self._hosts, "w", encoding="ascii") as file:
             for name, addresses in names.items():
                 for address in [addresses] if isinstance(addresses, str) else addresses:
                     file.write(f"{address} {name}.{ZONE}\n")
         if self._process:
-            # Read again on this signal alone.
+            # dnsmasq reads the file again only on this signal.
             reads = self._text().count(f"read {self._hosts}")
             self._process.send_signal(signal.SIGHUP)
             wait_for(lambda: self._text().count(f"read {self._hosts}") > reads,
                      "dnsmasq has read its names")
 
     def freeze(self) -> None:
-        """Keeps silent from now on, whatever it is asked."""
+        """Stops answering from now on, without closing the socket."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Answers again, late questions too."""
+        """Answers again, questions that came meanwhile included."""
         assert self._process
         self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """Ends: who asks is told by the kernel that nobody listens."""
+        """Ends the server, so that the kernel refuses questions."""
         if self._process:
             self.thaw()
             stop(self._process)
@@ -96,7 +98,7 @@ class Server:
 class Files:
     """/etc/resolv.conf and /etc/hosts as this process, and all that it starts, sees them.
 
-    They are mounted over the host's, in the mount namespace of the tests alone.
+    They are mounted over the host's files in the mount namespace of the tests.
     """
 
     def __init__(self, directory: str, server: str) -> None:
@@ -114,22 +116,22 @@ class Files:
             raise
 
     def resolve_with(self, server: str) -> None:
-        """Names this server, and ZONE as the domain to search."""
+        """Makes this the only name server, and ZONE the domain to search."""
         self._write("/etc/resolv.conf", f"nameserver {server}\nsearch {ZONE}\n")
 
     def write_hosts(self, *lines: str, as_old: bool = False) -> None:
-        """The lines of /etc/hosts after that of localhost; as_old: with the times that it has."""
+        """Writes /etc/hosts: localhost and these lines. With as_old the file keeps its times."""
         before = os.stat(self._paths["/etc/hosts"]) if as_old else None
         self._write("/etc/hosts", "\n".join(["127.0.0.1 localhost", *lines]) + "\n")
         if before:
             os.utime(self._paths["/etc/hosts"], ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def _write(self, place: str, text: str) -> None:
-        # In place: another file would not be the one that is mounted.
+        # Written in place, because a new file would not be the one that is mounted.
         with open(self._paths[place], "w", encoding="ascii") as file:
             file.write(text)
 
     def close(self) -> None:
-        """Shows the host's again."""
+        """Unmounts the files."""
         while self._mounted:
             subprocess.run(["umount", self._mounted.pop()], check=True)

@@ -1,4 +1,5 @@
-"""The sockets of programs that take no orders: their descriptors are borrowed (pidfd_getfd)."""
+"""Reads the sockets of programs that take no orders, by borrowing their descriptors
+(pidfd_getfd)."""
 
 import ctypes
 import os
@@ -11,7 +12,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def connections(pid: int, port: int) -> list[options.Settings]:
-    """What getsockopt says of a process's connections to that port."""
+    """Returns the settings of a process's connections to that port."""
     found = []
     pidfd = os.pidfd_open(pid)
     try:
@@ -33,7 +34,7 @@ def connections(pid: int, port: int) -> list[options.Settings]:
 
 
 def borrow(pid: int, fd: int) -> socket.socket:
-    """The same socket that a process has open as `fd`."""
+    """Returns the socket that a process has open as `fd`."""
     pidfd = os.pidfd_open(pid)
     try:
         ours = _libc.syscall(_PIDFD_GETFD, pidfd, fd, 0)

@@ -1,6 +1,6 @@
-"""Helper processes that are forked and not started: on a slow machine, Python takes long to start.
+"""Helper processes that are forked, not executed: on a slow machine, Python takes long to start.
 
-Where HF_FORK is set, Remote makes its processes this way, of the same modules.
+Where HF_FORK is set, Remote makes its processes this way, from the same modules.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Forked:
-    """As much of subprocess.Popen as Remote needs."""
+    """The part of subprocess.Popen that Remote needs."""
 
     def __init__(self, pid: int, stdin: BinaryIO, stdout: BinaryIO) -> None:
         self.pid = pid
@@ -28,7 +28,7 @@ class Forked:
         self._status: int | None = None
 
     def poll(self) -> int | None:
-        """The exit status, if it has ended."""
+        """Returns the exit status where the process has ended, else None."""
         if self._status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -36,18 +36,19 @@ class Forked:
         return self._status
 
     def kill(self) -> None:
-        """Ends it."""
+        """Kills the process."""
         os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        """Waits for its end."""
+        """Waits for the process's end and returns its exit status."""
         if self._status is None:
             self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self._status
 
 
 def _become(inward: int, outward: int, netns: Netns | None, cgroup: Cgroup | None) -> None:
-    """What a new program would find: a place of its own, standard streams, nothing else open."""
+    """Gives a forked process what a new program would have: its place, standard streams, nothing
+    else open."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if cgroup:
         with open(cgroup.procs, "w", encoding="ascii") as file:
@@ -58,12 +59,12 @@ def _become(inward: int, outward: int, netns: Netns | None, cgroup: Cgroup | Non
     os.dup2(inward, 0)
     os.dup2(outward, 1)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    # Whatever has taken the place of these.
+    # The old objects may belong to other descriptors.
     sys.stdin, sys.stdout = os.fdopen(0, "r"), os.fdopen(1, "w")
 
 
 def fork(work: Callable[[], None], netns: Netns | None, cgroup: Cgroup | None) -> Forked:
-    """A process that does this work, in a namespace and a control group."""
+    """Forks a process that runs `work` in a namespace and a control group."""
     inward, outward = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -81,5 +82,5 @@ def fork(work: Callable[[], None], netns: Netns | None, cgroup: Cgroup | None) -
 
 
 def fork_module(name: str, netns: Netns | None, cgroup: Cgroup | None) -> Forked:
-    """A process that does what the module does where it is the program."""
+    """Forks a process that runs the main() of a module."""
     return fork(importlib.import_module(name).main, netns, cgroup)

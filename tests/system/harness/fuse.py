@@ -1,4 +1,4 @@
-"""A file whose owner says when close() of it ends: a file system in user space, of one file."""
+"""A file on a FUSE file system whose close() returns only when the test allows it."""
 
 import ctypes
 import os
@@ -14,11 +14,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class StuckFile:
-    """Can be opened; whoever closes a descriptor of it waits until close() of this is called."""
+    """A file that can be opened; whoever closes a descriptor of it waits until this object's
+    close()."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.closing: list[int] = []  # the processes that wait
+        self.closing: list[int] = []  # PIDs of the processes that wait
         with open(path, "xb"):
             pass
         self._device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
@@ -58,7 +59,7 @@ class StuckFile:
         return b"" if code == _RELEASE else None
 
     def close(self) -> None:
-        """Everybody goes on."""
+        """Lets all waiting processes go on, and unmounts the file."""
         self._ends.set()
         self._thread.join()
         os.close(self._device)

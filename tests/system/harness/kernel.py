@@ -1,4 +1,4 @@
-"""What this kernel can do, for tests that have to be skipped where it can't."""
+"""What the running kernel can do, for tests that are skipped where it can't."""
 
 import os
 import re
@@ -9,9 +9,10 @@ from .netns import HAS_IPV6, Netns
 
 
 def version() -> tuple[int, int]:
-    """Major and minor number of the running kernel.
+    """Returns major and minor number of the running kernel.
 
-    HF_KERNEL says which one holdfastd believes to run on where it was built with HF_LEVEL.
+    HF_KERNEL overrides them where holdfastd was built with an HF_LEVEL that stands for an older
+    kernel.
     """
     match = re.match(r"(\d+)\.(\d+)", os.environ.get("HF_KERNEL") or os.uname().release)
     assert match
@@ -31,18 +32,18 @@ def _firewall_fault() -> str | None:
     return None
 
 
-# bpf_setsockopt() from BPF iterators and from the guard; else user space does it.
+# Whether BPF iterators and the guard can call bpf_setsockopt(); else user space sets the options.
 SETS_BY_BPF = version() >= (5, 15)
 
 
 def without_limits(errors: str) -> list[str]:
-    """The lines of standard error, but for the one in which `status` says what this kernel can't
-    do."""
+    """Returns the lines of standard error without the one in which `status` says what this kernel
+    lacks."""
     return [line for line in errors.splitlines() if "can't set options from BPF" not in line]
 
 
 def needs(number: str, what: str) -> pytest.MarkDecorator:
-    """Skips a test on kernels before that one."""
+    """Skips a test on kernels older than this one."""
     wanted = tuple(int(part) for part in number.split("."))
     return pytest.mark.skipif(version() < wanted, reason=f"{what} needs Linux {number}")
 

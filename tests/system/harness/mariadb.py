@@ -1,4 +1,4 @@
-"""A MariaDB server of our own, in a namespace and a folder of our own."""
+"""A MariaDB server in a namespace and a folder of our own."""
 
 import os
 import shutil

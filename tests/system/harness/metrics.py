@@ -1,4 +1,4 @@
-"""Prometheus text format, and promtool's opinion of it."""
+"""Parses the Prometheus text format, and runs promtool."""
 
 import re
 import shutil
@@ -8,7 +8,7 @@ import pytest
 
 _SAMPLE = re.compile(r'(holdfast_[a-z_]+)((?:\{[a-z_]+="[^"\\]*"(?:,[a-z_]+="[^"\\]*")*\})?) '
                      r'(\d+(?:\.\d+)?)')
-# What a histogram's samples have behind its name.
+# The suffixes that a histogram's samples add to its name.
 _SUFFIX = re.compile(r"_(bucket|sum|count)$")
 
 
@@ -16,7 +16,8 @@ class Metrics:
     """The samples of a text, by name and labels as written: `m["holdfast_sockets", 'rule="a"']`."""
 
     def __init__(self, text: str) -> None:
-        """Every line is a comment or a sample, and each sample stands below its HELP and TYPE."""
+        """Checks that every line is a comment or a sample, and each sample stands below its HELP
+        and TYPE."""
         self.text = text
         self.types: dict[str, str] = {}
         self._samples: dict[tuple[str, str], float] = {}
@@ -43,17 +44,18 @@ class Metrics:
         return self._samples[f"holdfast_{name}", labels]
 
     def family(self, name: str) -> dict[str, float]:
-        """The samples of that name, by their labels."""
+        """Returns the samples of that name, by their labels."""
         return {labels: value for (of, labels), value in self._samples.items()
                 if of == f"holdfast_{name}"}
 
     def nonzero(self, name: str) -> dict[str, float]:
-        """Those of them that aren't zero."""
+        """Returns the samples of that name that aren't zero, by their labels."""
         return {labels: value for labels, value in self.family(name).items() if value}
 
 
 def promtool(*arguments: str, stdin: str | None = None) -> tuple[int, str]:
-    """Exit status and all output of promtool; without it the test is skipped."""
+    """Runs promtool and returns its exit status and output. Skips the test where it isn't
+    installed."""
     if not shutil.which("promtool"):
         pytest.skip("promtool is not installed (package prometheus)")
     done = subprocess.run(["promtool", *arguments], input=stdin, stdout=subprocess.PIPE,

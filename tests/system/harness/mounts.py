@@ -1,4 +1,4 @@
-"""File systems of our own, in a mount namespace of our own: the host's mounts stay as they are."""
+"""File systems in a mount namespace of our own; the host's mounts stay as they are."""
 
 import ctypes
 import os
@@ -8,7 +8,7 @@ CLONE_NEWNS = 0x00020000
 
 
 def leave_host_mounts() -> None:
-    """From now on no mount of this process, or of what it starts, shows on the host."""
+    """Moves into a mount namespace whose mounts don't show on the host."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNS) != 0:
         number = ctypes.get_errno()
@@ -23,5 +23,5 @@ def mount(kind: str, directory: str) -> None:
 
 
 def unmount(directory: str) -> None:
-    """Takes it away again."""
+    """Unmounts a folder and all that is mounted below it."""
     subprocess.run(["umount", "--recursive", directory], check=True)

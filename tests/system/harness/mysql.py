@@ -31,23 +31,23 @@ class MysqlClient(Remote):
         self.call("rename", name=name)
 
     def begin_open(self, host: str, port: int) -> None:
-        """Starts to connect; end_open() waits for the end of it."""
+        """Starts to connect; end_open() waits until the connection is open."""
         self.begin("open_pool" if self.pool else "open", host=host, port=port)
 
     def end_open(self) -> None:
-        """The connection is there, and the server has told its id."""
+        """Waits until the connection is open and the server has told its id."""
         self.id = self.end()
         self.ends = [tuple(end) for end in self.call("ends")]
 
     def begin_query(self) -> None:
-        """Sends a query; end_query() waits for its end."""
+        """Sends a query; end_query() waits for the answer."""
         self.begin("query")
 
     def end_query(self, timeout: float = 60) -> Outcome:
-        """How the query went."""
+        """Waits for the answer and returns how the query went."""
         return Outcome(**self.end(timeout))
 
     @property
     def settings(self) -> Settings:
-        """What getsockopt says of its connection."""
+        """The keepalive options of its connection."""
         return Settings(*self.call("settings"))

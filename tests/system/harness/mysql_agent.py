@@ -1,4 +1,5 @@
-"""The inside of mysql.MysqlClient: an application with a PyMySQL connection or a pool."""
+"""The helper process behind mysql.MysqlClient: an application with a PyMySQL connection or a
+pool."""
 
 import time
 from typing import Any
@@ -11,7 +12,7 @@ from .orders import rename, serve
 
 
 class Application:
-    """What an ordinary application keeps: one connection, or one pool."""
+    """An ordinary application with one connection, or with one pool."""
 
     def __init__(self) -> None:
         self.connection: Any = None
@@ -19,15 +20,16 @@ class Application:
         self.sock: Any = None
 
     def open(self, host: str, port: int) -> int:
-        """A PyMySQL connection; returns the server's id of it."""
+        """Opens a PyMySQL connection. Returns the server's id of it."""
         self.connection = pymysql.connect(host=host, port=port, user=USER, password=PASSWORD,
                                           connect_timeout=5)
         self.sock = self.connection._sock
         return self.connection_id()
 
     def open_pool(self, host: str, port: int) -> int:
-        """A SQLAlchemy pool, one connection checked out, used and given back."""
-        import sqlalchemy  # slow: only where it is needed
+        """Opens a SQLAlchemy pool and uses one connection of it. Returns the server's id of
+        that."""
+        import sqlalchemy  # slow, so only where it is needed
 
         url = sqlalchemy.engine.URL.create("mysql+pymysql", USER, PASSWORD, host, port)
         self.engine = sqlalchemy.create_engine(url, connect_args={"connect_timeout": 5})
@@ -44,13 +46,13 @@ class Application:
             return cursor.fetchone()[0]
 
     def query(self) -> dict[str, Any]:
-        """The same query; how it went, and how long it took."""
+        """Makes the same query. Returns how it went and how long it took."""
         start = time.monotonic()
         outcome: dict[str, Any] = {"id": None, "error": None, "message": None}
         try:
             outcome["id"] = self.connection_id()
         except Exception as error:  # pylint: disable=broad-except
-            # SQLAlchemy wraps what PyMySQL says.
+            # SQLAlchemy wraps PyMySQL's exceptions.
             said = getattr(error, "orig", error)
             if not isinstance(said, pymysql.err.Error):
                 raise
@@ -60,16 +62,16 @@ class Application:
         return outcome
 
     def settings(self) -> options.Settings:
-        """The keepalive options of its connection."""
+        """Returns the keepalive options of its connection."""
         return options.read(self.sock)
 
     def ends(self) -> list[Any]:
-        """Local and peer address of its connection."""
+        """Returns local and peer address of its connection."""
         return [self.sock.getsockname()[:2], self.sock.getpeername()[:2]]
 
 
 def main() -> None:
-    """Takes orders."""
+    """Serves the orders."""
     application = Application()
     serve({order.__name__: order for order in (
         application.open, application.open_pool, application.query, application.settings,

@@ -1,7 +1,7 @@
 """Network namespaces that exist for as long as somebody holds them open.
 
-A namespace has no name and no mount: this process holds a descriptor of it, so
-nothing stays behind, however the process ends.
+A namespace has no name and no mount, only a descriptor in this process. So nothing stays behind,
+however the process ends.
 """
 
 import ctypes
@@ -34,7 +34,7 @@ def setns_net(fd: int) -> None:
 
 
 def own_namespace() -> int:
-    """A descriptor of the calling thread's network namespace."""
+    """Opens the calling thread's network namespace and returns its descriptor."""
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
@@ -42,7 +42,7 @@ class Netns:
     """A network namespace of our own, its loopback device up."""
 
     def __init__(self, name: str | None = None) -> None:
-        """With a name, it is made by `ip netns add`, and stays until /run/netns goes."""
+        """With a name, the namespace is made by `ip netns add` and stays until /run/netns goes."""
         self._fd = -1
         if name:
             subprocess.run(["ip", "netns", "add", name], check=True)
@@ -55,8 +55,7 @@ class Netns:
                 raise OSError("no network namespace could be made")
         self.ip("link set lo up")
         if HAS_IPV6:
-            # Until a link's own address has been found to be nobody else's, which takes seconds,
-            # neighbours aren't asked for by others.
+            # Without DAD a link's own address can be used at once; with it, that takes seconds.
             self.sysctl("ipv6/conf/default/accept_dad", 0)
 
     def _make(self) -> None:
@@ -65,17 +64,17 @@ class Netns:
 
     @property
     def path(self) -> str:
-        """A path that other processes can open."""
+        """A path by which other processes can open the namespace."""
         return f"/proc/{os.getpid()}/fd/{self._fd}"
 
     @property
     def inode(self) -> int:
-        """The number that `lsns` and /proc/PID/ns/net show."""
+        """The inode number that `lsns` and /proc/PID/ns/net show."""
         return os.fstat(self._fd).st_ino
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """The calling thread is in here for the length of the `with` block."""
+        """Has the calling thread in this namespace for the length of the `with` block."""
         back = own_namespace()
         try:
             setns_net(self._fd)
@@ -85,7 +84,7 @@ class Netns:
             os.close(back)
 
     def run(self, *argv: str, stdin: str | None = None) -> str:
-        """Runs a program in here to its end and returns its output."""
+        """Runs a program in this namespace to its end and returns its output."""
         done = subprocess.run(
             ["nsenter", f"--net={self.path}", "--", *argv],
             input=stdin, capture_output=True, text=True, timeout=30, check=False)
@@ -94,7 +93,7 @@ class Netns:
         return done.stdout
 
     def ip(self, *commands: str) -> None:
-        """Runs `ip` commands, all in one go."""
+        """Runs `ip` commands in one batch."""
         self.run("ip", "-batch", "-", stdin="\n".join(commands) + "\n")
 
     def nft(self, ruleset: str) -> None:
@@ -102,24 +101,24 @@ class Netns:
         self.run("nft", "-f", "-", stdin=ruleset)
 
     def sysctl(self, name: str, value: object) -> None:
-        """Sets a sysctl of this namespace: a file below /proc/sys/net/."""
+        """Sets a sysctl of this namespace, named as a file below /proc/sys/net/."""
         with self.entered(), open(f"/proc/sys/net/{name}", "w", encoding="ascii") as file:
             file.write(str(value))
 
     def add_address(self, *addresses: str, device: str = "lo") -> None:
-        """Adds addresses, usable at once (`/32` or `/128` where no length is given)."""
+        """Adds addresses that are usable at once (`/32` or `/128` where no length is given)."""
         self.ip(*(f"address add {a} dev {device}{' nodad' if ':' in a else ''}"
                   for a in addresses))
 
     def close(self) -> None:
-        """Lets go of it; it ends with the last process and socket in it."""
+        """Closes the descriptor; the namespace ends with the last process and socket in it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
 
 def connect_namespaces(a: Netns, a_device: str, b: Netns, b_device: str) -> None:
-    """A cable (veth) between two namespaces, up at both ends."""
+    """Connects two namespaces by a veth pair, and brings both ends up."""
     a.ip(f"link add {a_device} type veth peer name {b_device} netns {b.path}",
          f"link set {a_device} up")
     b.ip(f"link set {b_device} up")

@@ -1,4 +1,4 @@
-"""The keepalive options of a socket, by the names that `holdfast status` has for them."""
+"""The keepalive options of a socket, under the names that `holdfast status` uses."""
 
 import socket
 from typing import NamedTuple
@@ -13,7 +13,7 @@ NUMBERS = {
 
 
 class Settings(NamedTuple):
-    """What getsockopt says of a socket; user_timeout in milliseconds, the rest in seconds."""
+    """A socket's options by getsockopt(); user_timeout in milliseconds, times in seconds."""
 
     keepalive: int
     time: int
@@ -22,21 +22,21 @@ class Settings(NamedTuple):
     user_timeout: int = 0
 
 
-# What a socket has that nobody has touched, in a namespace that nobody has touched.
+# The settings of an untouched socket in an untouched namespace.
 UNTOUCHED = Settings(0, 7200, 75, 9)
 
 
 def held(time: int, interval: int, probes: int, user_timeout: int = 0) -> Settings:
-    """A socket with a rule's values."""
+    """Returns the settings of a socket that is held with these values."""
     return Settings(1, time, interval, probes, user_timeout)
 
 
 def read(sock: socket.socket) -> Settings:
-    """The settings of a socket, as an application sees them."""
+    """Returns the settings of a socket as an application sees them."""
     return Settings(*(sock.getsockopt(*number) for number in NUMBERS.values()))
 
 
 def write(sock: socket.socket, values: dict[str, int]) -> None:
-    """Sets some of them, in the order given."""
+    """Sets some options, in the order given."""
     for name, value in values.items():
         sock.setsockopt(*NUMBERS[name], value)

@@ -1,4 +1,4 @@
-"""The inside of a helper process: takes orders as JSON lines, and answers each with one.
+"""The loop of a helper process: it takes orders as JSON lines, and answers each with one.
 
 The process ends by itself when the pipe closes.
 """
@@ -21,6 +21,6 @@ def serve(orders: dict[str, Callable[..., Any]]) -> None:
 
 
 def rename(name: str) -> None:
-    """An order that all helper processes may take: changes the command name."""
+    """Changes the command name of the process; every helper process has this order."""
     with open("/proc/self/comm", "w", encoding="utf-8") as file:
         file.write(name)

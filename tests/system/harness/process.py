@@ -1,5 +1,6 @@
-"""Starting programs inside a network namespace and a control group."""
+"""Starts programs in a network namespace and a control group."""
 
+import os
 import subprocess
 from typing import Any
 
@@ -9,9 +10,9 @@ from .netns import Netns
 
 def spawn(argv: list[str], netns: Netns | None = None, cgroup: Cgroup | None = None,
           **options: Any) -> subprocess.Popen:
-    """subprocess.Popen(argv), with the process in these before it runs the program.
+    """Runs subprocess.Popen(argv) with the process in this namespace and control group.
 
-    The kernel ends it when the calling thread ends, however that happens.
+    The kernel kills it when the calling thread ends, however that happens.
     """
     argv = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
     if netns:
@@ -22,7 +23,7 @@ def spawn(argv: list[str], netns: Netns | None = None, cgroup: Cgroup | None = N
 
 
 def stop(process: subprocess.Popen, timeout: float = 5.0) -> int:
-    """Asks a process to end, kills it when it does not, and returns its exit status."""
+    """Terminates a process, kills it where that takes too long, and returns its exit status."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -33,12 +34,19 @@ def stop(process: subprocess.Popen, timeout: float = 5.0) -> int:
 
 
 def rss_kb(pid: int) -> int:
-    """How much memory a process has at the moment, of its own."""
+    """Returns a process's anonymous resident memory in kB."""
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("RssAnon:"))
 
 
+def cpu_s(pid: int) -> float:
+    """Returns the CPU time that a process has taken, in seconds."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def state(pid: int) -> str:
-    """What a process does: R, S, T where it is stopped, and so on; proc_pid_stat(5)."""
+    """Returns a process's state: R, S, T (stopped) and so on; see proc_pid_stat(5)."""
     with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
         return file.read().rpartition(")")[2].split()[0]

@@ -1,4 +1,4 @@
-"""A Prometheus and a node_exporter of our own, on the loopback of a network namespace."""
+"""A Prometheus and a node_exporter on the loopback of a network namespace."""
 
 import http.client
 import json
@@ -30,7 +30,7 @@ scrape_configs:
 
 
 class _Service:
-    """A server that speaks HTTP on one port of the namespace's loopback."""
+    """An HTTP server on one port of the namespace's loopback."""
 
     def __init__(self, netns: Netns, port: int, log: str, argv: list[str]) -> None:
         if not shutil.which(argv[0]):
@@ -42,7 +42,7 @@ class _Service:
             self._process = spawn(argv, netns, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
 
     def get(self, path: str) -> tuple[int, str]:
-        """HTTP status and body."""
+        """Returns HTTP status and body of a path."""
         with self._netns.entered():
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
             try:
@@ -53,7 +53,7 @@ class _Service:
                 connection.close()
 
     def wait(self, path: str) -> None:
-        """Waits until it answers there."""
+        """Waits until the server answers a path with status 200."""
         def answers() -> bool:
             assert self._process.poll() is None, f"it has ended:\n{self.log}"
             try:
@@ -65,17 +65,17 @@ class _Service:
 
     @property
     def log(self) -> str:
-        """What it has written to standard error."""
+        """What the server has written to standard error."""
         with open(self._log, encoding="utf-8", errors="replace") as file:
             return file.read()
 
     def stop(self) -> None:
-        """Ends it."""
+        """Stops the server."""
         stop(self._process, 10)
 
 
 class NodeExporter(_Service):
-    """Exports what the *.prom files of a folder say, and nothing else."""
+    """Exports the *.prom files of a folder, and nothing else."""
 
     def __init__(self, netns: Netns, directory: str, folder: str) -> None:
         super().__init__(netns, EXPORTER, os.path.join(directory, "node_exporter.log"), [
@@ -86,7 +86,7 @@ class NodeExporter(_Service):
 
 
 class Prometheus(_Service):
-    """Scrapes the exporter each second, and evaluates a file of rules."""
+    """Scrapes the exporter every second, and evaluates a file of rules."""
 
     def __init__(self, netns: Netns, directory: str, rules: str) -> None:
         config = os.path.join(directory, "prometheus.yml")
@@ -99,7 +99,7 @@ class Prometheus(_Service):
         self.wait("/-/ready")
 
     def api(self, path: str) -> Any:
-        """The data of an answer of /api/v1/."""
+        """Returns the data of an answer of /api/v1/."""
         status, body = self.get(f"/api/v1/{path}")
         assert status == 200, body
         answer = json.loads(body)
@@ -107,13 +107,13 @@ class Prometheus(_Service):
         return answer["data"]
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
-        """The series that an expression gives now, and their values."""
+        """Returns the series of an expression and their current values."""
         data = self.api("query?" + urllib.parse.urlencode({"query": expression}))
         assert data["resultType"] == "vector"
         return [(series["metric"], float(series["value"][1])) for series in data["result"]]
 
     def value(self, expression: str) -> float | None:
-        """The value of an expression that gives one series; None where it gives none."""
+        """Returns the value of an expression's only series; None where it has none."""
         found = self.query(expression)
         assert len(found) <= 1, found
         return found[0][1] if found else None

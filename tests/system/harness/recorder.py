@@ -1,19 +1,27 @@
-"""What the kernel sees holdfastd do: its system calls, and the capabilities that it is asked for.
+"""Records what the kernel sees of holdfastd: its system calls and the capabilities that they need.
 
-HF_RECORD=1 (make privileges) records them over all tests that are run, in a tracing instance of
-our own, and has every daemon run with the capabilities of the unit alone. What has been seen is
-filtered out in the kernel from then on, so that it costs next to nothing.
+HF_RECORD=1 (make privileges) records both over all tests of a run, in a tracing instance of our
+own, and runs every daemon with the unit's capabilities alone. The kernel filters out what has been
+seen already, so that recording costs next to nothing. HF_RECORDED is a folder where each process
+that runs tests beside others leaves what it has recorded, for the last one to add up.
 """
 
+import json
 import os
 import re
 import subprocess
 import threading
+from contextlib import suppress
 
 from . import mounts
 from .remote import TESTS_DIR
 
 ASKED = bool(os.environ.get("HF_RECORD"))
+FOLDER = os.environ.get("HF_RECORDED")
+BESIDE_OTHERS = "PYTEST_XDIST_WORKER" in os.environ
+# What the kernel asks of whoever listens to rtnetlink, at the time when somebody causes a message:
+# beside other tests' daemons, these are asked, and not the one that it happens to.
+ASKED_OF_LISTENERS = {"net_broadcast"}
 UNIT = os.path.join(TESTS_DIR, "..", "..", "packaging", "systemd", "holdfast.service")
 COMMAND = "holdfastd"
 
@@ -21,14 +29,15 @@ _EVENT = re.compile(r"-(\d+) .*? (sys_enter|cap_capable): (.*)")
 
 
 def unit_capabilities() -> set[str]:
-    """The unit's bounding set: "sys_admin" and so on."""
+    """Returns the unit's bounding set: "sys_admin" and so on."""
     with open(UNIT, encoding="utf-8") as file:
         words = re.findall(r"^CapabilityBoundingSet=(.*)$", file.read(), re.MULTILINE)
     return {word.removeprefix("CAP_").lower() for line in words for word in line.split()}
 
 
 def unit_limits() -> list[str]:
-    """What runs a program with the unit's capabilities alone, where that is asked for."""
+    """Returns a command that runs a program with the unit's capabilities alone, or nothing without
+    HF_RECORD."""
     if not ASKED:
         return []
     names = ",".join(f"+{name}" for name in sorted(unit_capabilities()))
@@ -36,7 +45,7 @@ def unit_limits() -> list[str]:
 
 
 def _constants(header: str, prefix: str) -> dict[int, str]:
-    """The names of a header's numbers."""
+    """Returns the names of a header's constants, by their numbers."""
     out = subprocess.run(["cc", "-E", "-dM", "-include", header, "-x", "c", "/dev/null"],
                          check=True, capture_output=True, text=True).stdout
     found = re.findall(rf"^#define {prefix}(\w+) (\d+)$", out, re.MULTILINE)
@@ -47,16 +56,16 @@ class Recorder:
     """Records until it is stopped."""
 
     def __init__(self, directory: str) -> None:
-        """Mounts tracefs on the folder. OSError where the kernel lacks the events (6.14)."""
+        """Mounts tracefs on the folder. OSError where the kernel lacks the events (before 6.14)."""
         self.system_calls: set[str] = set()
-        self.granted: set[str] = set()        # capabilities, before they are dropped
-        self.granted_after: set[str] = set()  # and afterwards
+        self.granted: set[str] = set()        # used before capabilities are dropped
+        self.granted_after: set[str] = set()  # used afterwards
         self.refused: set[str] = set()
         self._calls = _constants("sys/syscall.h", "__NR_")
         self._capabilities = _constants("linux/capability.h", "CAP_")
         self._capget = next(n for n, name in self._calls.items() if name == "capget")
         self._capset = next(n for n, name in self._calls.items() if name == "capset")
-        self._dropped: set[int] = set()  # processes
+        self._dropped: set[int] = set()  # PIDs that have dropped capabilities
         self._directory = directory
         self._seen_calls: set[int] = set()
         try:
@@ -67,7 +76,7 @@ class Recorder:
         self._place = os.path.join(directory, "instances", f"{COMMAND}-{os.getpid()}")
         os.mkdir(self._place)
         try:
-            # Of this process's children and theirs: others' daemons are none of ours.
+            # Trace only this process's descendants, not other daemons of the machine.
             self._write("options/event-fork", "1")
             self._write("set_event_pid", str(os.getpid()))
             self._filter_calls()
@@ -85,11 +94,12 @@ class Recorder:
 
     @staticmethod
     def _forget_others(instances: str) -> None:
-        """Those of runs that were killed."""
+        """Removes the tracing instances of runs that were killed."""
         for name in os.listdir(instances):
             pid = name.removeprefix(f"{COMMAND}-")
             if name != pid and not os.path.exists(f"/proc/{pid}"):
-                os.rmdir(os.path.join(instances, name))
+                with suppress(FileNotFoundError):  # a run beside this one was faster
+                    os.rmdir(os.path.join(instances, name))
 
     def _write(self, name: str, text: str) -> None:
         with open(os.path.join(self._place, name), "w", encoding="ascii") as file:
@@ -104,7 +114,7 @@ class Recorder:
                      self._seen_calls - {self._capget, self._capset})
 
     def _filter_capabilities(self) -> None:
-        """One that has been seen both before and after capabilities are dropped is known."""
+        """Filters out the capabilities that were seen both before and after the drop."""
         numbers = {name: number for number, name in self._capabilities.items()}
         self._filter("capability/cap_capable", "cap",
                      {numbers[name] for name in self.granted & self.granted_after})
@@ -137,7 +147,7 @@ class Recorder:
 
     def _take_call(self, pid: int, number: int) -> None:
         if number == self._capget:
-            self._dropped.discard(pid)  # a start asks what it has; the number was another's
+            self._dropped.discard(pid)  # a new daemon begins with capget(); its PID may be reused
         elif number == self._capset:
             self._dropped.add(pid)
         if number not in self._seen_calls:
@@ -153,7 +163,7 @@ class Recorder:
             self._filter_capabilities()
 
     def stop(self) -> None:
-        """All that has happened by now is known then."""
+        """Stops recording; all events up to now have been taken in then."""
         if self._stop.is_set():
             return
         self._stop.set()
@@ -163,3 +173,24 @@ class Recorder:
             self._write(f"events/{event}/enable", "0")
         os.rmdir(self._place)
         mounts.unmount(self._directory)
+        if FOLDER and BESIDE_OTHERS:
+            self._leave(FOLDER)
+
+    @property
+    def _sets(self) -> dict[str, set[str]]:
+        return {"system_calls": self.system_calls, "granted": self.granted,
+                "granted_after": self.granted_after, "refused": self.refused}
+
+    def _leave(self, folder: str) -> None:
+        os.makedirs(folder, exist_ok=True)
+        self.granted_after -= ASKED_OF_LISTENERS  # seen by the tests one by one
+        with open(os.path.join(folder, f"{os.getpid()}.json"), "w", encoding="ascii") as file:
+            json.dump({key: sorted(names) for key, names in self._sets.items()}, file)
+
+    def add_others(self) -> None:
+        """Adds what the processes that ran tests side by side have left."""
+        for name in os.listdir(FOLDER) if FOLDER and os.path.isdir(FOLDER) else []:
+            with open(os.path.join(FOLDER, name), encoding="ascii") as file:
+                left = json.load(file)
+            for key, names in self._sets.items():
+                names.update(left[key])

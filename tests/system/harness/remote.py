@@ -18,7 +18,7 @@ TESTS_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 class RemoteError(Exception):
-    """What went wrong inside a helper process."""
+    """An exception that was raised in a helper process."""
 
     def __init__(self, kind: str, text: str, number: int | None) -> None:
         name = f" [{errno.errorcode[number]}]" if number in errno.errorcode else ""
@@ -29,11 +29,11 @@ class RemoteError(Exception):
 
 
 class Remote:
-    """A helper process: one of our modules, run in a namespace and a control group."""
+    """A helper process: one of the harness's modules, in a namespace and a control group."""
 
     def __init__(self, module: str, netns: Netns | None, cgroup: Cgroup | None,
                  site: bool = True, through: Sequence[str] = ()) -> None:
-        """Without `site` only Python's own modules are there, and it starts sooner.
+        """Without `site` only Python's own modules are available, and the process starts sooner.
 
         `through` is a command that runs it, such as `unshare`.
         """
@@ -49,7 +49,7 @@ class Remote:
 
     @property
     def pid(self) -> int:
-        """Of the helper process."""
+        """The PID of the helper process."""
         return self.process.pid
 
     def begin(self, do: str, **arguments: Any) -> None:
@@ -59,7 +59,7 @@ class Remote:
         self.process.stdin.write(line.encode())
 
     def end(self, timeout: float = 60.0) -> Any:
-        """The answer to the order that begin() gave."""
+        """Waits for the answer to the order that begin() gave, and returns it."""
         assert self.process.stdout
         deadline = time.monotonic() + timeout
         while b"\n" not in self._buffer:
@@ -82,7 +82,7 @@ class Remote:
         return self.end()
 
     def close(self) -> None:
-        """Ends the process, and with it all of its sockets."""
+        """Kills the process, and with it all of its sockets."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()

@@ -1,4 +1,4 @@
-"""Short programs that run in a namespace and a control group, and print what they found."""
+"""Short Python programs that run in a namespace and a control group, and print JSON."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from .remote import TESTS_DIR
 
 def run(source: str, *arguments: object, netns: Netns | None = None,
         cgroup: Cgroup | None = None, timeout: float = 30) -> Any:
-    """The JSON that a Python program prints; it can import from `harness`."""
+    """Runs a Python program and returns the JSON that it prints; it can import from `harness`."""
     process = spawn([sys.executable, "-B", "-S", "-c", source, *map(str, arguments)], netns, cgroup,
                     cwd=TESTS_DIR, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""What sock_diag(7) says of the TCP sockets of a network namespace."""
+"""Reads the TCP sockets of a network namespace through sock_diag(7)."""
 
 import os
 import socket
@@ -21,7 +21,8 @@ _MESSAGE = struct.Struct("=BBBB48sIIIII")
 
 
 class Diag(NamedTuple):
-    """One socket; timer values only mean the keepalive timer when `timer` says so."""
+    """One socket; `expires` and `retrans` are the keepalive timer's where `timer` is
+    TIMER_KEEPALIVE."""
 
     state: int
     local: str
@@ -39,7 +40,7 @@ class Diag(NamedTuple):
 
     @property
     def idle(self) -> float:
-        """Seconds since the peer was last heard, which keepalive counts from."""
+        """Seconds since something last came from the peer, from which keepalive counts."""
         return min(self.last_data_received, self.last_ack_received)
 
 
@@ -60,7 +61,7 @@ def _parse(body: bytes) -> Diag:
     family, state, timer, retrans, raw_id, expires, _, _, _, inode = _MESSAGE.unpack_from(body)
     local_port, peer_port, local, peer, _, cookie = _SOCKID.unpack(raw_id)
     info = _tcp_info(body[_MESSAGE.size:])
-    # struct tcp_info, <linux/tcp.h>: tcpi_probes is a byte, the tcpi_last_* are milliseconds.
+    # struct tcp_info of <linux/tcp.h>: tcpi_probes is a byte, the tcpi_last_* are milliseconds.
     last_data_received, last_ack_received = struct.unpack_from("=II", info, 52)
     return Diag(state, _address(family, local), local_port, _address(family, peer), peer_port,
                 struct.unpack("=Q", cookie)[0], inode, timer, expires / 1000, retrans, info[3],
@@ -88,7 +89,7 @@ def _dump(sock: socket.socket, family: int) -> list[Diag]:
 
 
 def dump(netns: Netns) -> list[Diag]:
-    """All TCP sockets of a namespace."""
+    """Returns all TCP sockets of a namespace."""
     with netns.entered():
         sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG)
     with sock:
@@ -96,5 +97,5 @@ def dump(netns: Netns) -> list[Diag]:
 
 
 def find(netns: Netns, cookie: int) -> Diag | None:
-    """The socket with this cookie (SO_COOKIE), if it is still there."""
+    """Returns the socket with this cookie (SO_COOKIE), or None."""
     return next((d for d in dump(netns) if d.cookie == cookie), None)

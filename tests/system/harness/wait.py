@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a deadline."""
+"""Waits for a condition, with a deadline."""
 
 import time
 from typing import Callable, TypeVar
@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 def wait_for(condition: Callable[[], T], what: str, timeout: float = 15.0, step: float = 0.02) -> T:
-    """The condition's first true value; AssertionError naming `what` when none comes in time."""
+    """Returns the condition's first true value; AssertionError naming `what` at the deadline."""
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
