@@ -3,7 +3,7 @@
 #
 #   make bench          everything, against what people use today; FIGURES=NAME...
 #                       measures only these. Needs root; about ten minutes
-#   make bench-quick    what can be told without a clock, against what is committed
+#   make bench-quick    what needs no clock, against the committed baseline
 
 BENCH_PACKAGES  = $(shell sed -e 's/\#.*//' tests/bench/packages)
 BENCH_SOURCES  := $(sort $(wildcard tests/bench/*.c))

@@ -1,8 +1,8 @@
-"""What a connection and an option cost, with the programs on and off.
+"""Measures what a connection and a setsockopt() cost, with the programs attached and detached.
 
-The daemon loads its programs and rules and leaves; then we take its links away and
-put the same programs on the same hooks ourselves, on and off between runs that last
-some twenty milliseconds, so that what else the machine does meets both alike.
+The daemon loads its programs and rules and exits. Then we remove its links and attach the same
+programs to the same hooks ourselves, in turns of some twenty milliseconds, so that other load on
+the machine affects both sides alike.
 """
 
 import os
@@ -19,7 +19,7 @@ from figure import Figure
 from sample import alternate
 from world import OTHER, RULE, TARGET, World, prefixes
 
-CONNECTIONS = 100  # a run
+CONNECTIONS = 100  # connections per run
 OPTIONS = 5000
 ROUNDS = 200
 
@@ -27,7 +27,7 @@ LIBKEEPALIVE = "/usr/lib/libkeepalive.so"
 
 
 class Programs:
-    """A daemon's programs without the daemon."""
+    """The programs of a daemon, without the daemon."""
 
     def __init__(self, world: World, config: str, others: tuple[str, ...] = ()) -> None:
         self._cgroup = world.cgroup.directory
@@ -41,7 +41,7 @@ class Programs:
             self.tries.append(kernel.inner_map(self.rules))
         self.sockops = kernel.program_of(os.path.join(folder, "hf_sockops"))
         ended, guard = (os.path.join(folder, name) for name in ("hf_ended", "hf_guard"))
-        self.ended = kernel.program_of(ended) if os.path.exists(ended) else -1  # before 6.12
+        self.ended = kernel.program_of(ended) if os.path.exists(ended) else -1  # none from 6.12 on
         self.guard = kernel.program_of(guard) if os.path.exists(guard) else -1
         self.daemon.stop()
         for name in ("hf_sockops", "hf_ended", "hf_guard"):
@@ -50,7 +50,8 @@ class Programs:
 
     @contextmanager
     def on(self, guard: bool = False) -> Iterator[None]:
-        """They are attached as the daemon attaches them."""
+        """Has the programs attached as the daemon attaches them, for the length of the `with`
+        block."""
         links = [kernel.attach_cgroup(self.sockops, self._cgroup, bpf.SOCK_OPS)]
         if self.ended >= 0:
             links.append(kernel.attach_tracepoint(self.ended))
@@ -64,13 +65,13 @@ class Programs:
 
     @contextmanager
     def rules_number(self, number: int) -> Iterator[None]:
-        """Attached with that configuration's rules."""
+        """Has the programs attached with the rules of that configuration."""
         kernel.put_inner_map(self.rules, self.tries[number])
         with self.on():
             yield
 
     def close(self) -> None:
-        """Lets go of them."""
+        """Closes the programs and maps."""
         for fd in (self.rules, self.sockops, self.ended, self.guard, *self.tries):
             if fd >= 0:
                 os.close(fd)
@@ -79,7 +80,8 @@ class Programs:
 
 @contextmanager
 def empty_programs(world: World, kind: int) -> Iterator[Callable[[], int]]:
-    """The floor of any program on a hook: one that does nothing."""
+    """Yields a function that attaches a program which does nothing: the least that any program
+    costs."""
     program = bpf.Program(kind, "floor")
     try:
         yield lambda: kernel.attach_cgroup(program.fd, world.cgroup.directory, kind)
@@ -89,7 +91,7 @@ def empty_programs(world: World, kind: int) -> Iterator[Callable[[], int]]:
 
 @contextmanager
 def floor_of_holding(world: World) -> Iterator[Callable[[], int]]:
-    """The floor of holding: see hold.bpf.c."""
+    """Yields a function that attaches the program of hold.bpf.c: the least that holding costs."""
     pin = os.path.join(world.bpffs, "hold")
     subprocess.run([shutil.which("bpftool") or "/usr/sbin/bpftool", "prog", "load",
                     world.program("hold.bpf.o"), pin], check=True)
@@ -102,7 +104,7 @@ def floor_of_holding(world: World) -> Iterator[Callable[[], int]]:
 
 
 def measure_connect(world: World) -> list[Figure]:
-    """Connections that a rule matches, that none matches, and libkeepalive's."""
+    """Measures connections that a rule matches, that none matches, and with libkeepalive."""
     with ExitStack() as stack:
         netns = world.netns()
         stack.callback(netns.close)
@@ -156,7 +158,7 @@ def measure_connect(world: World) -> list[Figure]:
 
 
 def measure_guard(world: World) -> list[Figure]:
-    """setsockopt on a socket that the guard doesn't care for."""
+    """Measures setsockopt() on a socket that the guard ignores."""
     with ExitStack() as stack:
         netns = world.netns()
         stack.callback(netns.close)
@@ -192,7 +194,7 @@ def measure_guard(world: World) -> list[Figure]:
 
 
 def measure_prefixes(world: World) -> list[Figure]:
-    """Connections with 10,000 prefixes in force, and the growth."""
+    """Measures connections with up to 65,536 prefixes in force, and the growth."""
     numbers = (1, 100, 10000, 65536)
     configs = [prefixes(n, min(1000, n // 10), 100) for n in numbers]
     with ExitStack() as stack:

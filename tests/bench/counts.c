@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Work whose instructions are counted under callgrind, so that it may do nothing
- * that differs from run to run.
+ * Does work whose instructions callgrind counts. The work must not differ from run to run.
  *
- *   counts match RULES N   N connections through the matcher, against so many prefixes
- *   counts cookies N       N cookies put into the set of a reconcile pass, and asked for
- *   counts status N        N sockets written as status -J does
+ *   counts match RULES N   match N connections against RULES prefixes
+ *   counts cookies N       add N cookies to the cookie set of a reconcile pass, and look them up
+ *   counts status N        write N sockets as status -J does
  */
-#include "../../daemon/conf.h"
-#include "../../daemon/cookies.h"
-#include "../../daemon/lpm.h"
-#include "../../daemon/status.h"
+#include "base/cookie_set.h"
+#include "conf/conf.h"
+#include "rules/lpm.h"
+#include "show/status.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* One in ten prefixes lies in the next one's. */
+/* Returns the text of the rules. One in ten prefixes lies in the next one's. */
 static char *rules_text(unsigned rules)
 {
 	char *text = NULL;
@@ -80,26 +79,26 @@ static void match(unsigned rules, unsigned n)
 
 static void set(unsigned n)
 {
-	struct cookies cookies = {0};
+	struct cookie_set cookies = {0};
 	unsigned i, found = 0;
 
 	for (i = 0; i < n; i++)
-		cookies_add(&cookies, 1000000 + 2 * (uint64_t)i);
+		cookie_set_add(&cookies, 1000000 + 2 * (uint64_t)i);
 	for (i = 0; i < n; i++)
-		found += cookies_have(&cookies, 1000000 + (uint64_t)i);
+		found += cookie_set_have(&cookies, 1000000 + (uint64_t)i);
 	printf("%u\n", found);
-	cookies_free(&cookies);
+	cookie_set_free(&cookies);
 }
 
 static void status(unsigned n)
 {
 	static const struct owner owner = {.pid = 1234, .fd = 7, .command = "python3"};
-	struct json_out json = {.out = stdout};
+	struct json_stream json = {.out = stdout};
 	struct config config;
 	unsigned i;
 
 	get_config(1, &config);
-	json_out_open(&json, NULL, '[');
+	json_stream_open(&json, NULL, '[');
 	for (i = 0; i < n; i++) {
 		struct snapshot_socket socket = {
 			.diag = {.family = 4,
@@ -119,11 +118,11 @@ static void status(unsigned n)
 			.n_owners = 1,
 		};
 
-		json_out_open(&json, NULL, '{');
+		json_stream_open(&json, NULL, '{');
 		status_socket_print(&json, &socket);
-		json_out_close(&json, '}');
+		json_stream_close(&json, '}');
 	}
-	json_out_close(&json, ']');
+	json_stream_close(&json, ']');
 	config_free(&config);
 }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A crowd of idle connections over loopback, spread over processes because no
+ * Opens a crowd of idle connections over loopback. It is spread over several processes, because no
  * process may have that many descriptors.
  *
  *   crowd PORT CONNECTIONS
  *
- * Every pair of processes has up to SHARE of them: one accepts at 127.1.X.1, X its
- * number, the other connects. Prints "ready" when all are there, and ends with all
- * of them when its standard input does.
+ * Every pair of processes has up to SHARE connections: one process accepts at 127.1.X.1, where X is
+ * the number of the pair, and the other connects. Prints "ready" when all are open, and ends all
+ * processes when its standard input ends.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,7 +30,7 @@ static void die(const char *what)
 	exit(1);
 }
 
-/* One byte when the work is done; then nothing, for ever. */
+/* Reports with one byte that the work is done, and then sleeps for ever. */
 static void rest(int report)
 {
 	if (write(report, "", 1) != 1)

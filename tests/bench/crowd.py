@@ -1,4 +1,4 @@
-"""A hundred thousand held connections: what the daemon and the command cost then."""
+"""Measures the daemon and the command with a hundred thousand held connections."""
 
 import os
 import re
@@ -18,7 +18,7 @@ CROWD = 100_000
 FEW = 10
 RULES = 10_000
 
-# A pass of its own for each of them, and no other while something is measured.
+# With a pass each second passes are measured; with one an hour none disturbs other measurements.
 EVERY_SECOND = "[daemon]\nreconcile = 1s\n"
 SELDOM = "[daemon]\nreconcile = 1h\n"
 
@@ -32,7 +32,8 @@ def _status(daemon: Daemon, *options: str):
 
 
 def first_hold(daemon: Daemon) -> float:
-    """From nothing to READY, with every socket held; then all is undone."""
+    """Returns the seconds from the start to READY, when every socket is held. Stops the daemon
+    then."""
     start = time.monotonic()
     ready = daemon.start()
     daemon.stop()
@@ -40,12 +41,12 @@ def first_hold(daemon: Daemon) -> float:
 
 
 def check_held(daemon: Daemon, connections: int) -> None:
-    """What is measured is what was asked for."""
+    """Checks that the daemon holds as many connections as were asked for."""
     assert f"{connections} existing connections held" in daemon.log, daemon.log
 
 
 def passes(daemon: Daemon, number: int) -> list[float]:
-    """How long the next so many reconcile passes take, in seconds, by the daemon's own clock."""
+    """Returns the durations of the next reconcile passes in seconds, by the daemon's own clock."""
     pattern = re.compile(r"reconcile: \d+ network namespaces in (\d+) us")
     before = len(pattern.findall(daemon.log))
     while len(found := pattern.findall(daemon.log)) < before + number:
@@ -55,14 +56,14 @@ def passes(daemon: Daemon, number: int) -> list[float]:
 
 
 def hidden_namespaces(folder: str) -> bool:
-    """Whether somebody on this host has one that no process is in: a pass looks for it then."""
+    """Whether a namespace of this host has no process in it, so that a pass has to look for it."""
     with open(os.path.join(folder, "hf_tasks"), "rb") as file:
         tasks = list(struct.iter_unpack("=QiI", file.read()))  # struct hf_task
     return len({netns for netns, _, _ in tasks}) < max(namespaces for _, _, namespaces in tasks)
 
 
 def floor(world: World, daemon: Daemon) -> float:
-    """CPU time that the kernel takes for the one look at all sockets, and for finding namespaces."""
+    """Returns the kernel's CPU time for one look at all sockets and for finding the namespaces."""
     folder = daemon.layout
     survey = "hf_survey" if os.path.exists(os.path.join(folder, "hf_survey")) else "hf_sweep"
     names = ["hf_tasks", survey] + ["hf_strays"] * hidden_namespaces(folder)
@@ -70,7 +71,7 @@ def floor(world: World, daemon: Daemon) -> float:
 
 
 def measure_one_size(world: World, size: int, rounds: int) -> dict[str, dict[str, Sample]]:
-    """First hold, a pass, status, each beside what ss takes; in seconds."""
+    """Measures first hold, pass and status, each beside ss; in seconds."""
     with ExitStack() as stack:
         netns = world.netns()
         stack.callback(netns.close)
@@ -90,7 +91,7 @@ def measure_one_size(world: World, size: int, rounds: int) -> dict[str, dict[str
         daemon.start(SELDOM + RULE)
         found["status"] = alternate(rounds, {"ours": _status(daemon, "-J"),
                                              "theirs": _ss(netns, "-tnoie")})
-        # ss looks for the owner of each socket in a table with 256 places: far slower.
+        # ss looks for each socket's owner in a table of 256 buckets, which is far slower.
         found["status-json"] = alternate(2 if size > 20_000 else rounds, {
             "ours": _status(daemon, "-J"), "theirs": _ss(netns, "-tnopie"),
         }, warm=False)
@@ -99,7 +100,7 @@ def measure_one_size(world: World, size: int, rounds: int) -> dict[str, dict[str
 
 
 def measure_crowd(world: World, crowd: int = CROWD) -> list[Figure]:
-    """All sizes, and the figures at the largest."""
+    """Measures all sizes, and returns the figures at the largest."""
     sizes = [n for n in (1000, 10_000) if n < crowd] + [crowd]
     found = {size: measure_one_size(world, size, 5 if size == crowd else 7) for size in sizes}
     whole = found[crowd]
@@ -124,7 +125,7 @@ def measure_crowd(world: World, crowd: int = CROWD) -> list[Figure]:
 
 
 def measure_few(world: World, crowd: int = CROWD) -> list[Figure]:
-    """Ten held sockets among two hundred thousand others."""
+    """Measures ten held sockets among two hundred thousand others."""
     with ExitStack() as stack:
         netns = world.netns()
         stack.callback(netns.close)
@@ -144,13 +145,13 @@ def measure_few(world: World, crowd: int = CROWD) -> list[Figure]:
 
 
 def memory(daemon: Daemon, what: str) -> float:
-    """Of its memory, in MiB: VmRSS, VmHWM."""
+    """Returns the daemon's memory in MiB; `what` is VmRSS or VmHWM."""
     with open(f"/proc/{daemon.pid}/status", encoding="ascii") as file:
         return int(re.search(rf"{what}:\s+(\d+) kB", file.read())[1]) / 1024
 
 
 def _ran(daemon: Daemon) -> tuple[float, float]:
-    """CPU time of the daemon so far, its own and the kernel's for it, in seconds."""
+    """Returns the daemon's CPU time so far in seconds, its own and the kernel's for it."""
     with open(f"/proc/{daemon.pid}/stat", encoding="ascii") as file:
         user, system = file.read().rsplit(")", 1)[1].split()[11:13]
     tick = os.sysconf("SC_CLK_TCK")
@@ -158,13 +159,13 @@ def _ran(daemon: Daemon) -> tuple[float, float]:
 
 
 def _woken(daemon: Daemon) -> int:
-    """How often it has gone to sleep, and so been woken."""
+    """Returns how often the daemon has gone to sleep, and so been woken."""
     with open(f"/proc/{daemon.pid}/status", encoding="ascii") as file:
         return int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", file.read())[1])
 
 
 def measure_rules(world: World, crowd: int = CROWD) -> list[Figure]:
-    """Ten thousand rules: their reload, and the daemon's memory."""
+    """Measures the reload of ten thousand rules, and the daemon's memory with them."""
     many = [SELDOM + prefixes(RULES, 1000).replace("time = 600s", f"time = {time_s}s")
             for time_s in (500, 700)]
     with ExitStack() as stack:
@@ -195,7 +196,7 @@ def measure_rules(world: World, crowd: int = CROWD) -> list[Figure]:
         reloads, holds = [], []
         resident: list[float] = []
         peak = 0.0
-        for _ in range(4):  # the first isn't counted
+        for _ in range(4):  # the first round isn't counted
             holds.append(hold())
             daemon.start(many[0])
             turn[0] = 0
@@ -218,8 +219,8 @@ def measure_rules(world: World, crowd: int = CROWD) -> list[Figure]:
 
 
 def measure_idle(world: World, crowd: int = CROWD) -> list[Figure]:
-    """A minute of nothing: what the daemon uses of the CPU, and how often it wakes."""
-    period, window, minute = 2, 20, 60  # seconds; a tick of the clock is small beside a window
+    """Measures an idle minute: the daemon's CPU time, and how often it wakes."""
+    period, window, minute = 2, 20, 60  # seconds; long enough for the clock tick not to matter
     with ExitStack() as stack:
         netns = world.netns()
         stack.callback(netns.close)

@@ -1,4 +1,4 @@
-"""A figure: one thing against another, and what their ratio is to be."""
+"""A figure: one measurement against another, and the ratio that is aimed at."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,8 @@ from sample import Sample
 
 
 class Figure(NamedTuple):
-    """`ours` and `theirs` in `unit`; reached where their medians' ratio is at most `most`."""
+    """A measurement: `ours` and `theirs` in `unit`, with the aim that their medians' ratio is at
+    most `most`."""
 
     name: str
     what: str
@@ -20,21 +21,21 @@ class Figure(NamedTuple):
 
     @property
     def value(self) -> float:
-        """The ratio; the median itself where there is nothing to compare with."""
+        """The ratio of the medians, or our median where there is nothing to compare with."""
         return self.ours.median / self.theirs.median if self.theirs else self.ours.median
 
     @property
     def reached(self) -> bool:
-        """To the digits that the aim has."""
+        """Whether the aim is reached, to the digits that it has."""
         return round(self.value, 2) <= self.most
 
     @property
     def command(self) -> str:
-        """What repeats it."""
+        """The command that repeats the measurement."""
         return f"make bench FIGURES={self.name}"
 
     def json(self) -> dict[str, object]:
-        """For the report."""
+        """Returns the figure for the report."""
         return {
             "name": self.name, "what": self.what, "against": self.against, "unit": self.unit,
             "ours": self.ours.json(), "theirs": self.theirs.json() if self.theirs else None,
@@ -46,7 +47,7 @@ class Figure(NamedTuple):
 
 
 def show(figure: Figure) -> str:
-    """A few lines of a table."""
+    """Returns the figure as a few lines of a table."""
     def side(sample: Sample) -> str:
         return f"{sample.median:.4g} [{sample.low:.4g} .. {sample.high:.4g}] {figure.unit}"
 

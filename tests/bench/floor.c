@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The bare kernel calls that cannot be avoided, and nothing else: what is read is
- * thrown away. Prints, for each thing it did, how much CPU time that took.
+ * Makes the kernel calls that cannot be avoided, and throws away what they read. Prints the CPU
+ * time that each of them took, in seconds.
  *
  *   floor FILE...        read each pinned iterator to its end
- *   floor diag PORT      sock_diag's dump of the established sockets with that peer port
- *   floor info PORT      the same with struct tcp_info
+ *   floor diag PORT      dump the established sockets with that peer port through sock_diag
+ *   floor info PORT      the same dump with struct tcp_info
  */
 #include <arpa/inet.h>
 #include <errno.h>

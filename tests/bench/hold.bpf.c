@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The floor of holding a connection: remember something of the socket and set its
- * four options, without a rule, a decision or a count.
+ * The least that holding a connection takes: create socket storage and set four options, without a
+ * rule, a decision or a counter.
  */
 #include <linux/bpf.h>
 
@@ -14,7 +14,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, char[112]); /* struct hf_record */
+	__type(value, char[128]); /* bytes, as struct hf_record */
 } sockets SEC(".maps");
 
 static void set(struct bpf_sock_ops *ops, int level, int option, int value)

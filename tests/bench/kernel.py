@@ -1,4 +1,4 @@
-"""bpf(2), as far as measuring needs it: programs by themselves, taken off and put on again."""
+"""bpf(2) as far as measuring needs it: programs without the daemon, attached and detached."""
 
 import ctypes
 import os
@@ -31,10 +31,10 @@ def _info(fd: int) -> bytes:
 
 
 class Program(NamedTuple):
-    """A loaded program, as the kernel counts it."""
+    """A loaded program with the kernel's counts."""
 
     name: str
-    instructions: int  # after the verifier's rewriting
+    instructions: int  # after the verifier has rewritten it
     jited_bytes: int
     verified: int  # instructions that the verifier walked
     run_ns: int
@@ -42,7 +42,7 @@ class Program(NamedTuple):
 
 
 def program_of(pin: str) -> int:
-    """A descriptor of the program behind a pinned link."""
+    """Returns a descriptor of a pinned link's program."""
     fd = bpf.get(pin)
     try:
         return _bpf(_PROG_FD_BY_ID, struct.pack("=I", struct.unpack_from("=III", _info(fd))[2]))
@@ -51,7 +51,7 @@ def program_of(pin: str) -> int:
 
 
 def program(fd: int) -> Program:
-    """What the kernel knows of it."""
+    """Returns what the kernel says of a program."""
     info = _info(fd)
     jited, translated = struct.unpack_from("=II", info, 16)
     run_ns, runs, _, verified = struct.unpack_from("=QQQI", info, 192)
@@ -61,7 +61,7 @@ def program(fd: int) -> Program:
 
 @contextmanager
 def counting() -> Iterator[None]:
-    """While this is open the kernel takes the time of every program that runs."""
+    """Has the kernel measure all programs that run, for the length of the `with` block."""
     fd = _bpf(_ENABLE_STATS, struct.pack("=I", 0))
     try:
         yield
@@ -70,7 +70,7 @@ def counting() -> Iterator[None]:
 
 
 def attach_cgroup(program_fd: int, directory: str, kind: int) -> int:
-    """A link, which lives as long as its descriptor."""
+    """Attaches a program to a cgroup. Returns the link, which lives as long as its descriptor."""
     cgroup = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         return _bpf(_LINK_CREATE, struct.pack("=IIII", program_fd, cgroup, kind, 0))
@@ -79,18 +79,18 @@ def attach_cgroup(program_fd: int, directory: str, kind: int) -> int:
 
 
 def attach_tracepoint(program_fd: int) -> int:
-    """The same for a program that knows its tracepoint by BTF."""
+    """Attaches a program to the tracepoint that its BTF names. Returns the link."""
     return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("=QI", 0, program_fd))
 
 
 def inner_map(outer_fd: int) -> int:
-    """A descriptor of the map in slot 0 of an array of maps."""
+    """Returns a descriptor of the map in slot 0 of an array of maps."""
     number = struct.unpack("=I", bpf.lookup(outer_fd, bytes(4), 4))[0]
     return _bpf(_MAP_FD_BY_ID, struct.pack("=I", number))
 
 
 def put_inner_map(outer_fd: int, inner_fd: int) -> None:
-    """Puts another one there."""
+    """Puts another map into slot 0 of an array of maps."""
     key = ctypes.create_string_buffer(4)
     value = ctypes.create_string_buffer(struct.pack("=I", inner_fd), 4)
     _bpf(_UPDATE, struct.pack("=IIQQQ", outer_fd, 0, ctypes.addressof(key),

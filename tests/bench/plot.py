@@ -1,11 +1,11 @@
-"""The plots: ratios against what they are to be, and how costs grow."""
+"""Draws the plots: ratios against their aims, and how costs grow."""
 
 import os
 
 import matplotlib
 
 matplotlib.use("Agg")
-# The same picture for the same numbers, text as text.
+# The same numbers give the same file, with text as text.
 matplotlib.rcParams.update({"svg.hashsalt": "holdfast", "svg.fonttype": "none", "font.size": 9})
 
 import matplotlib.pyplot as plt  # pylint: disable=wrong-import-position
@@ -24,7 +24,7 @@ def _save(picture: plt.Figure, directory: str, name: str) -> None:
 
 
 def ratios(figures: list[Figure], directory: str) -> None:
-    """Each ratio as a dot, the extremes as a line, what is to be reached as a mark."""
+    """Draws each ratio as a dot, the middle half of the runs as a line, and the aim as a mark."""
     shown = [f for f in figures if f.theirs][::-1]
     if not shown:
         return
@@ -49,7 +49,7 @@ def ratios(figures: list[Figure], directory: str) -> None:
 
 
 def growth(figures: list[Figure], directory: str) -> None:
-    """Over the number of sockets, and of prefixes."""
+    """Draws costs over the number of sockets and of prefixes."""
     grown = [f for f in figures if f.growth]
     if not grown:
         return
@@ -74,7 +74,7 @@ def growth(figures: list[Figure], directory: str) -> None:
 
 
 def draw(figures: list[Figure], directory: str) -> None:
-    """All of them, as SVG and PNG."""
+    """Draws all plots, as SVG and PNG."""
     os.makedirs(directory, exist_ok=True)
     ratios(figures, directory)
     growth(figures, directory)

@@ -1,4 +1,4 @@
-"""The BPF programs by themselves: what a run of each takes, by the kernel's own count."""
+"""Measures the BPF programs one by one: the time of a run, by the kernel's count."""
 
 import os
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ Row = dict[str, object]
 
 
 def row(path: str, fd: int, work: Callable[[], object]) -> Row:
-    """One program on one path: the difference that the work makes."""
+    """Returns one program's row on one path: the difference that the work makes to its counts."""
     before = kernel.program(fd)
     with kernel.counting():
         work()
@@ -54,7 +54,8 @@ def _connections(world: World, netns: Netns) -> list[Row]:
 
 
 def _iterators(world: World, netns: Netns, daemon: Daemon, path: str) -> list[Row]:
-    """A run is a socket, a file or a task; of hf_survey an eighth of the table of connections."""
+    """Measures the iterators. One run is a socket, a file or a task, of hf_survey an eighth of the
+    table."""
     rows = []
     folder = daemon.layout
     for name in ("hf_survey", "hf_sweep", "hf_matched", "hf_settled", "hf_settled_here",
@@ -69,7 +70,7 @@ def _iterators(world: World, netns: Netns, daemon: Daemon, path: str) -> list[Ro
 
 
 def measure_programs(world: World) -> list[Row]:
-    """All of them, on every path that they have."""
+    """Measures all programs, on every path."""
     with ExitStack() as stack:
         netns = world.netns()
         stack.callback(netns.close)
@@ -87,7 +88,7 @@ def measure_programs(world: World) -> list[Row]:
 
 
 def show(rows: list[Row]) -> str:
-    """As a table."""
+    """Returns the rows as a table."""
     lines = [f"{'program':<12} {'path':<34} {'runs':>8} {'ns/run':>8} {'insns':>6} {'verified':>9}"]
     for one in rows:
         lines.append(f"{one['program']:<12} {one['path']:<34} {one['runs']:>8} {one['ns']:>8.0f} "

@@ -1,4 +1,4 @@
-"""Measurements that a noisy machine can't fool: alternating runs, medians, both extremes."""
+"""Measurements that suit a noisy machine: alternating runs, medians, both extremes."""
 
 import statistics
 from typing import Callable, NamedTuple
@@ -11,38 +11,38 @@ class Sample(NamedTuple):
 
     @property
     def median(self) -> float:
-        """What half of them are below."""
+        """The median of the values."""
         return statistics.median(self.values)
 
     @property
     def low(self) -> float:
-        """The least."""
+        """The least value."""
         return min(self.values)
 
     @property
     def high(self) -> float:
-        """The most."""
+        """The largest value."""
         return max(self.values)
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """What the middle half of them lie between."""
+        """The first and the third quartile of the values."""
         if len(self.values) < 2:
             return self.low, self.high
         quarters = statistics.quantiles(self.values, n=4, method="inclusive")
         return quarters[0], quarters[2]
 
     def json(self) -> dict[str, object]:
-        """For the report."""
+        """Returns the sample for the report."""
         return {"median": self.median, "min": self.low, "max": self.high, "runs": len(self.values),
                 "values": self.values}
 
 
 def alternate(rounds: int, sides: dict[str, Callable[[], float]],
               warm: bool = True) -> dict[str, Sample]:
-    """Runs all sides, one after the other, so many times; every round begins with another one.
+    """Runs all sides alternately for so many rounds, each of which begins with another side.
 
-    `warm`: a first round isn't counted.
+    With `warm`, one round before these isn't counted.
     """
     names = list(sides)
     values: dict[str, list[float]] = {name: [] for name in names}

@@ -1,4 +1,4 @@
-"""What goes over the wire for a held connection that idles."""
+"""Measures the packets that a held, idle connection causes."""
 
 import time
 from contextlib import ExitStack
@@ -15,7 +15,7 @@ PERIODS = 5
 
 
 def measure_packets(world: World) -> list[Figure]:
-    """Every packet on the loopback device, over some keepalive times."""
+    """Counts every packet on the loopback device over some keepalive times."""
     rule = f"[rule bench]\ndestination = any\nport = {TARGET}\ntime = {TIME_S}s\ninterval = 1s\n"
     with ExitStack() as stack:
         netns = world.netns()

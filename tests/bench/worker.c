@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Does one thing many times over, on order, and says how long that took. Orders
- * are lines on standard input, answers are nanoseconds on standard output:
+ * Does one thing many times over and measures how long that takes. Each line on standard input is
+ * an order; the answer on standard output is a number of nanoseconds:
  *
  *   connect PORT N    connect, accept, close, close over loopback
  *   nodelay PORT N    setsockopt(TCP_NODELAY) on one connection
  *   keepidle PORT N   setsockopt(TCP_KEEPIDLE) on one connection
  *
- * One thread: over loopback a connection is established by the time that connect()
- * is back, so that nothing is ever waited for.
+ * One thread does both ends: over loopback a connection is established when connect() returns, so
+ * that accept() never waits.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -45,7 +45,7 @@ static int open_socket(void)
 	return fd;
 }
 
-/* A listener for a port, made once. */
+/* Returns the listener on a port, which it opens at the first call. */
 static int listener_of(in_port_t port)
 {
 	static struct {
@@ -144,8 +144,10 @@ int main(void)
 	long long ns;
 	long n;
 
-	/* All workers on the same CPU, and not put off by others: where that isn't allowed, it
-	 * is noisier. */
+	/*
+	 * Puts all workers on the same CPU, ahead of other processes. Where that isn't allowed, the
+	 * measurement is noisier.
+	 */
 	CPU_ZERO(&cpu);
 	CPU_SET((size_t)last_cpu(), &cpu);
 	sched_setaffinity(0, sizeof(cpu), &cpu);

@@ -1,4 +1,4 @@
-"""What everything is measured in: a control group, network namespaces and a bpffs of our own."""
+"""The control group, the network namespaces and the bpffs in which everything is measured."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ RULE = "[rule bench]\ndestination = any\nport = 3306\ntime = 600s\n"
 
 
 class Helper:
-    """One of the C programs, told what to do by lines."""
+    """One of the C programs, which takes orders as lines."""
 
     def __init__(self, argv: list[str], netns: Netns, cgroup: Cgroup,
                  environment: dict[str, str] | None = None) -> None:
@@ -29,7 +29,7 @@ class Helper:
                              text=True, env={**os.environ, **(environment or {})})
 
     def answer(self) -> str:
-        """Its next line."""
+        """Returns its next line."""
         assert self.process.stdout
         line = self.process.stdout.readline()
         if not line:
@@ -37,21 +37,21 @@ class Helper:
         return line.strip()
 
     def ask(self, order: str) -> float:
-        """Gives an order; how long it took, in seconds."""
+        """Gives an order. Returns the seconds that it took."""
         assert self.process.stdin
         self.process.stdin.write(order + "\n")
         self.process.stdin.flush()
         return int(self.answer()) / 1e9
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends the program by closing its standard input."""
         assert self.process.stdin
         self.process.stdin.close()
         self.process.wait()
 
 
 class World:
-    """Made once for all figures; close() leaves nothing behind."""
+    """The world of all measurements; close() leaves nothing behind."""
 
     def __init__(self) -> None:
         mounts.leave_host_mounts()
@@ -62,7 +62,7 @@ class World:
         self._made = 0
 
     def daemon(self, config: str) -> Daemon:
-        """A holdfastd of this world, not yet started."""
+        """Returns a holdfastd of this world that isn't started yet."""
         self._made += 1
         directory = os.path.join(self.directory, str(self._made))
         os.mkdir(directory)
@@ -71,27 +71,27 @@ class World:
         return daemon
 
     def program(self, name: str) -> str:
-        """The path of one of the C programs."""
+        """Returns the path of one of the C programs."""
         return os.path.join(build.DIRECTORY, "tests", "bench", name)
 
     def netns(self) -> Netns:
-        """A network namespace in which time-wait sockets don't pile up."""
+        """Returns a network namespace in which time-wait sockets don't pile up."""
         netns = Netns()
         netns.sysctl("ipv4/tcp_max_tw_buckets", 1000)
         return netns
 
     def worker(self, netns: Netns, environment: dict[str, str] | None = None) -> Helper:
-        """See worker.c."""
+        """Starts worker.c."""
         return Helper([self.program("worker")], netns, self.cgroup, environment)
 
     def crowd(self, netns: Netns, port: int, connections: int) -> Helper:
-        """So many idle connections, twice as many sockets; see crowd.c."""
+        """Opens idle connections with crowd.c; each has two sockets."""
         crowd = Helper([self.program("crowd"), str(port), str(connections)], netns, self.cgroup)
         assert crowd.answer() == "ready"
         return crowd
 
     def floor(self, netns: Netns | None, *what: str) -> dict[str, float]:
-        """The bare kernel calls, in seconds each; see floor.c."""
+        """Runs floor.c. Returns the seconds of CPU time that each thing took."""
         with netns.entered() if netns else nullcontext():
             done = subprocess.run([self.program("floor"), *what], capture_output=True, text=True,
                                   check=True)
@@ -103,14 +103,15 @@ class World:
         return found
 
     def close(self) -> None:
-        """Ends all of it."""
+        """Removes the control group, the bpffs and the folder."""
         self.cgroup.remove()
         mounts.unmount(self.bpffs)
         shutil.rmtree(self.directory)
 
 
 def timed(netns: Netns | None, *argv: str, statuses: tuple[int, ...] = (0,)) -> Callable[[], float]:
-    """Something that runs a program, its output thrown away, and says how many seconds it took."""
+    """Returns a function that runs a program without its output, and returns the seconds that it
+    took."""
     def run() -> float:
         start = time.monotonic()
         status = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -129,7 +130,8 @@ def timed(netns: Netns | None, *argv: str, statuses: tuple[int, ...] = (0,)) -> 
 
 
 def prefixes(number: int, nested: int, each: int = 1) -> str:
-    """Rules for so many prefixes; `nested` of them lie in others. 127/8 is the first one's."""
+    """Returns rules for so many prefixes. `nested` of them lie in others; 127.0.0.0/8 is the
+    first."""
     found = ["127.0.0.0/8"]
     for i in range(nested):  # 127.0.0.0/9 to /31, around addresses that are used
         found.append(f"127.{i // 128 * 2 % 256}.{i % 128 * 2}.0/{23 + i % 2}")

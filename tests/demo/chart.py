@@ -11,10 +11,11 @@ from PIL import Image
 
 from record import Connection, Record
 
-# In CSS pixels: the picture, and where its lanes are, from its lower left corner.
+# The size of the picture and the places of its lanes, in CSS pixels from its lower left corner.
 WIDTH, HEIGHT = 840, 520
 LEFT, RIGHT, UPPER, LOWER, LANE = 66, 24, 266, 60, 144
-# Told apart by those who see few colours too (after Okabe and Ito), and dark enough for text.
+# Colours that people with colour vision deficiency can tell apart (after Okabe and Ito), and that
+# are dark enough for text.
 PAPER, INK, FAINT, EDGE = "#ffffff", "#1f2328", "#59636e", "#c8d1da"
 RED, BLUE = "#b84300", "#0067a8"
 MINUTE = 60
@@ -24,13 +25,13 @@ STYLE = {
     "font.size": SMALL,
     "text.color": INK,
     "svg.hashsalt": "holdfast",
-    "svg.fonttype": "path",  # looks the same wherever it is shown
+    "svg.fonttype": "path",  # glyphs as paths look the same everywhere
     "path.simplify": False,
 }
 
 
 class Lane:
-    """What became of one connection: its idle time over time, both in minutes."""
+    """The lane of one connection: its idle time over time, both in minutes."""
 
     def __init__(self, figure: Figure, bottom: float, story: Record, color: str) -> None:
         self.window = story.window / MINUTE
@@ -50,27 +51,27 @@ class Lane:
         self.axes.axhline(self.window, color=INK, linewidth=1, dashes=(5, 3), zorder=1)
 
     def head(self, title: str, more: str) -> None:
-        """What stands above it."""
+        """Writes the title above the lane."""
         title_text = self.axes.annotate(title, (0, 1), (0, 9), "axes fraction", "offset points",
                                         color=self.color, weight=600, size=LARGE)
         self.axes.annotate(more, (1, 1), (9, 9), (title_text, "axes fraction"), "offset points",
                            color=FAINT)
 
     def idle(self, one: Connection, until: float) -> None:
-        """The line."""
+        """Draws the line of the connection's idle time until a moment in seconds."""
         at, idle = zip(*((x / MINUTE, y / MINUTE) for x, y in one.idle(until)))
         self.axes.plot(at, idle, color=self.color, linewidth=1.8, solid_joinstyle="miter",
                        zorder=3)
         self.axes.fill_between(at, idle, color=self.color, alpha=0.1, linewidth=0, zorder=2)
 
     def mark(self, at: list[float], height: list[float], sign: str, size: float) -> None:
-        """Marks; where they are in seconds, both ways."""
+        """Draws marks; both coordinates are in seconds."""
         self.axes.plot([x / MINUTE for x in at], [y / MINUTE for y in height], sign,
                        markersize=size, color=self.color, clip_on=False, zorder=4,
                        markeredgecolor=self.color if sign == "|" else PAPER)
 
     def say(self, text: str, x: float, y: float, **more: object) -> None:
-        """Words; x in seconds, y as a part of the window."""
+        """Writes a text at x in seconds and y as a part of the window."""
         self.axes.annotate(text, (x / MINUTE, y * self.window), **{
             "color": self.color, "xytext": (0, 0), "textcoords": "offset points", **more})
 
@@ -104,8 +105,8 @@ def _draw_held(lane: Lane, one: Connection, end: float) -> None:
              va="top", xytext=(8, 0))
 
 
-def _draw_paper(figure: Figure) -> None:
-    """The picture's own background: the page around it may be light or dark."""
+def draw_paper(figure: Figure) -> None:
+    """Draws the picture's own background: the page around it may be light or dark."""
     pixels = Affine2D().scale(1 / WIDTH, 1 / HEIGHT) + figure.transFigure
     figure.patch.set_visible(False)
     figure.add_artist(FancyBboxPatch(
@@ -114,7 +115,7 @@ def _draw_paper(figure: Figure) -> None:
 
 
 def _draw_query(figure: Figure, story: Record) -> None:
-    """The moment of the next query, through both lanes."""
+    """Marks the moment of the next query through both lanes."""
     x = (LEFT + (WIDTH - LEFT - RIGHT) * story.held.asked / story.end) / WIDTH
     figure.add_artist(Line2D([x, x], [LOWER / HEIGHT, (UPPER + LANE + 6) / HEIGHT], color=INK,
                              linewidth=1, zorder=-0.5))
@@ -123,7 +124,7 @@ def _draw_query(figure: Figure, story: Record) -> None:
 
 def _figure(story: Record) -> Figure:
     figure = Figure(figsize=(WIDTH / 96, HEIGHT / 96))
-    _draw_paper(figure)
+    draw_paper(figure)
     figure.text(24 / WIDTH, 1 - 36 / HEIGHT, size=14, weight=600, s=(
         f"Idle for {story.held.asked / MINUTE:.0f} minutes, behind a firewall that forgets after "
         f"{story.window / MINUTE:.0f}"))
@@ -142,20 +143,23 @@ def _figure(story: Record) -> Figure:
     return figure
 
 
+def save(figure: Figure, path: str, title: str, description: str) -> None:
+    """Writes a picture as SVG or PNG, by the ending of the name."""
+    if path.endswith(".svg"):
+        figure.savefig(path, metadata={"Date": None, "Creator": None, "Title": title,
+                                       "Description": description})
+        return
+    # A palette of 256 colours looks as good and takes a third of the size.
+    whole = io.BytesIO()
+    figure.savefig(whole, format="png", dpi=2 * 96)
+    with Image.open(whole) as image:
+        paper = Image.new("RGB", image.size, PAPER)
+        paper.paste(image, mask=image.getchannel("A"))
+    colors = paper.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    colors.save(path, optimize=True)
+
+
 def draw(story: Record, path: str) -> None:
-    """Writes the picture; as SVG or PNG, whichever the name says."""
+    """Writes the picture as SVG or PNG, by the ending of the name."""
     with matplotlib.rc_context(STYLE):
-        figure = _figure(story)
-        if path.endswith(".svg"):
-            figure.savefig(path, metadata={"Date": None, "Creator": None,
-                                           "Title": "An idle connection, lost and held",
-                                           "Description": story.sentence()})
-        else:
-            # In 256 colours: as good as all that are in it, and a third of the size.
-            whole = io.BytesIO()
-            figure.savefig(whole, format="png", dpi=2 * 96)
-            with Image.open(whole) as image:
-                paper = Image.new("RGB", image.size, PAPER)
-                paper.paste(image, mask=image.getchannel("A"))
-            colors = paper.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-            colors.save(path, optimize=True)
+        save(_figure(story), path, "An idle connection, lost and held", story.sentence())

@@ -1,9 +1,8 @@
 #!/usr/bin/python3
-"""Shows what becomes of an idle MySQL connection behind a stateful firewall, with and without
-holdfast.
+"""Shows what becomes of idle MySQL connections behind a firewall, with and without holdfast.
 
-MariaDB, the firewall (nftables with connection tracking) and each client (a SQLAlchemy pool
-over PyMySQL) live in network namespaces of their own; the machine's network, its control groups'
+MariaDB, the firewall (nftables with connection tracking) and each client (a SQLAlchemy pool over
+PyMySQL) live in network namespaces of their own. The machine's network, its control groups'
 processes and its /sys/fs/bpf stay as they are. Only time is scaled. Run it as root.
 """
 
@@ -33,10 +32,10 @@ from harness.wait import sleep_until  # pylint: disable=wrong-import-position
 
 import timeline  # pylint: disable=wrong-import-position
 
-# One second here stands for five minutes in life.
-WINDOW = 12  # 1 h: the firewall forgets what has idled for so long
+# One second here stands for five minutes in reality.
+WINDOW = 12  # 1 h: the firewall forgets what idles this long
 IDLE = 16    # 80 min
-TIME = 4     # 20 min: holdfast's probes
+TIME = 4     # 20 min: holdfast's keepalive time
 PORT = 23306
 
 CONFIG = f"""\
@@ -69,7 +68,7 @@ LOST = 2013  # CR_SERVER_LOST
 
 @dataclass
 class Client:
-    """A client of the demonstration and what becomes of it."""
+    """A client of the demonstration, and what was seen of it."""
 
     label: str
     title: str
@@ -82,22 +81,22 @@ class Client:
     outcome: Outcome | None = None
 
     def packets(self) -> list[Packet]:
-        """All of its packets."""
+        """Returns all packets of its connection."""
         return self.capture.flow(*self.pool.ends)
 
     def probes(self) -> list[float]:
-        """When it sent keepalive probes."""
+        """Returns when it sent keepalive probes."""
         return self.capture.probes(*self.pool.ends)
 
     @property
     def kept(self) -> bool:
-        """Whether the query was answered, on the connection that the pool had."""
+        """Whether the query was answered on the connection that the pool had."""
         assert self.outcome
         return self.outcome.error is None and self.outcome.id == self.pool.id
 
 
 class Demonstration:
-    """Sets everything up, lets it idle, asks, and shows what came of it."""
+    """Sets everything up, lets the connections idle, queries on them, and shows the outcome."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.started = time.monotonic()
@@ -119,7 +118,7 @@ class Demonstration:
         self.clients: list[Client] = []
 
     def say(self, text: str) -> None:
-        """A line with the time since the start."""
+        """Prints a line with the time since the start."""
         print(f"[{time.monotonic() - self.started:5.1f} s] {text}", flush=True)
 
     def _add_client(self, label: str, title: str, held: bool, host: Netns | None = None) -> Client:
@@ -132,7 +131,7 @@ class Demonstration:
         return self.clients[-1]
 
     def set_up(self) -> None:
-        """Server, clients, daemon; afterwards every pool has a connection that has been used."""
+        """Starts server, clients and daemon, and has every pool use a connection once."""
         prepared = os.path.join(self._directory, "prepared")
         mariadb.prepare(prepared)
         server = mariadb.Server(self._topology.server, prepared, self._directory, PORT)
@@ -160,19 +159,20 @@ class Demonstration:
         client.pool.end_open()
 
     def advised(self) -> tuple[int, int]:
-        """tcp_keepalive_time on the "host", and in the container on it."""
+        """Returns tcp_keepalive_time on the "host" and in the container on it."""
         found = []
         for netns in (self._host, self.clients[1].netns):
             found.append(int(netns.run("cat", "/proc/sys/net/ipv4/tcp_keepalive_time")))
         return found[0], found[1]
 
     def status(self) -> str:
-        """What `holdfast status` has to say."""
+        """Returns the table of `holdfast status`."""
         return Command(self._daemon.pin_dir)(
             "status", "-o", "VERDICT,RULE,PEER,TIME,IDLE,NEXT-PROBE,WINDOW,PROCESSES").out
 
     def idle_and_ask(self) -> float:
-        """Nobody uses the connections for a while, and then all do; returns when it began."""
+        """Lets the connections idle, and then has all clients query. Returns when the idle time
+        began."""
         start = max(p.at for c in self.clients for p in c.packets() if p.size)
         self.say(f"nobody uses the connections for {IDLE} s; meanwhile, `holdfast status`:\n")
         sleep_until(start + IDLE / 2 + 1)
@@ -188,12 +188,12 @@ class Demonstration:
         return start
 
     def dropped(self) -> int:
-        """Packets that the firewall has dropped."""
+        """Returns how many packets the firewall has dropped."""
         return self._topology.dropped()
 
 
 def show(demonstration: Demonstration, start: float) -> None:
-    """The table, the time line and the errors."""
+    """Prints the table, the timeline and the errors."""
     print(f"   {'client':<28} {'keepalive':<17} {'probes':>6}  outcome of the next query")
     for client in demonstration.clients:
         assert client.outcome and client.settings
@@ -219,7 +219,7 @@ def show(demonstration: Demonstration, start: float) -> None:
 
 
 def missing() -> str | None:
-    """What has to be there first, or None."""
+    """Returns what is missing to run the demonstration, or None."""
     if os.geteuid() != 0:
         return "this needs root: it makes network namespaces of its own"
     for program in (build.HOLDFASTD, build.HOLDFAST):
@@ -232,7 +232,7 @@ def missing() -> str | None:
 
 
 def main() -> int:
-    """0 where everything went as it should."""
+    """Returns 0 where everything went as it should."""
     fault = missing()
     if fault:
         print(f"demo: {fault}", file=sys.stderr)

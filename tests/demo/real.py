@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""Plays the story of demo.py unscaled, in a virtual machine in virtual time, and draws it.
+"""Plays two stories unscaled, in virtual machines in virtual time, and draws them.
 
-    tests/demo/real.py [--build DIR] [--cache DIR] [--kernel NAME] [--update]
-    tests/demo/real.py --build DIR --redraw FILE
+    tests/demo/real.py [--build DIR] [--cache DIR] [--kernel NAME] [--update] [real|auto]...
+    tests/demo/real.py --build DIR --redraw FILE real|auto
 
-The events and the pictures go to BUILD/demo/. Run it as root: images of new machines are made.
+`real` is the story of demo.py; `auto` is that of a window that nobody knows. The events and the
+pictures go to BUILD/demo/. Run it as root, which making new images needs.
 """
 
 import argparse
@@ -15,7 +16,8 @@ import sys
 import tempfile
 import textwrap
 import time
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Callable
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -24,12 +26,14 @@ sys.path.insert(0, os.path.join(HERE, "..", "vm"))
 # pylint: disable=wrong-import-position
 from host import cache, images, lists, machine, report
 
+import auto_chart
+import auto_record
 import chart
 import record
 
-FILES = ("real.jsonl", "real.svg", "real.png")
+ENDINGS = ("jsonl", "svg", "png")
 
-INTRODUCTION = """\
+REAL = """\
 What becomes of a MySQL connection that its pool keeps, and that nobody uses for over an hour?
 
     client "lost"  --+
@@ -41,9 +45,21 @@ the kernel takes its quarter of an hour to give up. But whenever nothing happens
 machine, its clock jumps to where something does. The times are those of the virtual machine.
 """
 
+AUTO = """\
+What becomes of a pool's connections in a night, where the firewall forgets after two minutes, and
+nobody knows that?
+
+    pool "lost"  --+
+                   +--  firewall  --  MariaDB        each in a network namespace of its own,
+    pool "held"  --+                                 all in a virtual machine
+
+Both pools are used in the same way, at the same moments. The second one has holdfast's default rule,
+whose window nobody has told it. Nothing is scaled; the times are those of the virtual machine.
+"""
+
 
 class Narrator:
-    """Says what the machine tells, in the order in which it happened."""
+    """Prints what the machine tells, in the order in which it happened."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -52,7 +68,7 @@ class Narrator:
         self._dropped = 0
 
     def hear(self, line: str) -> None:
-        """A line of the machine's."""
+        """Takes a line of the machine's output."""
         kind, _, text = line.partition(" ")
         if kind == "HF-EVENT":
             event = json.loads(text)
@@ -112,20 +128,57 @@ class Narrator:
         self._say(event["at"], "the end")
 
 
-def play(options: argparse.Namespace, path: str) -> bool:
-    """Runs the machine; its events are in the file then. False where it went wrong."""
-    print(INTRODUCTION, flush=True)
+class NightNarrator(Narrator):
+    """Tells the story of two pools."""
+
+    def _night(self, event: dict[str, Any]) -> None:
+        self._start = event["at"]
+        self._say(event["at"], f"two pools of {event['size']} connections begin their night")
+
+    def _opened(self, event: dict[str, Any]) -> None:
+        """Says nothing: a new connection for each that is lost."""
+
+    def _lost(self, event: dict[str, Any]) -> None:
+        hung = event["at"] - event["began"]
+        self._say(event["at"], f"{event['who']}: has lost a connection"
+                  + (f"; its query hung for {hung:.0f} s" if event["how"] == "query"
+                     else ", which keepalive has noticed" if event["who"] == "held" else ""))
+
+    def _shorter(self, event: dict[str, Any]) -> None:
+        self._say(event["at"], f"holdfast: the path forgets; keepalive time is {event['after']} s "
+                  f"now, and was {event['before']} s")
+
+
+@dataclass(frozen=True)
+class Tale:
+    """One of the stories."""
+
+    introduction: str
+    narrator: type[Narrator]
+    arguments: tuple[str, ...]  # of the guest's program
+    load: Callable[[str], Any]
+    draw: Callable[[Any, str], None]
+
+
+TALES = {"real": Tale(REAL, Narrator, (), record.load, chart.draw),
+         "auto": Tale(AUTO, NightNarrator, ("auto",), auto_record.load, auto_chart.draw)}
+
+
+def play(tale: Tale, options: argparse.Namespace, path: str) -> bool:
+    """Runs the machine and writes its events to the file. Returns False where it failed."""
+    print(tale.introduction, flush=True)
     start = time.monotonic()
     folders = images.prepare(options.cache, options.build, [options.kernel])
     print(f"[        ] the virtual machine's disk and kernel are there, after "
           f"{time.monotonic() - start:.0f} s; it boots", flush=True)
-    narrator = Narrator()
+    narrator = tale.narrator()
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as directory:
         extra = os.path.join(directory, "payload")
         machine.payload(extra, options.build, os.path.join(folders[""], "busybox"),
                         os.path.join(HERE, "guest"))
         ended = machine.run(folders[options.kernel], os.path.join(folders[""], "image"), extra,
-                            max(os.sched_getaffinity(0)), narrator.hear)
+                            max(os.sched_getaffinity(0)), narrator.hear,
+                            arguments=tale.arguments)
     failed = report.read(options.kernel, ended).failed
     for name, fault in failed.items():
         print(f"demo-real: {name}: {fault}", file=sys.stderr)
@@ -137,8 +190,30 @@ def play(options: argparse.Namespace, path: str) -> bool:
     return True
 
 
+def tell(name: str, options: argparse.Namespace) -> bool:
+    """Plays one of the stories, or takes what was played, and draws it. Returns False where it
+    failed."""
+    tale, folder = TALES[name], os.path.join(options.build, "demo")
+    files = [f"{name}.{ending}" for ending in ENDINGS]
+    events, *pictures = (os.path.join(folder, file) for file in files)
+    os.makedirs(folder, exist_ok=True)
+    if options.redraw:
+        shutil.copyfile(options.redraw, events)
+    elif not play(tale, options, events):
+        return False
+    story = tale.load(events)
+    print("\n" + textwrap.fill(story.sentence(), 100) + "\n")
+    for picture in pictures:
+        tale.draw(story, picture)
+        print(f"drawn: {os.path.relpath(picture)}")
+    if options.update:
+        for file in files:
+            shutil.copyfile(os.path.join(folder, file), os.path.join(HERE, file))
+    return True
+
+
 def main() -> int:
-    """0 where everything went as it should."""
+    """Returns 0 where everything went as it should."""
     known = [name for name, kernel in lists.kernels().items() if kernel.expect != "unsupported"]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default=os.environ.get("HF_BUILD", "build"))
@@ -146,23 +221,13 @@ def main() -> int:
     parser.add_argument("--kernel", default="6.12", choices=known)
     parser.add_argument("--redraw", metavar="FILE", help="play nothing, draw these events")
     parser.add_argument("--update", action="store_true", help="refresh what is kept beside this")
+    parser.add_argument("tales", nargs="*", metavar="real|auto", default=list(TALES))
     options = parser.parse_args()
-    folder = os.path.join(options.build, "demo")
-    os.makedirs(folder, exist_ok=True)
-    events, *pictures = (os.path.join(folder, name) for name in FILES)
-    if options.redraw:
-        shutil.copyfile(options.redraw, events)
-    elif not play(options, events):
-        return 1
-    story = record.load(events)
-    print("\n" + textwrap.fill(story.sentence(), 100) + "\n")
-    for picture in pictures:
-        chart.draw(story, picture)
-        print(f"drawn: {os.path.relpath(picture)}")
-    if options.update:
-        for name in FILES:
-            shutil.copyfile(os.path.join(folder, name), os.path.join(HERE, name))
-    return 0
+    if unknown := set(options.tales) - TALES.keys():
+        parser.error(f"no such story: {', '.join(unknown)}")
+    if options.redraw and len(options.tales) != 1:
+        parser.error("--redraw wants to know which story it is")
+    return 0 if all([tell(name, options) for name in options.tales]) else 1
 
 
 if __name__ == "__main__":

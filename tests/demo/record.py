@@ -1,7 +1,7 @@
 """What the virtual machine has told of two idle connections, and what follows from it.
 
-The events are those of guest/main.py, in the machine's own time. Here all times are in seconds
-since both connections idle.
+The events are those of guest/main.py, in the machine's own time. All times here are in seconds
+since both connections began to idle.
 """
 
 import json
@@ -13,32 +13,32 @@ LOST, HELD = "lost", "held"
 
 @dataclass(frozen=True)
 class Packet:
-    """A TCP segment that came to the firewall on the client's side, or left it there."""
+    """A TCP segment that the firewall received from the client's side or sent there."""
 
     at: float
     sender: str   # "client" or "server"
-    size: int     # of what it carries
+    size: int     # of its data, in bytes
     probe: bool   # a keepalive probe
     passed: bool  # the firewall let it through
 
 
 @dataclass
 class Connection:
-    """One of the two."""
+    """One of the two connections."""
 
     name: str
-    keepalive: int = 0              # idle this long, then probe: what getsockopt says
+    keepalive: int = 0              # its keepalive time in seconds, by getsockopt
     packets: list[Packet] = field(default_factory=list)
-    forgotten: float | None = None  # when the firewall's entry went away
+    forgotten: float | None = None  # when the firewall's entry was removed
     asked: float = 0
-    ended: float = 0                # answered, or given up
-    seconds: float = 0              # between these, as the client has measured it
+    ended: float = 0                # when the query was answered or given up
+    seconds: float = 0              # between these two moments, as measured by the client
     error: int | None = None
     message: str | None = None
     same: bool = False              # answered on the connection that the pool had
 
     def idle(self, until: float) -> list[tuple[float, float]]:
-        """A line through (time, how long the firewall has let nothing through)."""
+        """Returns a line of points (time, seconds since the firewall last passed a packet)."""
         passed = [packet.at for packet in self.packets if packet.passed]
         last = max(at for at in passed if at <= 0)
         line = [(0.0, -last)]
@@ -49,7 +49,7 @@ class Connection:
         return [*line, (until, until - last)]
 
     def probes(self, until: float) -> list[tuple[float, float]]:
-        """Answered keepalive probes: when, and after how long an idle time."""
+        """Returns the answered keepalive probes: when, and after how long an idle time."""
         passed = [packet for packet in self.packets if packet.passed]
         return [(probe.at, probe.at - before.at)
                 for before, probe, after in zip(passed, passed[1:], passed[2:])
@@ -57,16 +57,16 @@ class Connection:
                 and after.sender == "server" and after.at - probe.at < 1]
 
     def longest(self, until: float) -> float:
-        """The longest idle time."""
+        """Returns the longest idle time."""
         return max(idle for _, idle in self.idle(until))
 
     def dropped(self) -> list[float]:
-        """When the query was sent, in vain."""
+        """Returns when packets of the query were sent and dropped."""
         return [packet.at for packet in self.packets if not packet.passed]
 
     @property
     def kept(self) -> bool:
-        """Whether the query was answered, on the connection that the pool had."""
+        """Whether the query was answered on the connection that the pool had."""
         return self.error is None and self.same
 
 
@@ -75,7 +75,7 @@ class Record:
     """The whole story."""
 
     kernel: str = ""
-    window: int = 0  # the firewall forgets what idles for so long
+    window: int = 0  # seconds of idle time after which the firewall forgets
     end: float = 0
     connections: dict[str, Connection] = field(
         default_factory=lambda: {name: Connection(name) for name in (LOST, HELD)})
@@ -91,7 +91,7 @@ class Record:
         return self.connections[HELD]
 
     def sentence(self) -> str:
-        """The story in words, for those who don't see the picture."""
+        """Returns the story in words, for those who don't see the picture."""
         lost, held = self.lost, self.held
         probes = len(held.probes(held.asked))
         return (f"Two MySQL connections idle for {lost.asked:.0f} s behind a firewall that "
@@ -102,7 +102,7 @@ class Record:
 
 
 def read(events: Iterable[dict[str, Any]]) -> Record:
-    """The story that events tell, in the order in which they came."""
+    """Returns the story that these events tell, in the order in which they came."""
     record, events = Record(), list(events)
     start = next(event["at"] for event in events if event["event"] == "idle")
     for event in events:
@@ -130,6 +130,6 @@ def read(events: Iterable[dict[str, Any]]) -> Record:
 
 
 def load(path: str) -> Record:
-    """From a file with an event a line."""
+    """Reads the story from a file with one event a line."""
     with open(path, encoding="ascii") as file:
         return read(map(json.loads, file))

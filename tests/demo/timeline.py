@@ -1,4 +1,4 @@
-"""Draws what happened to idle connections, one line each, in plain text."""
+"""Draws the timelines of idle connections in plain text, one line each."""
 
 from dataclasses import dataclass
 
@@ -37,12 +37,12 @@ class _Line:
         return max(0, round((at - self._start) * CELLS_PER_SECOND))
 
     def fill(self, begin: float, end: float, mark: str) -> None:
-        """From one time to another, both included."""
+        """Fills the cells from one time to another, both included."""
         for cell in range(self._cell(begin), self._cell(end) + 1):
             self._cells[cell] = mark
 
     def put(self, at: float, text: str) -> None:
-        """At a time, and the cells after it."""
+        """Writes a text into the cells from a time on."""
         cell = self._cell(at)
         self._cells[cell:cell + len(text)] = text
 
@@ -69,7 +69,7 @@ def _draw_row(row: Row, start: float, end: float, window: float) -> str:
 
 
 def draw(rows: list[Row], start: float, window: float) -> str:
-    """All rows under one scale, with a legend."""
+    """Returns all rows under one scale, with a legend."""
     end = max(row.ended for row in rows)
     scale = _Line(start, end + 1)
     for second in range(0, int(end - start) + 1, MARK_EVERY):

@@ -1,4 +1,4 @@
-"""Hears of the entries that a firewall's connection tracking lets go of (ctnetlink)."""
+"""Watches for entries that a firewall's connection tracking removes (ctnetlink)."""
 
 import socket
 import struct
@@ -10,7 +10,7 @@ from harness.netns import Netns
 NETLINK_NETFILTER = 12
 GROUP_DESTROY = 3
 DELETE = 1 << 8 | 2  # subsystem conntrack, message delete
-TYPE_MASK = 0x3fff   # without the flags for nested and byte order
+TYPE_MASK = 0x3fff   # masks the flags for nested attributes and byte order
 # Attributes of a message, of a tuple, of its addresses and of its protocol.
 TUPLE_ORIG = 1
 TUPLE_IP, TUPLE_PROTO = 1, 2
@@ -19,7 +19,8 @@ SRC_PORT = 2
 
 
 class Gone(NamedTuple):
-    """An entry that is no more: who had opened the connection; `at` as time.monotonic() has it."""
+    """A removed entry, by the address that opened the connection; `at` is that of
+    time.monotonic()."""
 
     at: float
     source: tuple[str, int]
@@ -30,7 +31,7 @@ def _align(length: int) -> int:
 
 
 def _attributes(data: bytes) -> dict[int, bytes]:
-    """Attributes by type."""
+    """Returns attributes by type."""
     found, offset = {}, 0
     while offset + 4 <= len(data):
         length, kind = struct.unpack_from("=HH", data, offset)
@@ -40,7 +41,7 @@ def _attributes(data: bytes) -> dict[int, bytes]:
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and attributes of each message, its two headers left out."""
+    """Yields type and attributes of each message, without its two headers."""
     offset = 0
     while offset + 16 <= len(data):
         length, kind = struct.unpack_from("=IH", data, offset)
@@ -49,7 +50,7 @@ def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 class Watch:
-    """The entries that a namespace's connection tracking lets go of, from now on."""
+    """Watches the connection tracking of a namespace for removed entries from now on."""
 
     def __init__(self, netns: Netns) -> None:
         with netns.entered():
@@ -57,11 +58,11 @@ class Watch:
         self._socket.bind((0, 1 << GROUP_DESTROY - 1))
 
     def fileno(self) -> int:
-        """For select()."""
+        """The descriptor for select()."""
         return self._socket.fileno()
 
     def read(self) -> list[Gone]:
-        """The next ones; waits until there are any."""
+        """Waits for the next removed entries and returns them."""
         data, at, found = self._socket.recv(65536), time.monotonic(), []
         for kind, attributes in _messages(data):
             if kind == DELETE:

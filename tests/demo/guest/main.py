@@ -1,11 +1,10 @@
 """The story of two pools that idle for longer than the firewall remembers, inside the machine.
 
-It lies over the virtual machines' own main.py. What happens is told to the host as it happens:
-a line `HF-EVENT {...}` each, `at` in seconds of the machine's clock. Nothing is computed here; what
-becomes of the events is told by record.py on the host.
+This file replaces the virtual machines' own main.py. It tells the host what happens (tell_host.py)
+and computes nothing; record.py on the host evaluates the events. With the argument `auto` it plays
+the story of auto.py.
 """
 
-import json
 import os
 import select
 import sys
@@ -23,41 +22,34 @@ from harness.config import daemon as daemon_section, rule
 from harness.daemon import Daemon
 from harness.netns import Netns
 
+from auto import Night
 from clients import Client
 from conntrack import Watch
 from story import DATABASE
+from tell import arguments as tell_arguments
+from tell_host import tell, verdict
 from world import HOUR, PORT, SERVER, Firewall
 
-IDLE = 4000     # seconds: then both are used again
-END = 5040      # when the story ends; what can't be answered has failed by then
-STATUS = 1700   # when `holdfast status` is shown
-STEP = 20       # how late what happens is told, at most
+IDLE = 4000     # seconds until both are used again
+END = 5040      # seconds until the end of the story; a query without an answer has failed by then
+STATUS = 1700   # seconds until `holdfast status` is shown
+STEP = 20       # seconds by which events are told late at most
 LOST, HELD = "lost", "held"
-# Each look at all sockets wakes the machine up.
+# Each pass wakes the machine up.
 CONFIG = daemon_section(reconcile="10min") + rule("orders-db", "10.77.0.0/24", PORT, window="1h")
 
 
-def tell(event: str, who: str | None, at: float, **more: object) -> None:
-    """Something that has happened, to one of the two or to none."""
-    print("HF-EVENT", json.dumps({"event": event, "who": who, "at": round(at, 6), **more}),
-          flush=True)
-
-
-def verdict(name: str, fault: str | None) -> None:
-    """Whether it went as it should."""
-    print("HF-CASE", json.dumps({"name": name, "fault": fault}), flush=True)
-
-
 class Story:
-    """Sets everything up, lets it idle, asks again, and tells what the firewall sees."""
+    """Sets everything up, lets the connections idle, queries on them, and tells what the firewall
+    sees."""
 
     def __init__(self) -> None:
         server = Netns()
         self.firewall = Firewall(0, HOUR, server)
         places = {name: self.firewall.add_client(name) for name in (LOST, HELD)}
         self.gone = Watch(self.firewall)
-        self.beyond = Capture(self.firewall, "server")  # what has come through
-        self.told = {LOST: 0, HELD: 0}                  # packets
+        self.beyond = Capture(self.firewall, "server")  # packets beyond the firewall
+        self.told = {LOST: 0, HELD: 0}                  # number of packets told so far
         for directory in ("/tmp/mariadb", "/tmp/holdfastd"):
             os.mkdir(directory)
         mariadb.Server(server, DATABASE, "/tmp/mariadb", PORT)
@@ -69,7 +61,7 @@ class Story:
                         HELD: Client(places[HELD], group, pool=True)}
 
     def _tell_packets(self) -> None:
-        """What the firewall has seen of both since the last time."""
+        """Tells the packets of both connections that the firewall has seen since the last time."""
         for name, client in self.clients.items():
             capture, beyond = self.firewall.captures[name], self.beyond.flow(*client.ends)
             seen, probes = capture.flow(*client.ends), capture.probes(*client.ends)
@@ -81,7 +73,7 @@ class Story:
             self.told[name] = len(seen)
 
     def _watch(self, until: float, answer: IO[bytes] | None = None) -> None:
-        """Tells what happens, until then or until an answer can be read."""
+        """Tells what happens until a moment, or until an answer can be read."""
         waiting = [self.gone, *([answer] if answer else [])]
         ready: list[object] = []
         while answer not in ready and (now := time.monotonic()) < until:
@@ -93,12 +85,13 @@ class Story:
             self._tell_packets()
 
     def _open(self) -> float:
-        """Both connect and use the connection; returns when it idles."""
+        """Has both clients connect and use their connections. Returns when the connections begin to
+        idle."""
         for name, client in self.clients.items():
             client.begin_open(SERVER["inet"], PORT)
             client.end_open()
             tell("opened", name, time.monotonic(), settings=client.settings)
-        time.sleep(1)  # the last acknowledgement takes its time
+        time.sleep(1)  # the last acknowledgment is delayed
         idle = max(self.firewall.captures[name].flow(*client.ends)[-1].at
                    for name, client in self.clients.items())
         tell("idle", None, idle)
@@ -116,7 +109,7 @@ class Story:
         verdict(name, None if outcome.error == wanted else repr(outcome))
 
     def play(self) -> None:
-        """All of it."""
+        """Plays the whole story."""
         idle = self._open()
         self._watch(idle + STATUS)
         status = Command(self.daemon.pin_dir)(
@@ -134,4 +127,4 @@ def _same(packet: Packet, other: Packet) -> bool:
 
 
 if __name__ == "__main__":
-    Story().play()
+    (Night if tell_arguments() == ["auto"] else Story)().play()

@@ -11,20 +11,20 @@ from story import Case, Observed, Story
 
 SERVER_LOST, SERVER_GONE = 2013, 2006
 SHORT_NIGHT, NIGHT, WINDOW = 4000, 28000, 350
-HANG = (900, 1000)  # tcp_retries2 = 15: how long a query waits for an answer that can't come
-UNHELD = Settings(1, 7200, 75, 9)  # these libraries switch keepalive on, and leave it at that
+HANG = (900, 1000)  # seconds that a query without an answer hangs, with tcp_retries2 = 15
+UNHELD = Settings(1, 7200, 75, 9)  # these libraries switch keepalive on, with the kernel's times
 HELD = held(600, 60, 5)
 IMPATIENT, PROMPT = held(60, 10, 5, 120_000), held(15, 1, 5)
 
 
 def defaults(window: int) -> Settings:
-    """What a rule holds with that says nothing but its window, in seconds."""
+    """Returns the values of a rule that sets only its window, in seconds."""
     time = min(window // 4, 600)
     return held(time, min(max(time // 10, 1), 75), 5)
 
 
 class Cases:
-    """All of them, for a night and a window of so many seconds."""
+    """All cases, for a night and a window in seconds."""
 
     def __init__(self, night: float = NIGHT, window: int = WINDOW) -> None:
         self.held_short = defaults(window)
@@ -75,29 +75,29 @@ class Cases:
 
 
 def expect(truth: object, *what: object) -> None:
-    """An assertion that says what it saw; it also holds under python -O."""
+    """Raises AssertionError with what was seen where `truth` is false, also under python -O."""
     if not truth:
         raise AssertionError(" ".join(map(str, what)))
 
 
 def within(value: float, low: float, high: float, what: str) -> None:
-    """low <= value <= high."""
+    """Checks that low <= value <= high."""
     expect(low <= value <= high, f"{what}: {value:.3f}, not within {low:g} to {high:g}")
 
 
 def title(case: Case) -> str:
-    """Its name among the results."""
+    """Returns the case's name among the results."""
     family = ", IPv6" if case.server == "inet6" else ""
     return f"{case.name}: {case.kind}{family}, {case.idle:g} s"
 
 
 def unheld(case: Case) -> Settings:
-    """Its settings as its library leaves them."""
+    """Returns the settings that the case's library leaves."""
     return UNTOUCHED if case.kind == "plain socket" else UNHELD
 
 
 class Checks:
-    """What has to be true of a night."""
+    """The checks on what was seen in a night."""
 
     def __init__(self, cases: Cases, story: Story) -> None:
         self.cases = cases
@@ -105,12 +105,12 @@ class Checks:
         self.late = story.wheel.late
 
     def limited(self, what: str) -> bool:
-        """Whether holdfast says that this is missing here."""
+        """Whether holdfast reports this as missing on this kernel."""
         return what in self.story.features[MISSING]
 
     def lost(self, case: Case, seen: Observed) -> None:
-        """The control: nothing kept it alive, so it is lost; and it hangs first, unless it has
-        the kernel's keepalive, which has found that out at 7200 s."""
+        """Checks a control: nothing kept its connection alive, so it is lost. Its query hangs,
+        unless the kernel's own keepalive has found the loss at 7200 s."""
         own = unheld(case)
         expect(seen.settings == own, seen.settings)
         if case.idle < UNHELD.time:
@@ -125,25 +125,27 @@ class Checks:
             within(seen.outcome.seconds, 0, 1, "the query took")
 
     def survived(self, case: Case, seen: Observed) -> None:
-        """Answered at once, on the same connection; and given back in the end."""
+        """Checks that the query was answered at once on the same connection, and the settings given
+        back."""
         wanted = self.cases.held_short if case.server == "short" else HELD
         expect(seen.settings == wanted, seen.settings)
         within(seen.asked - seen.opened, case.idle - 60, case.idle + 5, "it idled for")
         expect(seen.outcome.error is None, seen.outcome)
         expect(seen.outcome.id == seen.id, "another connection:", seen.outcome, seen.id)
         within(seen.outcome.seconds, 0, 1, "the query took")
-        # What another layout held is given back by that one's iterators, if it has them.
+        # What another layout held is given back through that layout's iterators, if it has them.
         lasting = case.place == "upgraded" and self.limited("BPF iterators")
         expect(seen.given_back == (HELD if lasting else unheld(case)), "after the daemon's end:",
                seen.given_back)
 
     def probed(self, case: Case, seen: Observed) -> None:
-        """The first probe in time, then one each time; nothing else but their answers."""
+        """Checks that the first probe was in time, the others followed, and only answers came
+        besides."""
         time = (self.cases.held_short if case.server == "short" else HELD).time
         spacing = time - 0.1, self.late(time)
         expect(seen.probes, "no probe")
         if case.before:
-            # It was overdue, so the daemon's start has it probed.
+            # The connection was overdue, so that the daemon's start had it probed.
             story = self.story
             within(seen.probes[0] - story.starting, 0,
                    story.started[case.place] - story.starting + 1,
@@ -153,7 +155,7 @@ class Checks:
         for before, after in zip(seen.probes, seen.probes[1:]):
             within(after - before, *spacing, "between probes")
         within(seen.asked - seen.probes[-1], 0, self.late(time), "from the last probe to the query")
-        # The client's probes don't count as a sign of life with the server's own keepalive.
+        # The server's keepalive doesn't count the client's probes as a sign of life.
         within(seen.server_probes, case.idle // self.late(UNHELD.time),
                case.idle // UNHELD.time, "server's probes")
         number = len(seen.probes) + seen.server_probes
@@ -161,8 +163,8 @@ class Checks:
                f"packets, for {len(seen.probes)} + {seen.server_probes} probes and their answers")
 
     def found(self, seen: Observed, rule: Settings) -> None:
-        """An idle connection whose peer is gone ends after time + interval x probes: that many
-        probes, each in its time, and then the end."""
+        """Checks that an idle connection with a dead peer ended after time + interval x probes,
+        with that many probes, each in its time."""
         expect(seen.died["error"] == errno.ETIMEDOUT, seen.died)
         unanswered = [at for at in seen.probes if at > seen.last_answer]
         expect(len(unanswered) == rule.probes, len(unanswered), "probes")
@@ -176,20 +178,21 @@ class Checks:
                + (self.late(rule.interval) - rule.interval) * rule.probes, "it died after")
 
     def found_to_the_second(self, seen: Observed, rule: Settings) -> None:
-        """The same, with times for which the kernel's timers are that exact."""
+        """Checks the same to the second, for times for which the kernel's timers are that exact."""
         self.found(seen, rule)
         total = rule.time + rule.interval * rule.probes
         within(seen.died["at"] - seen.last_answer, total, total + 1, "it died after")
 
     def impatient(self, seen: Observed) -> None:
-        """With user-timeout it is looked at when a probe is due, and ends at the first after it."""
+        """Checks that with user-timeout the connection ended at the first probe time after the
+        timeout."""
         expect(seen.died["error"] == errno.ETIMEDOUT, seen.died)
         timeout = IMPATIENT.user_timeout / 1000
         within(seen.died["at"] - seen.last_answer, timeout,
                timeout + self.late(IMPATIENT.interval), "it died after")
 
     def failed(self, seen: Observed, low: float, high: float) -> None:
-        """A query whose path was cut fails after so long."""
+        """Checks that a query over a cut path failed after that many seconds."""
         expect(seen.outcome.error == SERVER_LOST, seen.outcome)
         within(seen.outcome.seconds, low, high, "the query hung for")
 
@@ -199,19 +202,20 @@ class Checks:
                 if f" {address}:{port} to " in line]
 
     def told(self, case: Case, reason: str) -> None:
-        """The daemon has logged why that connection ended."""
+        """Checks that the daemon has logged why the connection ended."""
         lines = self._lines(case)
         expect(len(lines) == 1 and reason in lines[0], "the log has of it:", lines)
 
     def existing_told(self) -> None:
-        """So it has of one from before its start, where the kernel lets it know."""
+        """Checks that the end of an older connection is logged where the kernel allows it, else
+        not."""
         if self.limited("doesn't tell how those end"):
             expect(not self._lines(self.cases.dead_existing), "it is told all the same")
         else:
             self.told(self.cases.dead_existing, "keepalive gave up")
 
     def features(self) -> Features:
-        """What the kernel gives, with what the night has shown."""
+        """Returns what the kernel gives holdfast, completed by what the night has shown."""
         seen = {key: yes(bool(self._lines(case))) for key, case in zip(
             ENDS, (self.cases.dead, self.cases.dead_existing))}
         upgraded = [self.story.seen[case] for case in self.cases.survivors
@@ -228,7 +232,8 @@ class Checks:
         expect(status["enforcement"]["attached"], name, "is not attached")
 
     def watched(self) -> None:
-        """In the night `status` has each connection, held; of a dead daemon's too."""
+        """Checks that during the night `status` had each connection as held, a dead daemon's
+        included."""
         for name, places in (("held", ("held", "short-held")), ("lone", ("lone",)),
                              ("upgraded", ("upgraded",))):
             status = self.story.status[name]
@@ -237,8 +242,8 @@ class Checks:
             expect(dead == (name == "lone"), name, status["enforcement"])
 
     def upgraded(self) -> None:
-        """Another version goes into the same link; another layout gets one of its own, and the
-        old one's pins are gone. All is held all the time."""
+        """Checks the upgrades: another version went into the same link; another layout got a link
+        of its own, and the old layout's pins are gone. All connections stayed held."""
         first, version, layout = self.story.looks
         expect(first.pins == version.pins, first.pins, version.pins)
         expect(version.link.id == first.link.id, "another link:", version.link, first.link)
@@ -252,14 +257,14 @@ class Checks:
 
 
 def calm(messages: str) -> None:
-    """The kernel has found nothing wrong with itself."""
+    """Checks that the kernel has logged no fault of its own."""
     signs = ("WARNING:", "BUG:", "Oops", "Call Trace", "soft lockup", "rcu_sched", "hung task")
     found = [line for line in messages.splitlines() if any(sign in line for sign in signs)]
     expect(not found, "\n".join(found))
 
 
 def checks(what: Checks) -> Iterator[tuple[str, Callable[[], None]]]:
-    """All that has to be true, by name."""
+    """Yields all checks with their names."""
     cases, seen = what.cases, what.story.seen
     for case in cases.controls:
         yield f"control {title(case)}: lost", lambda case=case: what.lost(case, seen[case])

@@ -1,6 +1,6 @@
-"""Applications in processes of their own, forked and not started: their libraries are slow to load.
+"""Applications in forked processes, because their libraries are slow to load.
 
-Inside is the same application that the system tests use, and the same orders.
+They run the application of the system tests, and take the same orders.
 """
 
 import os
@@ -23,7 +23,7 @@ import plain
 
 
 def _sockets() -> set[int]:
-    """The descriptors of this process that are sockets."""
+    """Returns the descriptors of this process that are sockets."""
     found = set()
     for name in os.listdir("/proc/self/fd"):
         path = f"/proc/self/fd/{name}"
@@ -33,12 +33,12 @@ def _sockets() -> set[int]:
 
 
 class Other(mysql_agent.Application):
-    """An application with another library, whose faults are `errors`."""
+    """An application with another library, whose exceptions are `errors`."""
 
     errors: type[Exception]
 
     def query(self) -> dict[str, Any]:
-        """The same query; how it went, and how long it took."""
+        """Makes the query. Returns how it went and how long it took."""
         start = time.monotonic()
         outcome: dict[str, Any] = {"id": None, "error": None, "message": None}
         try:
@@ -50,12 +50,12 @@ class Other(mysql_agent.Application):
 
 
 class Connector(Other):
-    """mysqlclient, on MariaDB Connector/C."""
+    """An application with mysqlclient, which uses MariaDB Connector/C."""
 
     errors = MySQLdb.Error
 
     def open(self, host: str, port: int) -> int:
-        """A connection; returns the server's id of it."""
+        """Opens a connection. Returns the server's id of it."""
         before = _sockets()
         self.connection = MySQLdb.connect(host=host, port=port, user=USER, passwd=PASSWORD,
                                           connect_timeout=5)
@@ -71,17 +71,17 @@ class Connector(Other):
 
 
 class Plain(Other):
-    """No library at all: a socket, to the other server."""
+    """An application with a bare socket, connected to the server of plain.py."""
 
     errors = OSError
 
     def open(self, host: str, port: int) -> int:
-        """A connection to that server's port; returns its number."""
+        """Connects to that server's port. Returns the server's number of the connection."""
         self.sock = plain.connect(host)
         return self.connection_id()
 
     def connection_id(self) -> int:
-        """Asks for that number."""
+        """Asks for the number of the connection."""
         return plain.ask(self.sock)
 
 
@@ -90,7 +90,7 @@ APPLICATIONS = {"connection": mysql_agent.Application, "pool": mysql_agent.Appli
 
 
 class Client(MysqlClient):
-    """An application with one connection or one pool."""
+    """An application in a process of its own, with one connection or one pool."""
 
     def __init__(self, netns: Netns, cgroup: Cgroup | None, pool: bool = False,
                  kind: str | None = None) -> None:
@@ -101,11 +101,12 @@ class Client(MysqlClient):
         self.process = fork(self._serve, netns, cgroup)
 
     def _serve(self) -> None:
-        """Takes orders, as a program of its own would."""
+        """Serves orders, as a separate program would."""
         application = APPLICATIONS[self._kind]()
 
         def watch(timeout: float) -> dict[str, Any]:
-            """Waits until something happens on the idle connection: when, and with what error."""
+            """Waits until something happens on the idle connection. Returns when, and with which
+            error."""
             poll = select.poll()
             poll.register(application.sock, select.POLLIN)
             if not poll.poll(timeout * 1000):
@@ -119,5 +120,5 @@ class Client(MysqlClient):
             application.ends, watch)})
 
     def begin_watch(self, timeout: float) -> None:
-        """Starts to wait for the end of its connection; end() has when it came."""
+        """Starts to wait for the end of its connection; end() returns when it came."""
         self.begin("watch", timeout=timeout)

@@ -1,4 +1,4 @@
-"""What a firewall has counted: the packets of each connection, in each direction."""
+"""Reads a firewall's packet counts of each connection, in each direction."""
 
 import json
 
@@ -20,7 +20,7 @@ RULES = """
 
 
 class Count:
-    """The numbers of one moment, by sender and receiver."""
+    """The counts at one moment, by sender and receiver."""
 
     def __init__(self, firewall: Netns) -> None:
         self._packets: dict[tuple[End, End], int] = {}
@@ -33,5 +33,5 @@ class Count:
                     self._packets[key] = element["elem"]["counter"]["packets"]
 
     def between(self, client: End, server: End) -> tuple[int, int]:
-        """How many the client has sent, and how many the server."""
+        """Returns how many packets the client has sent, and how many the server."""
         return self._packets.get((client, server), 0), self._packets.get((server, client), 0)

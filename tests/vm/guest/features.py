@@ -1,4 +1,4 @@
-"""What the kernel gives holdfast: seen working, or else what holdfast says that is missing."""
+"""What the kernel gives holdfast: what is seen to work, and what holdfast reports as missing."""
 
 import os
 
@@ -11,7 +11,7 @@ from harness.sockets import Agent
 
 Features = dict[str, str]
 
-# What only the end of the night shows.
+# Features that only the end of the night shows.
 ENDS = ["the log tells how connections end", "... those from before the start, too"]
 UPGRADE = "given back after an upgrade to another layout"
 MISSING = "what `status` says is missing"
@@ -19,7 +19,7 @@ ITERATOR, PIDFD = "through a BPF iterator", "through pidfd_getfd"
 
 
 def yes(truth: bool, how: str = "yes") -> str:
-    """A cell of the table."""
+    """Returns a cell of the table."""
     return how if truth else "no"
 
 
@@ -49,7 +49,7 @@ def _guarded(netns: Netns, cgroup: Cgroup, port: int) -> bool:
 
 def look(daemon: Daemon, netns: Netns, *, port: int, served: int, served_values: Settings,
          probed: str) -> Features:
-    """What works once the daemon runs; `probed` is a rule with a connection to probe."""
+    """Returns what works once the daemon runs; `probed` is a rule with a connection to probe."""
     command = Command(daemon.pin_dir)
     status = command.status()
     (layout,) = os.listdir(daemon.pin_dir)

@@ -1,5 +1,6 @@
-"""What holdfastd takes of a CPU in an hour with hundreds of network namespaces and thousands of
-held connections, where everything idles: passes pace themselves.
+"""Measures an idle hour's CPU time with hundreds of namespaces and thousands of connections.
+
+Passes have to pace themselves, so that holdfastd takes at most SHARE of a CPU.
 
     hour.py [--namespaces N] [--sockets N]
 """
@@ -27,7 +28,7 @@ SHARE = 0.005
 
 
 def open_connections(namespaces: list[Netns], n: int) -> list[socket.socket]:
-    """So many connections over all namespaces, both ends of each."""
+    """Opens `n` connections over all namespaces. Returns both ends of each, and the listeners."""
     socks = []
     for number, netns in enumerate(namespaces):
         with netns.entered():
@@ -40,14 +41,14 @@ def open_connections(namespaces: list[Netns], n: int) -> list[socket.socket]:
 
 
 def cpu(pid: int) -> float:
-    """Seconds of CPU time that a process has taken by now."""
+    """Returns the CPU time of a process so far, in seconds."""
     with open(f"/proc/{pid}/stat", encoding="ascii") as file:
         fields = file.read().rsplit(")", 1)[1].split()
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:
-    """0 where it has kept to its share."""
+    """Returns 0 where the daemon has kept to its share."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--namespaces", type=int, default=300)
     parser.add_argument("--sockets", type=int, default=20000)

@@ -1,5 +1,7 @@
-"""Locks the kernel down, first against changes by root (integrity), then against reading it, too
-(confidentiality), and runs what holdfast lives on under each: there is no way back but a boot.
+"""Locks the kernel down and runs tests of what holdfast needs, at each level.
+
+The levels are integrity (against changes by root) and then confidentiality (against reading, too).
+Only a boot takes a level back.
 """
 
 import multiprocessing
@@ -13,14 +15,14 @@ import tell
 from system import Tell
 
 LOCKDOWN = "/sys/kernel/security/lockdown"
-# Every kind of program and iterator is loaded, attached and read in these. What is left out wants
+# These tests load, attach and read every kind of program and iterator. The deselected one needs
 # modules that only the system tests have.
 FILES = ["test_lockdown.py", "test_connect.py", "test_existing.py", "test_ends.py", "test_probe.py",
          "--deselect=test_ends.py::test_causes"]
 
 
 def lock(level: str) -> str | None:
-    """Raises the level; what is wrong, if anything."""
+    """Raises the level. Returns what is wrong, or None."""
     try:
         with open(LOCKDOWN, "w", encoding="ascii") as file:
             file.write(level)
@@ -32,21 +34,21 @@ def lock(level: str) -> str | None:
 
 
 def run(level: str) -> None:
-    """Runs the tests, and exits as pytest does."""
+    """Runs the tests, and exits with pytest's status."""
     os.environ["HF_LOCKDOWN"] = level
     sys.exit(pytest.main(["-p", "no:cacheprovider", "-v", "--tb=short", "-m", "not races",
                           *tell.arguments(), *FILES], plugins=[Tell(level)]))
 
 
 def main() -> int:
-    """0 where all is well under both."""
+    """Returns 0 where all is well at both levels."""
     subprocess.run(["mount", "-t", "securityfs", "securityfs", "/sys/kernel/security"], check=True)
     os.chdir(tell.SYSTEM)
     failed = False
     for level in ("integrity", "confidentiality"):
         fault = lock(level)
         tell.case("the kernel can be locked down", fault, group=level)
-        # In a process of its own: what it imports has looked at the kernel.
+        # In a separate process, because imported modules have looked at the kernel.
         tests = multiprocessing.get_context("fork").Process(target=run, args=(level,))
         tests.start()
         tests.join()

@@ -1,4 +1,4 @@
-"""Runs the night, and tells the host what became of every case."""
+"""Runs the night, and tells the host the result of every case."""
 
 import argparse
 import os
@@ -14,7 +14,7 @@ from story import RESTART, START, Story
 
 
 def check(name: str, holds: cases.Callable[[], None]) -> bool:
-    """Runs a check and tells its result."""
+    """Runs a check and tells the host its result. Returns whether it passed."""
     try:
         holds()
     except Exception as error:  # pylint: disable=broad-except
@@ -26,7 +26,7 @@ def check(name: str, holds: cases.Callable[[], None]) -> bool:
 
 
 def main() -> int:
-    """0 where all is well."""
+    """Returns 0 where all is well."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--night", type=float, default=cases.NIGHT, help="its length, in seconds")
     parser.add_argument("--window", type=int, default=cases.WINDOW,

@@ -1,5 +1,5 @@
-"""Another server than a database, and its client: a number for each line, over a socket whose
-application has never heard of keepalive."""
+"""A server that is no database, and its client: it answers each line with the connection's number.
+The client's socket has keepalive off."""
 
 import socket
 import socketserver
@@ -14,7 +14,7 @@ _numbers = count(1)
 
 class _Answers(socketserver.StreamRequestHandler):
     def handle(self) -> None:
-        # As database servers do.
+        # Like database servers.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         number = next(_numbers)
         for _ in self.rfile:
@@ -28,25 +28,25 @@ class _Server(socketserver.ThreadingTCPServer):
 def _serve() -> None:
     with _Server(("0.0.0.0", PORT), _Answers) as server:
         print("ready", flush=True)
-        server.serve_forever(poll_interval=1e6)  # it is never told to end
+        server.serve_forever(poll_interval=1e6)  # serves for ever
 
 
 def start(netns: Netns) -> Forked:
-    """The server in a process of its own, listening."""
+    """Starts the server in a process of its own. Returns it once it listens."""
     process = fork(_serve, netns, None)
     assert process.stdout.readline() == b"ready\n"
     return process
 
 
 def connect(host: str) -> socket.socket:
-    """A client's connection, its options untouched."""
+    """Opens a client's connection, with untouched options."""
     sock = socket.create_connection((host, PORT), 5)
     sock.settimeout(None)
     return sock
 
 
 def ask(sock: socket.socket) -> int:
-    """The server's number of the connection."""
+    """Returns the server's number of the connection."""
     sock.sendall(b"?\n")
     answer = sock.recv(64)
     if not answer:

@@ -36,31 +36,32 @@ from world import PORT, SERVER, World
 START, CUT, UPGRADE, RELAYOUT, RESTART = 3000, 3100, 12000, 16000, 20000
 DATABASE = "/var/lib/holdfast-mariadb"
 WAIT_TIMEOUT = 28800  # MariaDB's own: what idles longer is closed by the server
-RULES = (rule("everywhere", port=f"{PORT}, {plain.PORT}")
-         + rule("impatient", SERVER["impatient"], PORT, time="60s", interval="10s", probes=5,
+RULES = (rule("everywhere", port=f"{PORT}, {plain.PORT}", window="1h")
+         + rule("impatient", SERVER["impatient"], PORT, window="1h", time="60s",
+                interval="10s", probes=5,
                 user_timeout="120s")
-         + rule("prompt", SERVER["prompt"], PORT, time="15s", interval="1s", probes=5)
-         + rule("served", port=PORT + 1, side="server", time="500s"))
-# Each look at all sockets wakes the machine up; one daemon has the default.
+         + rule("prompt", SERVER["prompt"], PORT, window="1h", time="15s", interval="1s", probes=5)
+         + rule("served", port=PORT + 1, side="server", window="1h", time="500s"))
+# Each pass wakes the machine up. One daemon has the default period.
 SELDOM = daemon_section(reconcile="10min")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A client: where it lives and what it is, when it connects, and what becomes of it."""
+    """A client: its place and kind, when it connects, and what happens to its connection."""
 
     name: str
     place: str
     server: str = "inet"
     kind: str = "connection"     # of clients.APPLICATIONS
     before: bool = False         # connects before the daemons start
-    idle: float | None = None    # asks when it has idled for so long; None: watches
+    idle: float | None = None    # seconds until it asks; None: it watches
     cut: bool = False            # its path is cut at CUT
 
 
 @dataclass
 class Observed:
-    """What became of it; times are those of time.monotonic()."""
+    """What was seen of a case; times are those of time.monotonic()."""
 
     opened: float = 0
     id: int = 0
@@ -68,18 +69,18 @@ class Observed:
     settings: Settings | None = None   # at START, if it was held or connected by then
     asked: float = 0
     outcome: Outcome | None = None     # of the first query after the idle time
-    died: dict[str, Any] | None = None  # of one that watches
-    packets: Sequence[float] = ()      # when any went through the firewall while it idled
+    died: dict[str, Any] | None = None  # of a case that watches
+    packets: Sequence[float] = ()      # times of its packets through the firewall while it idled
     probes: Sequence[float] = ()
-    server_probes: int = 0             # the server has a keepalive of its own, every two hours
-    last_answer: float = 0             # the last packet that came from the server
+    server_probes: int = 0             # the server's own keepalive probes, every two hours
+    last_answer: float = 0             # time of the last packet from the server
     counted: tuple[int, int] = (0, 0)  # by the firewall while it idled: sent by client, by server
-    given_back: Settings | None = None  # when the daemons have stopped
+    given_back: Settings | None = None  # after the daemons' stop
 
 
 @dataclass
 class Look:
-    """What is attached for the upgraded place, at one moment."""
+    """What is attached for the upgraded place at one moment."""
 
     pins: list[str]
     link: bpf.Link
@@ -88,13 +89,13 @@ class Look:
 
 @dataclass
 class Story:
-    """Runs all cases side by side, and keeps what was observed of them."""
+    """Runs all cases side by side, and keeps what was seen of them."""
 
     cases: list[Case]
-    window: int  # of the firewall that forgets sooner
+    window: int  # of the firewall that forgets sooner, in seconds
     seen: dict[Case, Observed] = field(init=False)
     began: float = 0
-    starting: float = 0  # the daemons
+    starting: float = 0  # the moment of the daemons' start
     started: dict[str, float] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)
@@ -121,14 +122,14 @@ class Story:
         self._bases: dict[Case, tuple[int, int]] = {}
 
     def open(self, cases: list[Case]) -> None:
-        """Connects, one after the other, and has the firewalls count from then on."""
+        """Opens the connections one after the other, and notes the firewalls' counts after that."""
         for case in cases:
             client, seen = self.clients[case], self.seen[case]
             client.begin_open(SERVER[case.server], PORT)
             client.end_open()
             seen.opened, seen.id, seen.ends = time.monotonic(), client.id, client.ends
             seen.settings = client.settings
-        time.sleep(1)  # the last answer of the connecting is acknowledged a little later
+        time.sleep(1)  # the last answer is acknowledged with a delay
         counts = {firewall: Count(firewall) for firewall in (self.world.hour, self.world.short)}
         for case in cases:
             count = counts[self.world.firewall(case.place)]
@@ -155,7 +156,8 @@ class Story:
         self.world.hour.cut(*(self.seen[case].ends[0] for case in self.cases if case.cut))
 
     def _ask(self, cases: list[Case]) -> None:
-        """All at once, and first has the firewalls count, at a moment when nothing goes through."""
+        """Has all cases ask at once. First notes the firewalls' counts, at a moment without
+        traffic."""
         for firewall in {self.world.firewall(case.place) for case in cases}:
             behind = [case for case in cases if self.world.firewall(case.place) is firewall]
             while True:
@@ -184,7 +186,8 @@ class Story:
         self.looks.append(Look(pins, link, status))
 
     def _upgrade(self, build: str) -> None:
-        """As a package does it: the unit is restarted, and its RestartKillSignal= is this one."""
+        """Restarts a daemon with another build, as a package does by the unit's
+        RestartKillSignal=."""
         daemon = self.daemons["upgraded"]
         daemon.send_signal(signal.SIGUSR1)
         daemon.wait()
@@ -194,7 +197,7 @@ class Story:
         self._look()
 
     def run(self) -> None:
-        """The whole night."""
+        """Plays the whole night."""
         self.open([case for case in self.cases if case.before])
         self.began = min(self.seen[case].opened for case in self.cases if case.before)
         events: dict[float, Callable[[], None]] = {
@@ -205,7 +208,7 @@ class Story:
         for case in self.cases:
             if case.idle is not None:
                 connected = 0 if case.before else START
-                # What is cut asks right after that.
+                # A case whose path is cut asks right after the cut.
                 moment = CUT + 1 if case.cut else connected + case.idle
                 asking.setdefault(moment, []).append(case)
         events |= {moment: lambda cases=cases: self._ask(cases) for moment, cases in asking.items()}
@@ -232,10 +235,10 @@ class Story:
         seen.probes = [at for at in capture.probes(*seen.ends) if at < until]
         seen.server_probes = sum(at < until for at in capture.probes(*reversed(seen.ends)))
         flow = [packet for packet in capture.flow(*seen.ends) if packet.at < until]
-        # The last answer of the connecting is acknowledged a little later.
+        # The last answer before the idle time is acknowledged with a delay.
         seen.packets = [packet.at for packet in flow if packet.at >= seen.opened + 1]
         seen.last_answer = max(packet.at for packet in flow if packet.source == seen.ends[1])
 
     def logs(self) -> str:
-        """What the daemons have logged."""
+        """Returns what the daemons have logged."""
         return "".join(f"--- {name}\n{daemon.log}" for name, daemon in self.daemons.items())

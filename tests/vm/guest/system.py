@@ -1,4 +1,4 @@
-"""Runs the system tests, and tells the host of each what became of it."""
+"""Runs the system tests, and tells the host the result of each."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ import tell
 
 
 class Tell:
-    """A plugin of pytest: a line for each test, as soon as it has ended."""
+    """A pytest plugin that tells the host each test's result as soon as it has ended."""
 
     def __init__(self, prefix: str = "system") -> None:
         """`prefix` begins the names of the groups."""
@@ -18,7 +18,8 @@ class Tell:
         self._seconds = 0.0
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Called after set-up, call and teardown of each test: the first fault is the test's."""
+        """Called after set-up, call and teardown of each test; the first fault is the test's
+        result."""
         fault = skipped = None
         if report.failed:
             fault = report.longreprtext
@@ -35,13 +36,13 @@ class Tell:
             self._seconds = 0.0
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file that can't be read has failed."""
+        """Reports a file that can't be collected as failed."""
         if report.failed:
             tell.case(report.nodeid, report.longreprtext, group=self._prefix)
 
 
 def main() -> int:
-    """pytest's exit status."""
+    """Returns pytest's exit status."""
     os.chdir(tell.SYSTEM)
     return pytest.main(["-p", "no:cacheprovider", "-v", "--tb=short", *tell.arguments()],
                        plugins=[Tell()])

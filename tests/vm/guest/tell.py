@@ -1,4 +1,4 @@
-"""The second serial line: results for the host, which reads them in host/report.py."""
+"""Writes results to the second serial line; the host reads them in host/report.py."""
 
 import json
 import os
@@ -15,23 +15,23 @@ def _say(line: str) -> None:
 
 
 def note(text: str) -> None:
-    """Worth showing even where all is well."""
+    """Tells the host something that is shown even where all is well."""
     _say(f"HF-NOTE {text}")
 
 
 def case(name: str, fault: str | None = None, *, group: str = "", skipped: str | None = None,
          seconds: float = 0) -> None:
-    """The result of one case or test."""
+    """Tells the host the result of one case or test."""
     _say("HF-CASE " + json.dumps({"group": group, "name": name, "fault": fault,
                                   "skipped": skipped, "seconds": round(seconds, 3)}))
 
 
 def features(table: dict[str, str]) -> None:
-    """What this kernel gives holdfast."""
+    """Tells the host what this kernel gives holdfast."""
     _say("HF-FEATURES " + json.dumps(table))
 
 
 def arguments() -> list[str]:
-    """What the host wants to be done in particular."""
+    """Returns the arguments that the host has set for this program."""
     with open("/hf/arguments", encoding="utf-8") as file:
         return file.read().splitlines()

@@ -12,11 +12,11 @@ from harness.netns import Netns, connect_namespaces
 import count
 
 PORT = 3306
-HOUR = 3600  # what the first firewall remembers an idle connection for, in seconds
+HOUR = 3600  # seconds that the first firewall remembers an idle connection
 SERVER = {"inet": "10.77.0.2", "inet6": "fd77::2", "impatient": "10.77.0.4", "short": "10.78.0.2",
           "prompt": "10.77.0.5"}
 
-# Forgets what idles, and then drops its packets without a word; so it does with what is cut.
+# The firewall forgets idle flows and then drops their packets silently, as it does for cut ones.
 _RULES = f"""
 table inet firewall {{
     {count.SETS}
@@ -34,7 +34,7 @@ table inet firewall {{
 
 
 class Firewall(Netns):
-    """A stateful firewall, the clients behind it and what it sees of them."""
+    """A stateful firewall, the clients behind it, and captures of what it sees of them."""
 
     def __init__(self, number: int, window: int, server: Netns) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Firewall(Netns):
                  f"route add fd{self._net}::/16 via {net6}:1")
 
     def add_client(self, name: str, host: Netns | None = None) -> Netns:
-        """A client's namespace, made by a process that lives in `host`: a container there."""
+        """Makes a client's namespace from within `host`, as for a container there."""
         if host:
             with host.entered():
                 client = Netns()
@@ -67,13 +67,13 @@ class Firewall(Netns):
         return client
 
     def cut(self, *ends: tuple[str, int]) -> None:
-        """From now on drops all packets of connections, named by their clients' addresses."""
+        """Drops all packets of connections from now on; `ends` are their clients' addresses."""
         elements = ", ".join(f"{address} . {port}" for address, port in ends)
         self.nft(f"add element inet firewall cut {{ {elements} }}")
 
 
 class World:
-    """All of it. Host is the namespace whose sysctls an administrator has set."""
+    """The whole network. The local `host` is a namespace whose sysctls an administrator has set."""
 
     def __init__(self, short: int) -> None:
         self.server = Netns()
@@ -96,9 +96,9 @@ class World:
         }
 
     def firewall(self, place: str) -> Firewall:
-        """The firewall before a place."""
+        """Returns the firewall before a place."""
         return self.short if place.startswith("short-") else self.hour
 
     def capture(self, place: str) -> Capture:
-        """What its firewall has seen of a place."""
+        """Returns the firewall's capture of a place."""
         return self.firewall(place).captures[place]

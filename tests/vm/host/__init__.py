@@ -1,1 +1,1 @@
-"""What runs on the host: images, kernels, QEMU, results."""
+"""The host's side of the virtual machines: images, kernels, QEMU, results."""

@@ -1,7 +1,7 @@
-"""A folder of things that took long to make, each under a hash of what it was made from.
+"""A cache folder of things that take long to make, each under a hash of its ingredients.
 
-It is safe to delete: what is missing is made again. An entry is made under another name and
-renamed when it is complete, so that an interrupted run leaves no half of one.
+The cache can be deleted at any time; missing entries are made again. An entry is made under another
+name and renamed when it is complete, so that an interrupted run leaves no partial one.
 """
 
 import fcntl
@@ -14,12 +14,12 @@ from typing import Callable, Iterator
 
 
 def default_directory() -> str:
-    """Where HF_VM_CACHE says, or build/vm in the current folder."""
+    """Returns HF_VM_CACHE, or build/vm in the current folder."""
     return os.path.abspath(os.environ.get("HF_VM_CACHE") or os.path.join("build", "vm"))
 
 
 def hash_of(*parts: str, files: tuple[str, ...] = ()) -> str:
-    """One hash for texts and the contents of files."""
+    """Returns one hash of texts and of the contents of files."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode() + b"\0")
@@ -37,9 +37,9 @@ def _locked(path: str) -> Iterator[None]:
 
 
 def entry(cache: str, kind: str, digest: str, make: Callable[[str], None]) -> str:
-    """The folder KIND-DIGEST of the cache; `make` fills it where there is none.
+    """Returns the folder KIND-DIGEST of the cache; `make` fills it where it is missing.
 
-    Others of the same kind are removed then: they were made from what is no more.
+    Then other entries of that kind, whose ingredients are outdated, are removed.
     """
     os.makedirs(cache, exist_ok=True)
     wanted = os.path.join(cache, f"{kind}-{digest}")

@@ -1,4 +1,4 @@
-"""Writing cpio archives as the kernel takes them for its first root file system."""
+"""Writes cpio archives in the format of the kernel's initramfs."""
 
 import os
 import stat
@@ -21,7 +21,7 @@ class Cpio:
             self._parts.append(part + b"\0" * (-len(part) % 4))
 
     def folder(self, name: str) -> None:
-        """A folder, with those above it."""
+        """Adds a folder and its parents."""
         parts = name.split("/")
         for end in range(1, len(parts) + 1):
             path = "/".join(parts[:end])
@@ -29,18 +29,18 @@ class Cpio:
                 self._add(path, stat.S_IFDIR | 0o755, b"")
 
     def text(self, name: str, data: bytes, executable: bool = False) -> None:
-        """A file."""
+        """Adds a file with this content."""
         if "/" in name:
             self.folder(os.path.dirname(name))
         self._add(name, stat.S_IFREG | (0o755 if executable else 0o644), data)
 
     def file(self, name: str, path: str) -> None:
-        """A copy of a file of the host."""
+        """Adds a copy of a file of the host."""
         with open(path, "rb") as file:
             self.text(name, file.read(), os.access(path, os.X_OK))
 
     def tree(self, name: str, directory: str) -> None:
-        """Copies of all files below a folder, compiled Python left out."""
+        """Adds copies of all files below a folder, except compiled Python."""
         for parent, folders, files in os.walk(directory):
             folders[:] = sorted(f for f in folders if f != "__pycache__")
             for file in sorted(files):
@@ -48,7 +48,7 @@ class Cpio:
                 self.file(os.path.join(name, os.path.relpath(path, directory)), path)
 
     def write(self, path: str) -> None:
-        """The whole archive."""
+        """Writes the archive."""
         self._add("TRAILER!!!", 0, b"")
         with open(path, "wb") as file:
             file.write(b"".join(self._parts))

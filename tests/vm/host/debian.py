@@ -1,7 +1,7 @@
-"""Debian's archive: sources with their keyring, and packages fetched without installing them.
+"""Debian's archive: sources with their keyring, and packages fetched without being installed.
 
-apt's configuration of this machine is in force (proxies, certificates), but its sources,
-package lists and cache are left alone.
+This machine's apt configuration applies (proxies, certificates), but its sources, package lists and
+cache are left alone.
 """
 
 import fnmatch
@@ -15,7 +15,7 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def run(argv: list[str], what: str, **options: object) -> str:
-    """Runs a program and returns its output; shows all of it where it fails."""
+    """Runs a program and returns its output; SystemExit with all of it where it fails."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, check=False, **options)
     if done.returncode != 0:
@@ -24,7 +24,8 @@ def run(argv: list[str], what: str, **options: object) -> str:
 
 
 def host_suite() -> str:
-    """The release of this machine, if that is Debian: its libraries fit the programs built here."""
+    """Returns this machine's Debian release, whose libraries fit the programs built here, or
+    bookworm."""
     found: dict[str, str] = {}
     with open("/etc/os-release", encoding="utf-8") as file:
         for line in file:
@@ -34,14 +35,14 @@ def host_suite() -> str:
 
 
 def sources(suites: tuple[str, ...]) -> list[str]:
-    """Lines for sources.list."""
+    """Returns lines for sources.list."""
     return [f"deb [signed-by={KEYRING}] "
             f"{SECURITY_MIRROR if suite.endswith('-security') else MIRROR} {suite} main"
             for suite in suites]
 
 
 def fetch_settings() -> list[str]:
-    """What this machine's configuration says about fetching, as lines of an apt.conf."""
+    """Returns this machine's apt settings for fetching, as lines of an apt.conf."""
     names = re.compile(r"Acquire::(http|https|Check-|Max-|Retries|ForceIPv)")
     dump = run(["apt-config", "dump"], "reading apt's configuration")
     return [line for line in dump.splitlines() if names.match(line)]
@@ -69,7 +70,7 @@ class Archive:
         run(["apt-get", *self._options, "-q", "update"], f"apt-get update for {suites[0]}")
 
     def newest(self, pattern: str) -> str:
-        """Of the packages whose names match, the one with the highest number in its name."""
+        """Returns the matching package with the highest numbers in its name."""
         prefix = pattern.split("*", 1)[0]
         names = fnmatch.filter(run(["apt-cache", *self._options, "pkgnames", prefix],
                                    "apt-cache").split(), pattern)
@@ -78,7 +79,7 @@ class Archive:
         return max(names, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])
 
     def parts(self, package: str) -> list[str]:
-        """A kernel's package, and those that it is split into, if it is."""
+        """Returns a kernel's package, and the packages that it is split into, if any."""
         listing = run(["apt-cache", *self._options, "depends", package], "apt-cache")
         return [package, *re.findall(r"^ *Depends: (linux-(?:binary|modules)-\S+)", listing, re.M)]
 

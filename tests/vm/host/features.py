@@ -4,14 +4,14 @@ from .report import Report
 
 
 def _columns(reports: list[Report]) -> list[list[str]]:
-    """The names of the features, and then a column for each kernel."""
+    """Returns a column of the features' names, and a column for each kernel."""
     names = list(dict.fromkeys(name for report in reports for name in report.features))
     return [["kernel", *names[1:]],
             *([report.features.get(name, "") for name in names] for report in reports)]
 
 
 def markdown(reports: list[Report]) -> str:
-    """For the README."""
+    """Returns the table for the README."""
     rows = list(zip(*_columns(reports)))
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     lines.insert(1, "|" + "---|" * len(rows[0]))
@@ -19,7 +19,7 @@ def markdown(reports: list[Report]) -> str:
 
 
 def text(reports: list[Report]) -> str:
-    """For a terminal: sentences, which are long, go below the table."""
+    """Returns the table for a terminal; long cells become notes below it."""
     rows = [list(row) for row in zip(*_columns(reports))]
     notes = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""All that the machines are made of, from the cache or new."""
+"""Prepares all images of the machines, from the cache or anew."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,8 @@ from . import kernel, lists, rootfs
 
 
 def prepare(directory: str, build: str, names: list[str]) -> dict[str, str]:
-    """The folders of the root file system (under "") and of each kernel, made side by side."""
+    """Returns the folders of the root file system (under "") and of each kernel, made in
+    parallel."""
     known = lists.kernels()
     programs = [os.path.join(build, name) for name in ("holdfastd", "holdfast")]
     for program in programs:

@@ -1,4 +1,4 @@
-"""Kernels: fetched from Debian's archive, unpacked, their modules packed into a small initramfs."""
+"""Fetches kernels from Debian's archive, and packs their modules into a small initramfs."""
 
 import os
 import shutil
@@ -12,13 +12,14 @@ INIT = os.path.join(lists.DIRECTORY, "guest", "init")
 
 
 def _modules(tree: str) -> dict[str, str]:
-    """All modules below a folder, by the names that the kernel has for them."""
+    """Returns the paths of all modules below a folder, by the kernel's names for them."""
     return {name.split(".ko", 1)[0].replace("-", "_"): os.path.join(parent, name)
             for parent, _, names in os.walk(tree) for name in names if ".ko" in name}
 
 
 def _in_order(wanted: list[str], modules: dict[str, str]) -> list[str]:
-    """Modules with all that they need, each after what it needs; what is built in is left out."""
+    """Returns the modules and all that they depend on, in loading order; built-in ones are left
+    out."""
     order: list[str] = []
 
     def visit(name: str) -> None:
@@ -34,7 +35,7 @@ def _in_order(wanted: list[str], modules: dict[str, str]) -> list[str]:
 
 
 def _content(path: str) -> bytes:
-    """A module, decompressed: not every kernel does that by itself."""
+    """Returns a module's content, decompressed: not every kernel decompresses modules itself."""
     tool = {".xz": "xz", ".gz": "gzip", ".zst": "zstd"}.get(os.path.splitext(path)[1])
     if tool:
         return subprocess.run([tool, "-dc", path], check=True, stdout=subprocess.PIPE).stdout
@@ -57,11 +58,15 @@ def _build(directory: str, kernel: lists.Kernel) -> None:
     modules = _modules(tree)
     archive_file = Cpio()
     wanted = lists.modules()
-    everywhere = _in_order([name for name, system in wanted.items() if not system], modules)
+    needed_by: dict[str, list[set[str]]] = {}
+    for name, programs in wanted.items():
+        for needed in _in_order([name], modules):
+            needed_by.setdefault(needed, []).append(programs)
     order = []
     for name in _in_order(list(wanted), modules):
         archive_file.text(f"modules/{name}.ko", _content(modules[name]))
-        order.append(name if name in everywhere else f"{name} system")
+        some = [] if set() in needed_by[name] else sorted(set().union(*needed_by[name]))
+        order.append(f"{name} {','.join(some)}".strip())
     archive_file.text("modules/order", ("\n".join(order) + "\n").encode())
     archive_file.file("init", INIT)
     for name in ("proc", "sys", "dev", "root"):
@@ -73,7 +78,7 @@ def _build(directory: str, kernel: lists.Kernel) -> None:
 
 
 def prepare(cache: str, kernel: lists.Kernel) -> str:
-    """A folder with `vmlinuz`, `initramfs` and `packages`, from the cache or new."""
+    """Returns a folder with `vmlinuz`, `initramfs` and `packages`, from the cache or anew."""
     digest = hash_of(repr(kernel), *lists.lines("modules"),
                      files=(__file__, debian.__file__, INIT))
     return entry(cache, f"kernel-{kernel.name}", digest, lambda new: _build(new, kernel))

@@ -1,4 +1,4 @@
-"""The lists beside the scripts: packages, modules, kernels."""
+"""Reads the lists of packages, modules and kernels beside the scripts."""
 
 import os
 from dataclasses import dataclass
@@ -8,29 +8,29 @@ EXPECTATIONS = ("tested", "works", "named", "unsupported")
 
 
 def words(name: str) -> list[str]:
-    """All words of a list, comments left out."""
+    """Returns all words of a list, without comments."""
     return [word for line in lines(name) for word in line.split()]
 
 
 def lines(name: str) -> list[str]:
-    """The lines of a list that say something."""
+    """Returns the lines of a list that aren't empty, without comments."""
     with open(os.path.join(DIRECTORY, name), encoding="ascii") as file:
         stripped = [line.split("#", 1)[0].strip() for line in file]
     return [line for line in stripped if line]
 
 
-def modules() -> dict[str, bool]:
-    """The modules, and whether only the system tests need them."""
+def modules() -> dict[str, set[str]]:
+    """Returns the modules, and the guest's programs that need them; none stands for all."""
     found = {}
     for line in lines("modules"):
-        name, *rest = line.split()
-        found[name] = rest == ["system"]
+        name, *programs = line.split()
+        found[name] = set(programs[0].split(",")) if programs else set()
     return found
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A line of `kernels`."""
+    """A line of the list `kernels`."""
 
     name: str
     suites: tuple[str, ...]
@@ -39,7 +39,7 @@ class Kernel:
 
 
 def kernels() -> dict[str, Kernel]:
-    """All kernels by name, in the list's order."""
+    """Returns all kernels by name, in the list's order."""
     found: dict[str, Kernel] = {}
     for line in lines("kernels"):
         name, suites, pattern, expect = line.split()

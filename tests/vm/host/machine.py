@@ -1,9 +1,9 @@
-"""One virtual machine: QEMU without hardware virtualisation.
+"""Runs one virtual machine: QEMU without hardware virtualisation.
 
-In virtual time, time in the guest follows the number of instructions run, and jumps to the next
-timer whenever the guest is idle. So there is no device in it that answers by itself: the disk is
-an NVDIMM, what goes in comes with the initramfs, and what comes out goes over serial lines: what
-the kernel and programs say over the first, results over the second.
+In virtual time, the guest's time follows the number of instructions run, and jumps to the next
+timer whenever the guest is idle. So the machine has no device that answers by itself: the disk is
+an NVDIMM, input comes with the initramfs, and output goes over serial lines. The first has what the
+kernel and the programs print, the second has the results.
 """
 
 import os
@@ -26,7 +26,7 @@ _VIRTUAL = ("-accel", "tcg", "-rtc", "clock=vm", "-icount")
 
 @dataclass(frozen=True)
 class Kind:
-    """What a machine is for: the guest's program, and how time passes in it."""
+    """A kind of machine: the guest's program, and how time passes in it."""
 
     program: str                     # of guest/, without .py
     memory: int                      # in MiB
@@ -36,14 +36,16 @@ class Kind:
     pinned: bool = True              # to one CPU of the host
 
 
-# Hours pass best at 8 ns an instruction. The system tests want a machine that is fast for its
-# time: 1 ns. Virtual time has one CPU only, so what processes do to each other that really run at
-# the same time is tried out in a machine with two, and ordinary time. A kernel that is locked down
-# stays so until it is booted anew.
+# Hours pass best at 8 ns an instruction. The system tests need a machine that is fast for its time:
+# 1 ns. Virtual time allows only one CPU, so that races between processes are tested in a machine
+# with two CPUs and ordinary time. A kernel in lockdown stays so until the next boot.
 KINDS = {
     "night": Kind("main", 1024, 900, (*_VIRTUAL, "shift=3,sleep=off")),
     "system": Kind("system", 1024, 5400, (*_VIRTUAL, "shift=0,sleep=off"), ("-m", "not races")),
     "lockdown": Kind("lockdown", 1024, 1200, (*_VIRTUAL, "shift=0,sleep=off")),
+    "measure": Kind("measure", 3072, 3600, (*_VIRTUAL, "shift=3,sleep=off")),
+    "windows": Kind("windows", 3072, 3600, (*_VIRTUAL, "shift=3,sleep=off")),
+    "season": Kind("season", 1024, 7200, (*_VIRTUAL, "shift=3,sleep=off")),
     "hour": Kind("hour", 3072, 2400, (*_VIRTUAL, "shift=0,sleep=off")),
     "races": Kind("system", 1024, 1200, ("-accel", "tcg,thread=multi", "-smp", "2"),
                   ("-m", "races"), pinned=False),
@@ -52,21 +54,21 @@ KINDS = {
 
 @dataclass
 class Ended:
-    """What is left of a virtual machine."""
+    """What a virtual machine has left."""
 
     output: str
     results: str
     seconds: float
-    fault: str | None  # why it did not end well, if so
+    fault: str | None  # why it did not end well, or None
 
 
 def payload(path: str, build: str, busybox: str, guest: str | None = None,
             prebuilt: Mapping[str, str] = MappingProxyType({})) -> None:
-    """Writes what goes into the machines beside disk and kernel: the programs and the tests.
+    """Writes the machines' payload, besides disk and kernel: the programs and the tests.
 
-    In /hf/tests the guest's programs lie beside the system tests. The files of the folder `guest`
-    lie over them: with a main.py of its own, the machines play another story. What is built
-    before lies in /hf/prebuilt.
+    /hf/tests has the guest's programs beside the system tests. The files of the folder `guest`
+    replace those of the same name: with another main.py the machines play another story.
+    /hf/prebuilt has the prebuilt programs.
     """
     archive = Cpio()
     archive.file("bin/busybox", busybox)
@@ -79,7 +81,7 @@ def payload(path: str, build: str, busybox: str, guest: str | None = None,
         os.unlink(stripped)
     archive.tree("hf/tests/guest", os.path.join(lists.DIRECTORY, "guest"))
     if guest:
-        archive.tree("hf/tests/guest", guest)  # of two files with one name, the later one is taken
+        archive.tree("hf/tests/guest", guest)  # of two files with one name, the later one counts
     for folder in ("system", "demo"):
         archive.tree(f"hf/tests/{folder}", os.path.join(TESTS, folder))
     archive.tree("hf/packaging", os.path.join(os.path.dirname(TESTS), "packaging"))
@@ -88,7 +90,7 @@ def payload(path: str, build: str, busybox: str, guest: str | None = None,
 
 def _command(kind: Kind, kernel: str, disk: str, initramfs: str, results: str) -> list[str]:
     size = os.path.getsize(disk)
-    # The kernel hands what it doesn't know, and looks like a variable, to the first program.
+    # The kernel passes unknown parameters that look like a variable to init's environment.
     append = ("console=ttyS0 panic=-1 quiet cryptomgr.notests tsc=reliable psi=0 mitigations=off "
               "cgroup_disable=memory "
               f"HF_PROGRAM={kind.program}")
@@ -119,7 +121,7 @@ def run(kernel: str, disk: str, extra: str, cpu: int,
             for part in (os.path.join(kernel, "initramfs"), extra, words):
                 with open(part, "rb") as source:
                     file.write(source.read())
-        # Where this process is killed, QEMU must not run on.
+        # QEMU must end when this process is killed.
         with subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", *pin,
                  *_command(kind, kernel, disk, initramfs, results)],

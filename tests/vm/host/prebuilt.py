@@ -1,4 +1,4 @@
-"""What the tests would compile for themselves, where they run in a machine without a compiler."""
+"""Builds what the tests would compile themselves, for a machine without a compiler."""
 
 import os
 import shutil
@@ -12,8 +12,8 @@ from harness import compiler  # pylint: disable=wrong-import-position
 
 
 def prepare(build: str, everything: bool) -> dict[str, str]:
-    """Programs and libraries, by the names that HF_PREBUILT has for them in the machine; those
-    that only the system tests need where `everything` is wanted."""
+    """Returns programs and libraries by their names in HF_PREBUILT; with `everything`, those of the
+    system tests, too."""
     directory = os.path.join(build, "tests", "prebuilt")
     os.makedirs(directory, exist_ok=True)
     found = {}

@@ -1,9 +1,8 @@
-"""What a machine said over its serial lines, turned into results.
+"""Turns what a machine said over its serial lines into results.
 
-The guest writes a line "HF-CASE {...}" for each case (guest/tell.py); "HF-NOTE text" for what is
-worth showing; "HF-FEATURES {...}" for a column of the table of kernels (host/features.py); and
-"HF-END status" at its end. A machine that doesn't say the last has failed,
-whatever it said before.
+The guest writes a line "HF-CASE {...}" for each case (guest/tell.py), "HF-NOTE text" for what is
+worth showing, "HF-FEATURES {...}" for a column of the table of kernels (host/features.py), and
+"HF-END status" at its end. A machine without the last line has failed, whatever it said before.
 """
 
 import json
@@ -14,13 +13,13 @@ from dataclasses import dataclass, field
 from .machine import Ended
 
 _LINE = re.compile(r"^HF-(CASE|NOTE|FEATURES|END) (.*)$", re.MULTILINE)
-# What XML has no way to say.
+# Characters that XML can't represent.
 _UNSPEAKABLE = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One of them; `fault` where it failed, `skipped` with the reason where it wasn't run."""
+    """One case; `fault` says why it failed, `skipped` why it wasn't run."""
 
     name: str
     group: str = ""
@@ -30,7 +29,7 @@ class Case:
 
     @property
     def title(self) -> str:
-        """What to call it."""
+        """The case's name with its group."""
         return f"{self.group}::{self.name}" if self.group else self.name
 
 
@@ -46,16 +45,16 @@ class Report:
 
     @property
     def failed(self) -> dict[str, str]:
-        """What is wrong, by title."""
+        """The faults, by title."""
         return {case.title: case.fault for case in self.cases if case.fault is not None}
 
     @property
     def skipped(self) -> list[Case]:
-        """Those that weren't run."""
+        """The cases that weren't run."""
         return [case for case in self.cases if case.skipped is not None]
 
     def write(self, path: str) -> None:
-        """As JUnit XML."""
+        """Writes the report as JUnit XML."""
         suite = ET.Element("testsuite", name=f"vm-{self.machine}", tests=str(len(self.cases)),
                            failures=str(len(self.failed)), skipped=str(len(self.skipped)),
                            time=f"{self.seconds:.1f}")
@@ -73,12 +72,12 @@ class Report:
 
 
 def skipped(machine: str, reason: str) -> Report:
-    """The report of a machine that isn't run."""
+    """Returns the report of a machine that isn't run."""
     return Report(machine, cases=[Case("all of it", skipped=reason)])
 
 
 def read(machine: str, ended: Ended) -> Report:
-    """The report of a machine that has ended."""
+    """Returns the report of a machine that has ended."""
     report = Report(machine, ended.seconds)
     status = None
     for kind, text in _LINE.findall(ended.output + ended.results):

@@ -6,15 +6,15 @@ import subprocess
 from . import debian, lists
 from .cache import entry, hash_of
 
-SIZE = "768M"  # of the image; most of it is a hole
-# Found in the guest by these names.
+SIZE = "768M"  # of the image, which is sparse
+# The guest finds its data under these names.
 DATABASE = "/var/lib/holdfast-mariadb"
 _UNWANTED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 _FOLDERS = ("hf", "proc", "sys", "dev", "run", "tmp")
 
 
 def library_packages(programs: list[str]) -> list[str]:
-    """The packages that the libraries come from which programs are linked against here."""
+    """Returns the packages of the libraries that programs are linked against on this machine."""
     paths = set()
     for program in programs:
         listing = debian.run(["ldd", program], f"reading the libraries of {program}")
@@ -24,7 +24,7 @@ def library_packages(programs: list[str]) -> list[str]:
                 paths.add(words[words.index("=>") + 1])
     packages = set()
     for path in paths:
-        # dpkg knows a file by the name that its package has for it, with or without /usr.
+        # dpkg knows a file by its name in the package, which may be without /usr.
         names = [path, path.removeprefix("/usr") if path.startswith("/usr/") else "/usr" + path]
         done = subprocess.run(["dpkg-query", "--search", *names], text=True, check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -56,7 +56,7 @@ def _build(directory: str, suite: str, packages: list[str]) -> None:
 
 
 def prepare(cache: str, programs: list[str]) -> str:
-    """A folder with `image` and `busybox`, from the cache or new; needs root where it is new."""
+    """Returns a folder with `image` and `busybox`, from the cache or anew; making it needs root."""
     suite = os.environ.get("HF_VM_SUITE") or debian.host_suite()
     packages = sorted({*lists.words("guest-packages"), *library_packages(programs)})
     digest = hash_of(suite, *packages, files=(__file__, debian.__file__))

@@ -1,4 +1,4 @@
-"""Packages for another release of Debian than this machine's, built in a root file system of it."""
+"""Builds the packages for another release of Debian, in a root file system of that release."""
 
 import glob
 import os
@@ -8,7 +8,7 @@ import source
 from host import debian
 from host.cache import entry, hash_of
 
-# The tree is built on a layer above the root file system, without network.
+# The build runs on an overlay over the root file system, without network.
 _SCRIPT = """
 set -e
 mount -t tmpfs tmpfs {layer}
@@ -21,7 +21,7 @@ exec chroot {layer}/root sh -ec 'cd /mnt/{name}; dpkg-buildpackage -us -uc -b'
 
 
 def _build_depends() -> list[str]:
-    """Of the source package, those for its tests included."""
+    """Returns the source package's build dependencies, including those of its tests."""
     with open(os.path.join(source.TREE, "packaging/debian/control"), encoding="utf-8") as file:
         match = re.search(r"^Build-Depends:\n((?: .*\n)+)", file.read(), re.MULTILINE)
     assert match
@@ -46,7 +46,7 @@ def _root(cache: str, suite: str) -> str:
 
 
 def build(cache: str, suite: str, directory: str) -> list[str]:
-    """The .deb of this version and of an earlier one."""
+    """Returns the .deb of this version and of an earlier one."""
     root = _root(cache, suite)
     layer, trees = os.path.join(directory, "layer"), os.path.join(directory, "trees")
     os.mkdir(layer)

@@ -1,6 +1,6 @@
-"""The root file system of the virtual machine: a Debian that boots with systemd, as an ext4 image.
+"""The root file system of the virtual machine: a Debian with systemd, as an ext4 image.
 
-What the package depends on is not installed there, but fetched, for an archive to have it.
+The package's dependencies are not installed in it, but fetched, to be served as an archive.
 """
 
 import os
@@ -9,20 +9,20 @@ import shlex
 from host import debian, lists
 from host.cache import entry, hash_of
 
-SIZE = "1G"  # of the image; most of it is a hole
+SIZE = "1G"  # of the image, which is sparse
 DATABASE = "/var/lib/mariadb-of-the-test"
-# Waits for devices, terminals and clocks that aren't there.
+# Units that would wait for devices, terminals and clocks that the machine lacks.
 MASKED = ("serial-getty@ttyS0.service", "getty.target", "timers.target", "systemd-udevd.service",
           "systemd-udev-trigger.service", "systemd-timesyncd.service", "e2scrub_reap.service",
           "proc-sys-fs-binfmt_misc.automount")
 _UNWANTED = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/man/*")
-# The manual is what the package is operated by.
+# The story follows the manual.
 _WANTED = ("/usr/share/man/*/holdfast*",)
 _FOLDERS = ("hf", "proc", "sys", "dev", "run", "tmp")
 
 
 def dependencies(deb: str) -> list[str]:
-    """The names of what a package depends on."""
+    """Returns the names of a package's dependencies."""
     said = debian.run(["dpkg-deb", "--field", deb, "Depends"], f"reading {deb}")
     return sorted(word.split()[0] for word in said.split(",") if word.strip())
 
@@ -62,7 +62,8 @@ def _build(directory: str, suite: str, packages: list[str], needed: list[str]) -
 
 
 def prepare(cache: str, suite: str, deb: str) -> str:
-    """A folder with `image`, `busybox` and `archive`, from the cache; needs root to fill that."""
+    """Returns a folder with `image`, `busybox` and `archive`, from the cache or anew; making it
+    needs root."""
     packages = lists.words("package/packages")
     needed = dependencies(deb)
     digest = hash_of(suite, *packages, "needs", *needed, files=(__file__, debian.__file__))

@@ -1,4 +1,4 @@
-"""Plays the story of the package, and tells the host in a line each what became of its steps."""
+"""Plays the story of the package, and tells the host the result of each step in a line."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ TROUBLE = ("WARNING:", "BUG:", "Oops", "Call Trace", "soft lockup", "rcu_sched",
 
 
 def take(name: str, step: Callable[[], None]) -> bool:
-    """Takes a step and tells how it went."""
+    """Takes a step and tells the host its result. Returns whether it passed."""
     start, fault = time.monotonic(), None
     try:
         step()
@@ -32,14 +32,14 @@ def take(name: str, step: Callable[[], None]) -> bool:
 
 
 def calm() -> None:
-    """The kernel has found nothing wrong with itself."""
+    """Checks that the kernel has logged no fault of its own."""
     said = subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout
     found = [line for line in said.splitlines() if any(sign in line for sign in TROUBLE)]
     assert not found, "\n".join(found)
 
 
 def main() -> int:
-    """0 where all is well."""
+    """Returns 0 where all is well."""
     earlier, version = tell.arguments()
     story = Story(earlier, version)
     results = []

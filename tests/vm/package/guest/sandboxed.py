@@ -1,4 +1,4 @@
-"""What the daemon can do without a sandbox, done by the unit: one step for each privilege it needs."""
+"""Checks that the sandboxed daemon can do all its work: one step for each privilege it needs."""
 
 import json
 import os
@@ -20,7 +20,7 @@ import system
 from system import DROPINS, run
 from world import PORT, SERVER, Connection, World
 
-DEFAULT, OTHER = held(600, 60, 5), held(87, 8, 5)
+DEFAULT, OTHER = held(200, 20, 5), held(87, 8, 5)
 CHANGED = rule("changed", "10.0.0.0/8, 127.0.0.0/8", PORT, window="350s")
 METRICS = "/var/lib/prometheus/node-exporter"
 Step = tuple[str, Callable[[], None]]
@@ -28,7 +28,7 @@ Step = tuple[str, Callable[[], None]]
 
 @contextmanager
 def configured(text: str) -> Iterator[None]:
-    """With more configuration, in force."""
+    """Has more configuration in force for the length of the `with` block."""
     path = os.path.join(DROPINS, "60-sandboxed.conf")
     system.write(path, text)
     try:
@@ -40,7 +40,7 @@ def configured(text: str) -> Iterator[None]:
 
 
 def follows(socks: list[Connection] | list[Socket]) -> None:
-    """Open connections follow a reload, and back."""
+    """Checks that open connections follow a reload, and a second one back."""
     assert {sock.settings for sock in socks} == {DEFAULT}
     with configured(CHANGED):
         assert {sock.settings for sock in socks} == {OTHER}
@@ -49,7 +49,7 @@ def follows(socks: list[Connection] | list[Socket]) -> None:
 
 @contextmanager
 def agent(netns: Netns | None, *through: str) -> Iterator[Agent]:
-    """An application of its own, as in a container."""
+    """An application in a process of its own, as in a container."""
     made = Agent(netns, None, through)
     try:
         yield made
@@ -58,13 +58,13 @@ def agent(netns: Netns | None, *through: str) -> Iterator[Agent]:
 
 
 def connect(application: Agent) -> Socket:
-    """A connection inside its namespace."""
+    """Opens a connection inside the application's namespace."""
     application.listen(PORT, "127.0.0.1")
     return application.connect("127.0.0.1", PORT)
 
 
 class Sandboxed:
-    """The steps."""
+    """The steps; each docstring is the step's title among the results."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -145,7 +145,7 @@ class Sandboxed:
     def ends(self) -> None:
         """The end of a connection is logged, with the process that had it."""
         connection, killer = self.world.connect(), self.world.connect()
-        time.sleep(1)  # what is closed sooner has said goodbye
+        time.sleep(1)  # a close sooner than that would count as the application's wish
         with killer._mysql.cursor() as cursor:  # pylint: disable=protected-access
             cursor.execute(f"KILL {connection.id}")
         wanted = f"{connection.local} to {SERVER['container']}:{PORT}, python3[{os.getpid()}]: "
@@ -157,7 +157,7 @@ class Sandboxed:
         run("ip", "route", "add", f"{SERVER['host']}/32", "dev", "to-server")
         wait_for(lambda: "has moved: probing" in system.journal(), "the change is seen")
         run("ip", "route", "delete", f"{SERVER['host']}/32", "dev", "to-server")
-        time.sleep(3)  # of probing
+        time.sleep(3)  # the time that a probe takes
         assert self.world.kept["host"].settings == DEFAULT
 
     def probe(self) -> None:
@@ -168,7 +168,7 @@ class Sandboxed:
     def metrics(self) -> None:
         """Written where Debian's node_exporter reads, and for its user to read."""
         os.makedirs(METRICS)
-        run("systemctl", "restart", system.UNIT)  # the folder wasn't there before
+        run("systemctl", "restart", system.UNIT)  # the folder didn't exist before
         with configured(f"[daemon]\nmetrics-textfile = {METRICS}/holdfast.prom\n"):
             text = system.read(f"{METRICS}/holdfast.prom")
             assert "holdfast_attached 1" in text
@@ -192,7 +192,7 @@ class Sandboxed:
 
 
 def steps(world: World) -> Iterator[Step]:
-    """Their names, and how to take them."""
+    """Yields the steps with their titles."""
     all_of_it = Sandboxed(world)
     for name in ("containers", "rootless", "deserted", "mounted", "accepted", "names", "guard",
                  "heal", "ends", "moved", "probe", "metrics", "limits", "quiet"):

@@ -1,6 +1,6 @@
 """The life of the package on one machine, step by step; each raises AssertionError where it fails.
 
-Two MySQL connections are there from before to after it: one of the host, one of a container.
+Two MySQL connections last from before it to after it: one of the host, one of a container.
 """
 
 import gzip
@@ -21,14 +21,14 @@ from world import World
 
 CGROUP = "/sys/fs/cgroup"
 PYMYSQL = Settings(1, 7200, 75, 9)  # it switches keepalive on, with the kernel's times
-DEFAULT = held(600, 60, 5)
+DEFAULT = held(200, 20, 5)
 # CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_BPF
 KEPT = {2, 12, 19, 21, 39}
 Step = tuple[str, Callable[[], None]]
 
 
 class Story:
-    """All steps, in order."""
+    """All steps of the story, in order."""
 
     def __init__(self, earlier: str, version: str) -> None:
         self.earlier, self.version = earlier, version
@@ -37,7 +37,7 @@ class Story:
         self.ids = {name: connection.id for name, connection in self.kept.items()}
 
     def steps(self) -> Iterator[Step]:
-        """Their names, and how to take them."""
+        """Yields the steps with their titles."""
         yield "install: enabled, started, open connections held", self.install
         yield "the unit is sandboxed as it says", self.sandbox
         yield "the manual's roll-out, by shell", self.roll_out
@@ -53,11 +53,12 @@ class Story:
     # --- what all of them need ---
 
     def settings(self) -> set[Settings]:
-        """Of the connections that are kept."""
+        """Returns the settings of the lasting connections."""
         return {connection.settings for connection in self.kept.values()}
 
     def assert_held(self, settings: Settings) -> None:
-        """Kept connections and new ones have these settings, and `status` calls them held."""
+        """Checks that lasting and new connections have these settings, and `status` calls them
+        held."""
         assert self.settings() == {settings}, self.settings()
         new = [self.world.connect(place) for place in self.kept]
         try:
@@ -70,7 +71,7 @@ class Story:
                 connection.close()
 
     def assert_released(self) -> None:
-        """Everything is as it was before; nothing is attached, nothing is pinned."""
+        """Checks that everything is as before: nothing is attached, nothing is pinned."""
         assert self.settings() == {PYMYSQL}, self.settings()
         for kind in (bpf.SOCK_OPS, bpf.SETSOCKOPT):
             assert not bpf.attached(CGROUP, kind)
@@ -80,19 +81,19 @@ class Story:
         new.close()
 
     def assert_alive(self) -> None:
-        """The same connections as in the beginning."""
+        """Checks that the server still knows the lasting connections by their first ids."""
         for name, connection in self.kept.items():
             assert connection.query() == self.ids[name]
 
     def assert_unchanged(self, since: float) -> None:
-        """No look at the kept connections has seen them change."""
+        """Checks that the lasting connections have never been seen to change since then."""
         changes = list(self.world.watch.changes(since))
         assert not changes, changes
 
     # --- the steps ---
 
     def install(self) -> None:
-        """From an archive, on a machine that never had it."""
+        """Installs the package from an archive, on a machine that never had it."""
         assert self.settings() == {PYMYSQL}
         run("apt-get", "-q", "update")
         start = time.monotonic()
@@ -107,13 +108,13 @@ class Story:
         assert system.show("UnitFileState") == "enabled"
         said = system.journal()
         assert "ready: 1 rule in force" in said
-        # Not one of the ways around what only older kernels lack.
+        # Nothing that only older kernels lack is missing here.
         assert "can't" not in said, said
         self.assert_held(DEFAULT)
         self.assert_alive()
 
     def sandbox(self) -> None:
-        """What the kernel says of the daemon."""
+        """Checks the sandbox by what the kernel says of the daemon."""
         with open(f"/proc/{system.main_pid()}/status", encoding="ascii") as file:
             fields = dict(line.rstrip("\n").split(":\t", 1) for line in file)
         for name in ("CapEff", "CapPrm"):
@@ -137,7 +138,7 @@ class Story:
         tell.note(f"systemd-analyze security, of the running unit: {match[1]}")
 
     def roll_out(self) -> None:
-        """The example of holdfast.conf(5), as it stands in the installed page."""
+        """Runs the roll-out script of holdfast.conf(5) from the installed page."""
         with gzip.open("/usr/share/man/man5/holdfast.conf.5.gz", "rt") as file:
             page = file.read()
         blocks = [block.replace("\\\\", "\\").replace("\\&", "") for block in
@@ -148,7 +149,7 @@ class Story:
         system.write("/tmp/roll-out/50-orders.conf", rule)
         run("sh", "-c", script, cwd="/tmp/roll-out")
         self.assert_held(held(87, 8, 5))
-        # One with a fault is taken back, and nothing has changed.
+        # A file with a fault is taken back, and nothing changes.
         pid = system.main_pid()
         system.write("/tmp/roll-out/50-orders.conf", rule + "time = never\n")
         said = run("sh", "-c", script, cwd="/tmp/roll-out", status=1)
@@ -158,7 +159,7 @@ class Story:
         assert system.main_pid() == pid
 
     def reload(self) -> None:
-        """By systemd; a configuration with faults changes nothing."""
+        """Reloads through systemd; a configuration with faults changes nothing."""
         os.unlink(f"{DROPINS}/50-orders.conf")
         run("systemctl", "reload", UNIT)
         self.assert_held(DEFAULT)
@@ -167,7 +168,7 @@ class Story:
         said = run("systemctl", "reload", UNIT, status=1)
         assert "failed" in said, said
         assert "50-bad.conf:1: error:" in system.journal()
-        # The reload has failed; the service hasn't, and is ready for the next one.
+        # The reload has failed, but not the service, which is ready for the next one.
         state = {name: system.show(name) for name in ("ActiveState", "SubState", "Result",
                                                       "ReloadResult")}
         assert state == {"ActiveState": "active", "SubState": "running", "Result": "success",
@@ -180,7 +181,7 @@ class Story:
         assert system.main_pid() == pid
 
     def upgrade(self) -> None:
-        """To the next version, with a configuration that was edited."""
+        """Upgrades to the next version, with an edited configuration."""
         edited = system.read(CONFIG) + "\n[rule edited]\ndestination = 192.0.2.1\n"
         system.write(CONFIG, edited)
         run("holdfast", "reload")
@@ -198,7 +199,7 @@ class Story:
         assert "took over what an earlier holdfastd left" in system.journal()
 
     def restart(self) -> None:
-        """By systemd."""
+        """Restarts through systemd."""
         pid, start = system.main_pid(), time.monotonic()
         run("systemctl", "restart", UNIT)
         assert system.main_pid() != pid
@@ -206,7 +207,7 @@ class Story:
         self.assert_held(DEFAULT)
 
     def crash(self) -> None:
-        """While nobody is there, the kernel goes on by itself."""
+        """Kills the daemon: the kernel goes on enforcing until systemd has started the next one."""
         pid, start = system.main_pid(), time.monotonic()
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: system.show("ActiveState") != "active", "systemd has noticed")
@@ -218,7 +219,7 @@ class Story:
         assert system.show("NRestarts") == "1"
 
     def hang(self) -> None:
-        """A daemon that does nothing any more."""
+        """Stops the daemon by SIGSTOP: the watchdog replaces it."""
         pid, start = system.main_pid(), time.monotonic()
         os.kill(pid, signal.SIGSTOP)
         system.wait_for_daemon(pid, timeout=300)
@@ -230,7 +231,7 @@ class Story:
         tell.note(f"a hanging daemon was replaced after {seconds:.0f} s")
 
     def stop(self) -> None:
-        """Stopping gives everything back, starting holds it again."""
+        """Stops, which gives everything back, and starts, which holds it again."""
         run("systemctl", "stop", UNIT)
         self.assert_released()
         assert "given back" in system.journal()
@@ -238,7 +239,7 @@ class Story:
         self.assert_held(DEFAULT)
 
     def remove(self) -> None:
-        """While it runs."""
+        """Removes the package while the daemon runs."""
         apt("remove", "holdfast")
         self.assert_released()
         self.assert_alive()
@@ -247,7 +248,7 @@ class Story:
         assert os.path.exists(CONFIG)
 
     def purge(self) -> None:
-        """Installed once more, crashed, and purged before systemd starts it again."""
+        """Installs again, kills the daemon, and purges before systemd starts it again."""
         apt("install", "holdfast")
         self.assert_held(DEFAULT)
         assert "[rule edited]" in system.read(CONFIG)

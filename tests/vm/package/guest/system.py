@@ -13,7 +13,7 @@ PIN_DIR = "/sys/fs/bpf/holdfast"
 
 
 def run(*argv: str, status: int | None = 0, **more: Any) -> str:
-    """Runs a program; all that it has said."""
+    """Runs a program. Returns all its output."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, check=False, **more)
     if status is not None and done.returncode != status:
@@ -22,24 +22,24 @@ def run(*argv: str, status: int | None = 0, **more: Any) -> str:
 
 
 def apt(*arguments: str) -> None:
-    """Installs or removes; what was configured stays as it is."""
+    """Installs or removes packages; edited configuration files stay as they are."""
     run("apt-get", "-y", "-q", "-o", "Dpkg::Options::=--force-confold", *arguments)
 
 
 def show(name: str) -> str:
-    """A property of the unit."""
+    """Returns a property of the unit."""
     return run("systemctl", "show", "--value", "-p", name, UNIT).strip()
 
 
 def main_pid() -> int:
-    """Of the daemon."""
+    """Returns the daemon's PID."""
     pid = int(show("MainPID"))
     assert pid, run("systemctl", "status", UNIT, status=None)
     return pid
 
 
 def wait_for_daemon(other_than: int = 0, timeout: float = 60) -> int:
-    """Waits until the unit runs, with another process than that."""
+    """Waits until the unit runs with another PID than that. Returns the new one."""
     deadline = time.monotonic() + timeout
     while True:
         pid = int(show("MainPID"))
@@ -50,12 +50,12 @@ def wait_for_daemon(other_than: int = 0, timeout: float = 60) -> int:
 
 
 def journal() -> str:
-    """What the daemon has logged."""
+    """Returns what the daemon has logged."""
     return run("journalctl", "-u", UNIT, "-o", "cat", "--no-pager")
 
 
 def status(*filters: str) -> Any:
-    """`holdfast status -J`."""
+    """Returns the parsed `holdfast status -J`."""
     done = subprocess.run(["holdfast", "status", "-J", *filters], capture_output=True, text=True,
                           check=False)
     assert done.stdout, done.stderr
@@ -63,24 +63,25 @@ def status(*filters: str) -> Any:
 
 
 def verdicts() -> dict[str, str]:
-    """By local address and port."""
+    """Returns the verdicts by local address and port."""
     return {f"{row['local']}:{row['local_port']}": row["verdict"] for row in status()["sockets"]}
 
 
 def write(path: str, text: str) -> None:
-    """A file with just this text."""
+    """Writes a file with this text."""
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
 
 
 def read(path: str) -> str:
-    """A file's text."""
+    """Returns a file's text."""
     with open(path, encoding="utf-8") as file:
         return file.read()
 
 
 def left() -> list[str]:
-    """Every path on disk, under /run and among the pins that has our name; logs left out."""
+    """Returns all paths on disk, under /run and among the pins that contain `holdfast`, except
+    logs."""
     found = []
     for top in ("/etc", "/usr", "/var", "/run", "/sys/fs/bpf", "/root"):
         for parent, folders, files in os.walk(top):

@@ -23,7 +23,7 @@ LOOK = 0.02  # seconds between two looks at all connections
 
 
 class Connection:
-    """A MySQL connection that an application keeps."""
+    """A MySQL connection that an application keeps open."""
 
     def __init__(self, world: "World", place: str) -> None:
         inside = world.container.entered() if place == "container" else nullcontext()
@@ -42,16 +42,16 @@ class Connection:
 
     @property
     def settings(self) -> Settings:
-        """What getsockopt says."""
+        """The keepalive options of the connection's socket."""
         return options.read(self._sock)
 
     def close(self) -> None:
-        """As an application does."""
+        """Closes the connection as an application does."""
         self._mysql.close()
 
 
 class Watch:
-    """Looks at connections all the time, and notes which settings it sees."""
+    """Looks at connections all the time, and notes each change of their settings."""
 
     def __init__(self, connections: dict[str, Connection]) -> None:
         self._connections = connections
@@ -71,14 +71,14 @@ class Watch:
             time.sleep(LOOK)
 
     def changes(self, since: float) -> Iterator[tuple[float, str, Settings]]:
-        """What has changed, when, and to what."""
+        """Yields the changes since then: when, of which connection, and to what."""
         with self._lock:
             seen = list(self._seen)
         return (change for change in seen if change[0] >= since)
 
 
 class World:
-    """All of it."""
+    """The network, the server and the lasting connections."""
 
     def __init__(self) -> None:
         self.server, self.container = Netns(), Netns()
@@ -96,5 +96,5 @@ class World:
         self.watch = Watch(self.kept)
 
     def connect(self, place: str = "container") -> Connection:
-        """One more, that is not watched."""
+        """Opens one more connection, which isn't watched."""
         return Connection(self, place)
