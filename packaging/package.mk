@@ -34,19 +34,20 @@ deps-image:
 deps-package: deps deps-test deps-deb deps-rpm deps-image
 	@$(call install_missing,$(PACKAGE_TEST_PACKAGES))
 
-# The source, without what a checkout has gathered, as $(1).
+# Copies the source to $(1), without what a checkout has gathered.
 stage = rm -rf $(1) && mkdir -p $(1) && \
 	cp -a Makefile LICENSE README.md bpf daemon tests packaging $(1) && \
 	find $(1) -name __pycache__ -prune -exec rm -rf {} +
 
-# Tools that start a make of their own are not to be told of this one's options.
+# Tools that run a make of their own must not get this make's options.
 OWN_MAKE := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u MAKEOVERRIDES -u BUILD -u VERSION
 
-# That a package's own file has the Makefile's version; $(1) is how it is asked, $(2) its name.
+# Checks that a package's own file has the Makefile's version; $(1) prints that version, $(2) is the
+# file's name.
 same_version = version=$$($(1)) && if [ "$$version" != '$(VERSION)' ]; then \
 	echo "$(2) has version $$version, the Makefile $(VERSION)" >&2; exit 1; fi
 
-# dpkg-buildpackage wants debian/ at the top of a source tree: it gets one of its own.
+# dpkg-buildpackage needs debian/ at the top of a source tree, so that it gets a tree of its own.
 DEB_TREE = $(BUILD)/deb/holdfast-$(VERSION)
 
 deb: deps-deb
@@ -60,7 +61,8 @@ deb: deps-deb
 RPM_TREE = $(BUILD)/rpm/holdfast-$(VERSION)
 SPEC     := packaging/rpm/holdfast.spec
 
-# Debian's rpm knows neither Fedora's macros nor, as its database is empty, what is installed.
+# Debian's rpm doesn't know Fedora's macros. Its database is empty, so that it doesn't know the
+# installed packages either.
 rpm: deps-rpm
 	$(call say,RPM,$(BUILD)/rpm)
 	$(Q)$(call same_version,sed -n 's/^Version: *//p' $(SPEC),$(SPEC))
@@ -75,7 +77,7 @@ rpm: deps-rpm
 		--define '_tmppath %{_topdir}/tmp' $(SPEC)
 	@ls -l $(BUILD)/rpm/RPMS/*/*.rpm
 
-# Of the .deb that `make deb` has built for this distribution and release.
+# Builds the image from the .deb that `make deb` has built for this distribution and release.
 image: deps-image
 	$(call say,IMAGE,$(IMAGE))
 	$(Q)test -n "$$(ls $(BUILD)/deb/holdfast_$(VERSION)_*.deb 2>/dev/null)" || \
@@ -94,7 +96,7 @@ test-vm-package: deps-vm deps-deb
 	@$(MAKE) --no-print-directory deb > $(BUILD)/deb.log 2>&1 || { cat $(BUILD)/deb.log; exit 1; }
 	@$(PYTHON) -B tests/vm/package/run --build $(abspath $(BUILD))
 
-# The other releases of Debian that kernels of tests/vm/kernels come from.
+# The other Debian releases of the kernels in tests/vm/kernels.
 test-vm-package-all: test-vm-package
 	@$(PYTHON) -B tests/vm/package/run --build $(abspath $(BUILD)) --suite trixie
 

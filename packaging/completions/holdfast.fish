@@ -28,7 +28,7 @@ function __holdfast_columns
         string replace -rf '^  ([A-Z][A-Z-]*) +(.*)' "$given\$1\t\$2"
 end
 
-# Of the rules in force, or where they can't be read of the configuration.
+# Names of the rules in force, or of the configuration's where those can't be read.
 function __holdfast_rules
     set -l dir (string match -r -- '--pin-dir[ =]\K\S+' (commandline -pc))
     set -l found (holdfast --pin-dir=$dir status -J 2>/dev/null)
@@ -37,27 +37,44 @@ function __holdfast_rules
     string replace -rf '^ *"name": "([A-Za-z0-9._-]*)",?$' '$1\trule' -- $found
 end
 
+# Behind `measure ... --` is a command of its own.
+function __holdfast_behind
+    set -l words (commandline -opc)
+    set -l at (contains -i -- -- $words)
+    or return
+    set -e words[1..$at]
+    complete -C (string join ' ' -- (string escape -- $words) (commandline -ct))
+end
+
 complete -c holdfast -f
 complete -c holdfast -n 'not __holdfast_verb' -l pin-dir -x -a '(__fish_complete_directories)' -d 'Where the daemon keeps its kernel state'
 complete -c holdfast -n 'not __holdfast_verb' -s V -l version -d 'Print the version'
 complete -c holdfast -s h -l help -d 'Print a summary'
 complete -c holdfast -n 'not __holdfast_verb' -a status -d 'Every socket that a rule matches'
 complete -c holdfast -n 'not __holdfast_verb' -a check -d 'Read the configuration as the daemon would'
+complete -c holdfast -n 'not __holdfast_verb' -a preview -d 'What a configuration would do'
 complete -c holdfast -n 'not __holdfast_verb' -a explain -d 'Which rule a connection to there gets'
 complete -c holdfast -n 'not __holdfast_verb' -a probe -d 'Probe every held socket now, say which answered'
 complete -c holdfast -n 'not __holdfast_verb' -a reload -d 'Have the daemon reload, say how it went'
 complete -c holdfast -n 'not __holdfast_verb' -a metrics -d 'Counters and gauges for Prometheus'
 complete -c holdfast -n 'not __holdfast_verb' -a release -d 'Give everything back where the daemon is gone'
+complete -c holdfast -n 'not __holdfast_verb' -a measure -d 'After how long the path to there forgets'
 
-complete -c holdfast -n '__holdfast_verb_is status check explain probe' -s J -l json -d 'As JSON'
-complete -c holdfast -n '__holdfast_verb_is status' -s o -l output -x -a '(__holdfast_columns)' -d 'These columns'
-complete -c holdfast -n '__holdfast_verb_is status' -s n -l noheadings -d 'No heading'
-complete -c holdfast -n '__holdfast_verb_is status' -s r -l raw -d 'Columns separated by one blank'
+complete -c holdfast -n '__holdfast_verb_is status check preview explain probe measure' -s J -l json -d 'As JSON'
+complete -c holdfast -n '__holdfast_verb_is status preview' -s o -l output -x -a '(__holdfast_columns)' -d 'These columns'
+complete -c holdfast -n '__holdfast_verb_is status preview' -s n -l noheadings -d 'No heading'
+complete -c holdfast -n '__holdfast_verb_is status preview' -s r -l raw -d 'Columns separated by one blank'
+complete -c holdfast -n '__holdfast_verb_is status' -s d -l daemon -d 'Only whether the daemon does its work'
 complete -c holdfast -n '__holdfast_verb_is probe' -s w -l wait -x -d 'Seconds to wait for answers'
-complete -c holdfast -n '__holdfast_verb_is explain' -l config -r -F -d 'The rules of this file'
+complete -c holdfast -n '__holdfast_verb_is measure' -l from -x -d 'The shortest time to idle'
+complete -c holdfast -n '__holdfast_verb_is measure' -l to -x -d 'The longest'
+complete -c holdfast -n '__holdfast_verb_is measure' -l resolution -x -d 'How exact it is to be, in percent'
+complete -c holdfast -n '__holdfast_verb_is measure' -l connections -x -d 'So many at a time'
+complete -c holdfast -n '__holdfast_verb_is measure' -a '(__holdfast_behind)'
+complete -c holdfast -n '__holdfast_verb_is preview explain' -l config -r -F -d 'The rules of this file'
 complete -c holdfast -n '__holdfast_verb_is check' -F
-complete -c holdfast -n '__holdfast_verb_is status probe' -a '(__holdfast_rules)'
-complete -c holdfast -n '__holdfast_verb_is status probe' -a 'held own probing exposed closed exempt' -d verdict
+complete -c holdfast -n '__holdfast_verb_is status preview probe' -a '(__holdfast_rules)'
+complete -c holdfast -n '__holdfast_verb_is status preview probe' -a 'held own probing exposed closed exempt' -d verdict
 
 complete -c holdfastd -f
 complete -c holdfastd -l config -r -F -d 'Read only this file'
