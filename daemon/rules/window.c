@@ -52,7 +52,8 @@ bool window_is_sane(const struct window *window, uint64_t now_ms)
 		return false;
 	if (w->last_ms > now_ms || w->first_ms > now_ms || w->void_ms > now_ms)
 		return false;
-	if (w->n_peers > w->forgotten || w->forgotten > w->forgotten_count)
+	if (w->n_peers > WINDOW_PEERS + 1 || w->n_peers > w->forgotten ||
+	    w->forgotten > w->forgotten_count)
 		return false;
 	return w->forgotten || !(w->last_ms || w->first_ms || w->taken || w->again);
 }
@@ -108,7 +109,8 @@ static void forgotten(struct window *window, const struct window_event *event)
 		window->again = 1;
 	if (event->at_ms > window->last_ms)
 		window->last_ms = event->at_ms;
-	window->forgotten++;
+	if (window->forgotten < UINT32_MAX)
+		window->forgotten++;
 	window->taken = 0;
 	if (has_lost_one(window, event->peer))
 		return;

@@ -42,8 +42,8 @@ struct window {
 	uint64_t last_ms;   /* when the last connection was forgotten */
 	uint64_t first_ms;  /* when the first one was */
 	uint64_t void_ms;   /* gaps that began before this don't count */
-	uint32_t forgotten; /* connections */
-	uint32_t n_peers;   /* those that lost them */
+	uint32_t forgotten; /* connections, up to UINT32_MAX */
+	uint32_t n_peers;   /* those that lost them; WINDOW_PEERS + 1: more than are remembered */
 	uint8_t peers[WINDOW_PEERS][16];
 	uint8_t taken; /* one of them has taken a new connection since the last was forgotten */
 	uint8_t again; /* there was an episode that counts beside the first one */

@@ -2,12 +2,14 @@
 # Part of the Makefile: fuzzing with libFuzzer, ASan and UBSan.
 #
 #   make fuzz           every target for FUZZ_SECONDS, FUZZ_JOBS at a time; FUZZ=NAME... for some
+#                       FUZZ_SEED=1... for the same random numbers in each run
 #
 # Inputs that reach new code are kept in BUILD/fuzz/corpus, inputs that break a target in
 # BUILD/fuzz.
 
 FUZZ_SECONDS ?= 60
 FUZZ_JOBS    ?= 2
+FUZZ_SEED    ?= 0
 FUZZ         ?=
 
 FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -32,7 +34,7 @@ fuzz-programs: $(FUZZ_TARGETS)
 fuzz: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/fuzz CC=$(CLANG) CFLAGS='-O1 -g' \
 		SANITIZERS='$(FUZZ_SANITIZERS)' fuzz-programs
-	@tests/fuzz/run $(BUILD)/fuzz $(FUZZ_SECONDS) $(FUZZ_JOBS) $(FUZZ)
+	@tests/fuzz/run $(BUILD)/fuzz $(FUZZ_SECONDS) $(FUZZ_JOBS) $(FUZZ_SEED) $(FUZZ)
 
 -include $(wildcard $(BUILD)/tests/fuzz/*.d)
 

@@ -334,6 +334,10 @@ static void test_sane(void **state)
 	WRONG(forgotten, 0);
 	WRONG(forgotten, 2);
 	WRONG(n_peers, 2);
+	window = path.window;
+	window.forgotten_count = WINDOW_PEERS + 2;
+	window.forgotten = window.n_peers = WINDOW_PEERS + 2;
+	assert_false(window_is_sane(&window, path.now_ms));
 	WRONG(taken, 2);
 	WRONG(again, 2);
 	WRONG(survives, 2);
@@ -346,6 +350,20 @@ static void test_sane(void **state)
 	assert_true(window_is_sane(&window, 0));
 	window.again = 1;
 	assert_false(window_is_sane(&window, 0));
+}
+
+/* What stands against the path is counted up to the greatest number there is. */
+static void test_countless(void **state)
+{
+	struct path path = new_path();
+
+	(void)state;
+	path.window.forgotten = UINT32_MAX;
+	path.window.forgotten_count = UINT32_MAX;
+	forget(&path, 1);
+	assert_int_equal(path.window.forgotten, UINT32_MAX);
+	assert_int_equal(path.window.forgotten_count, UINT64_C(1) << 32);
+	assert_true(window_is_sane(&path.window, path.now_ms));
 }
 
 /* --- the model --- */
@@ -477,6 +495,7 @@ int main(void)
 		cmocka_unit_test(test_own_window),
 		cmocka_unit_test(test_time),
 		cmocka_unit_test(test_sane),
+		cmocka_unit_test(test_countless),
 		cmocka_unit_test(test_every_sequence),
 	};
 
