@@ -6,6 +6,7 @@ says of a socket is compared with what a daemon then does.
 """
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -31,7 +32,9 @@ NET, HOST, EXEMPT = "10.211.7.0/24", "10.211.7.8", "10.211.7.99"
 NET6, HOST6 = "fd77:211::/64", "fd77:211::8"
 KEYS: dict[str, object] = {"time": "120s", "interval": "30s", "probes": 4, "window": "350s"}
 HELD = held(120, 30, 4)
+OTHER, OTHER6 = "10.211.7.9", "fd77:211::9"
 OURS = f"{NET}, {NET6}"
+GROUPS, GROUP = 60, 50
 
 APPLICATIONS: list[dict[str, int]] = [
     {},
@@ -53,7 +56,7 @@ APPLICATIONS: list[dict[str, int]] = [
 @pytest.fixture(autouse=True)
 def addresses(netns: Netns) -> None:
     """Adds the addresses that the rules of these tests name."""
-    netns.add_address(HOST, EXEMPT, *([HOST6] if HAS_IPV6 else []))
+    netns.add_address(HOST, OTHER, EXEMPT, *([HOST6, OTHER6] if HAS_IPV6 else []))
 
 
 class Preview:
@@ -246,6 +249,27 @@ def test_longest_prefix(preview: Preview, daemon: Daemon, agent: Agent,
     socks = [agent.connect(address, listener.port) for address in (HOST, EXEMPT)]
     shown = preview.sockets(config)
     assert [shown[sock.info["cookie"]]["rule"] for sock in socks] == ["one", "lab"]
+    compare(shown, socks, lambda: daemon.start(config))
+
+
+def test_crowd(preview: Preview, daemon: Daemon, agent: Agent, listener: Listener) -> None:
+    """Thousands of connections with settings at random, under rules that overlap."""
+    numbers = random.Random(7)
+    config = rule("wide", f"{NET}, {NET6}", **KEYS) + \
+        rule("always", HOST, time="77s", window="350s", override="always") + \
+        rule("never", HOST6, time="90s", user_timeout="300s", override="never") + \
+        rule("lab", EXEMPT, enforce="no")
+    listener.keep_all(GROUPS * GROUP)
+    socks = []
+    for _ in range(GROUPS):
+        to = numbers.choice([HOST, OTHER, EXEMPT, *([HOST6, OTHER6] if HAS_IPV6 else [])])
+        own = {"keepalive": numbers.randrange(2), "time": numbers.randrange(1, 400),
+               "interval": numbers.randrange(1, 90), "probes": numbers.randrange(1, 9),
+               "user_timeout": numbers.randrange(1000, 900_000)}
+        chosen = numbers.sample(list(own), numbers.randrange(len(own) + 1))
+        socks += agent.connect_many(to, listener.port, GROUP, **{key: own[key] for key in chosen})
+    shown = preview.sockets(config)
+    assert set(shown) == {sock.info["cookie"] for sock in socks}
     compare(shown, socks, lambda: daemon.start(config))
 
 
