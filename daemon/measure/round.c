@@ -72,16 +72,24 @@ static int attend_control(struct round *round, struct subject_world *world, stru
 	return ROUND_COUNTS;
 }
 
-/* Those that idle for longer would be forgotten, too. */
-static void cut(struct round *round, const struct subject *forgotten)
+/*
+ * Those that are to idle for longer are asked at once: they have idled for as long as this one, and
+ * must be forgotten by now unless they took another path.
+ */
+static void ask_the_others(struct round *round, const struct subject *forgotten)
 {
+	int64_t now_ms = monotonic_ms();
 	size_t i;
 
 	for (i = 0; i < round->n; i++) {
 		struct subject *subject = &round->subjects[i];
+		uint64_t idle_ms = (uint64_t)(now_ms - subject->last_ms);
 
-		if (subject->gap_ms > forgotten->gap_ms &&
-		    (subject->stage == SUBJECT_STARTING || subject->stage == SUBJECT_IDLE))
+		if (subject->gap_ms <= forgotten->gap_ms)
+			continue;
+		if (subject->stage == SUBJECT_IDLE && idle_ms >= forgotten->idle_ms)
+			subject->gap_ms = idle_ms;
+		else if (subject->stage <= SUBJECT_IDLE)
 			subject->stage = SUBJECT_NEEDLESS;
 	}
 }
@@ -118,7 +126,7 @@ static int judge(struct round *round, struct subject *subject, struct error *e)
 		snprintf(subject->why, sizeof(subject->why),
 			 "it got no answer, but the control got one late: packets were lost");
 	} else {
-		cut(round, subject);
+		ask_the_others(round, subject);
 	}
 	return ROUND_COUNTS;
 }

@@ -327,6 +327,20 @@ def test_suspended(path: Topology, serve: Callable[..., idlers.Server], workdir:
     assert "round 2 doesn't count" not in out and "forgotten after more than" in out
 
 
+def test_the_others_are_asked(path: Topology, serve: Callable[..., idlers.Server]) -> None:
+    """Once one is forgotten, those that were to idle for longer say at once what became of them:
+    another path would show."""
+    serve(path.server, PORT)
+    options = ["--from", "2s", "--to", "30min", "--resolution", "25%", "--connections", "6", "-J"]
+    measured = Measuring(path.clients[0], options, client()).json(200)
+    check_found(measured, WINDOW, "reset")
+    first_round = measured.json["connections"][:6]
+    lost = [c["idle"] for c in first_round if c["outcome"] == "reset"]
+    assert len(lost) >= 3 and max(lost) < min(lost) + 3
+    assert [c["outcome"] for c in first_round] == ["answered"] * (6 - len(lost)) + \
+        ["reset"] * len(lost)
+
+
 def test_mixed(path: Topology, serve: Callable[..., idlers.Server]) -> None:
     """Two ways to the server, of which one forgets sooner: that one counts."""
     path.firewall.nft("""table inet ways {
