@@ -18,6 +18,7 @@ ifeq ($(origin CC),default)
 CC       := gcc
 endif
 CLANG    ?= clang
+PKG_CONFIG ?= pkg-config
 BPFTOOL  ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
 BUILD    ?= build
 DESTDIR  ?=
@@ -61,7 +62,7 @@ CFLAGS   ?= -O2 -g
 # BPF_CPPFLAGS apply to BPF programs and user space alike: types.h must mean the same to both.
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -iquote . -iquote daemon -iquote tests/unit $(BPF_CPPFLAGS) -DHOLDFAST_VERSION='"$(VERSION)"' $(WARNINGS) \
 	-fstack-protector-strong -fPIE -isystem $(BUILD) \
-	$(shell pkg-config --cflags $(LIBS)) $(CFLAGS) $(SANITIZERS) -MMD -MP
+	$(shell $(PKG_CONFIG) --cflags $(LIBS)) $(CFLAGS) $(SANITIZERS) -MMD -MP
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SANITIZERS)
 
 ifeq ($(SANITIZE),1)
@@ -127,15 +128,15 @@ $(BUILD)/libholdfast.a: $(LIBRARY_OBJECTS)
 
 $(BUILD)/holdfastd: $(BUILD)/daemon/holdfastd.o $(BUILD)/libholdfast.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(shell pkg-config --libs $(DAEMON_LIBS)) -lm -o $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(shell $(PKG_CONFIG) --libs $(DAEMON_LIBS)) -lm -o $@
 
 $(BUILD)/holdfast: $(BUILD)/daemon/holdfast.o $(BUILD)/libholdfast.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(shell pkg-config --libs $(COMMAND_LIBS)) -lm -o $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(shell $(PKG_CONFIG) --libs $(COMMAND_LIBS)) -lm -o $@
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libholdfast.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs $(LIBS) cmocka) -lm -o $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(shell $(PKG_CONFIG) --libs $(LIBS) cmocka) -lm -o $@
 
 include packaging/package.mk
 include tests/fuzz/fuzz.mk

@@ -15,7 +15,7 @@ $(error ARCH=$(ARCH) isn't known (there is arm64))
 endif
 
 BUILD   := build/$(ARCH)
-SYSROOT := $(abspath $(BUILD)/sysroot)
+SYSROOT := $(abspath build/$(ARCH)/sysroot)
 CC      := $(TRIPLET)-gcc --sysroot=$(SYSROOT)
 export PKG_CONFIG_SYSROOT_DIR := $(SYSROOT)
 export PKG_CONFIG_LIBDIR := $(SYSROOT)/usr/lib/$(TRIPLET)/pkgconfig:$(SYSROOT)/usr/share/pkgconfig
@@ -35,14 +35,14 @@ cross: deps-cross
 deps-cross: deps
 	@test -n '$(ARCH)' || { echo 'make cross: for which architecture? (ARCH=arm64)' >&2; exit 2; }
 	@$(call install_missing,$(CROSS_TOOLS))
-	@$(MAKE) --no-print-directory ARCH=$(ARCH) $(BUILD)/sysroot
+	@$(MAKE) --no-print-directory ARCH=$(ARCH) $(SYSROOT)
 
 empty :=
 space := $(empty) $(empty)
 comma := ,
 
 # Unpacked and not installed: nothing of it runs here.
-$(BUILD)/sysroot:
+$(SYSROOT):
 	$(call say,SYSROOT,$(ARCH))
 	@mkdir -p $(@D)
 	$(Q)rm -rf $@.new && mmdebstrap --quiet --mode=root --variant=extract --architectures=$(ARCH) \

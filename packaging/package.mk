@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Part of the Makefile: Debian and RPM packages, the container image, and their tests.
 #
-#   make deb            BUILD/deb/*.deb, debug symbols apart
+#   make deb            BUILD/deb/*.deb, debug symbols apart; ARCH=arm64: build/arm64/deb
 #   make rpm            BUILD/rpm/RPMS/*/*.rpm, debug symbols apart
 #   make image          a container image of that .deb; IMAGE=NAME, BASE=IMAGE for another base
 #   make test-package   builds all of them and looks what is in them and what they do
 #   make test-vm-package
 #                       lives with the .deb in a virtual machine, from installing to purging
 #   make test-vm-package-all
-#                       on other releases of Debian too
+#                       on other releases of Debian, and on arm64, too
 
 DEB_PACKAGES   := debhelper dpkg-dev libcmocka-dev mandoc python3 xz-utils
 RPM_PACKAGES   := rpm debugedit elfutils libcmocka-dev mandoc
@@ -23,7 +23,7 @@ BUILDAH  ?= buildah
 	test-vm-package test-vm-package-all
 
 deps-deb: deps
-	@$(call install_missing,$(DEB_PACKAGES))
+	@$(call install_missing,$(DEB_PACKAGES) $(if $(ARCH),$(CROSS_TOOLS)))
 
 deps-rpm: deps
 	@$(call install_missing,$(RPM_PACKAGES))
@@ -55,7 +55,8 @@ deb: deps-deb
 	$(Q)$(call same_version,dpkg-parsechangelog -l packaging/debian/changelog -S Version,packaging/debian/changelog)
 	$(Q)rm -rf $(BUILD)/deb && $(call stage,$(DEB_TREE))
 	$(Q)mv $(DEB_TREE)/packaging/debian $(DEB_TREE)/debian
-	$(Q)cd $(DEB_TREE) && $(OWN_MAKE) dpkg-buildpackage -us -uc
+	$(Q)$(if $(ARCH),$(OWN_MAKE) packaging/cross-deb $(ARCH) $(DEB_TREE) $(abspath $(BUILD))/debian, \
+		cd $(DEB_TREE) && $(OWN_MAKE) dpkg-buildpackage -us -uc)
 	@ls -l $(BUILD)/deb/*.deb
 
 RPM_TREE = $(BUILD)/rpm/holdfast-$(VERSION)
@@ -99,5 +100,7 @@ test-vm-package: deps-vm deps-deb
 # The other Debian releases of the kernels in tests/vm/kernels.
 test-vm-package-all: test-vm-package
 	@$(PYTHON) -B tests/vm/package/run --build $(abspath $(BUILD)) --suite trixie
+	@$(MAKE) --no-print-directory ARCH=arm64 deb > $(BUILD)/deb-arm64.log 2>&1 || { cat $(BUILD)/deb-arm64.log; exit 1; }
+	@$(PYTHON) -B tests/vm/package/run --build $(abspath $(BUILD)) --arch arm64
 
 test-vm-all: test-vm-package-all

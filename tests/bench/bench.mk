@@ -28,6 +28,6 @@ bench-programs: $(BENCH_PROGRAMS)
 
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libholdfast.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs $(LIBS)) -o $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(shell $(PKG_CONFIG) --libs $(LIBS)) -o $@
 
 -include $(wildcard $(BUILD)/tests/bench/*.d)

@@ -168,15 +168,18 @@ def play(tale: Tale, options: argparse.Namespace, path: str) -> bool:
     """Runs the machine and writes its events to the file. Returns False where it failed."""
     print(tale.introduction, flush=True)
     start = time.monotonic()
+    kernel = lists.kernels()[options.kernel]
     folders = images.prepare(options.cache, options.build, [options.kernel])
+    root = folders[kernel.arch.name]
     print(f"[        ] the virtual machine's disk and kernel are there, after "
           f"{time.monotonic() - start:.0f} s; it boots", flush=True)
     narrator = tale.narrator()
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as directory:
         extra = os.path.join(directory, "payload")
-        machine.payload(extra, options.build, os.path.join(folders[""], "busybox"),
+        machine.payload(extra, options.build, os.path.join(root, "busybox"),
                         os.path.join(HERE, "guest"))
-        ended = machine.run(folders[options.kernel], os.path.join(folders[""], "image"), extra,
+        ended = machine.run(kernel, folders[options.kernel],
+                            os.path.join(root, kernel.arch.root), extra,
                             max(os.sched_getaffinity(0)), narrator.hear,
                             arguments=tale.arguments)
     failed = report.read(options.kernel, ended).failed

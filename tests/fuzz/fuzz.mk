@@ -26,7 +26,7 @@ $(BUILD)/tests/fuzz/libfuzzer_%.o: tests/fuzz/libfuzzer.c
 
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/libfuzzer_%.o $(BUILD)/libholdfast.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer $^ $(shell pkg-config --libs $(LIBS)) -o $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer $^ $(shell $(PKG_CONFIG) --libs $(LIBS)) -o $@
 
 fuzz-programs: $(FUZZ_TARGETS)
 

@@ -31,11 +31,20 @@ VARIANTS = {f"level{level}": (["loader.o"], flags) for level, flags in LEVELS.it
                   "-DKNOWN_KEEP_US=3000000ull -DUSED_REST_US=1000000ull")}
 
 _PREBUILT = os.environ.get("HF_PREBUILT")
+_CC = "cc"
+_GO: dict[str, str] = {}
+_MAKE: list[str] = []
 _FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror"]
 _TREE = os.path.abspath(os.path.join(TESTS_DIR, "..", ".."))
 # The folder for coverage counts (make coverage): builds made here are kept there, and count, too.
 _COVERAGE = os.environ.get("HF_COVERAGE")
 FLAGS = ["CFLAGS=-O1 -g --coverage", "LDFLAGS=--coverage"] if _COVERAGE else ["CFLAGS=-O1"]
+
+
+def cross(arch: str, compiler: str, go: str) -> None:
+    """Compiles for another architecture from now on; make's and Go's names for it differ."""
+    global _CC, _GO, _MAKE
+    _CC, _GO, _MAKE = compiler, {"GOARCH": go}, [f"ARCH={arch}"]
 
 
 def prebuilt(name: str) -> str | None:
@@ -49,7 +58,7 @@ def compile_c(name: str, directory: str) -> str:
     found = prebuilt(name)
     if found:
         return found
-    compiler = shutil.which("cc")
+    compiler = shutil.which(_CC)
     if not compiler:
         import pytest  # not installed where only a build is made
 
@@ -115,7 +124,7 @@ def go_program(name: str, directory: str) -> str:
         pytest.skip("go is not installed (package golang-go)")
     target = os.path.join(directory, name)
     subprocess.run([compiler, "build", "-o", target, os.path.join(TESTS_DIR, f"{name}.go")],
-                   check=True, env={**os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off",
+                   check=True, env={**os.environ, **_GO, "CGO_ENABLED": "0", "GO111MODULE": "off",
                                     "GOCACHE": os.path.join(directory, "go"),
                                     "GOFLAGS": "-ldflags=-s"})
     return target
@@ -125,7 +134,7 @@ def make(*arguments: str) -> None:
     """Runs make on the source tree."""
     # The options of the make that runs the tests must not reach this one.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
-    made = subprocess.run(["make", "-C", _TREE, *arguments], stdout=subprocess.PIPE,
+    made = subprocess.run(["make", "-C", _TREE, *_MAKE, *arguments], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, env=environment, check=False)
     if made.returncode != 0:
         raise RuntimeError(f"make {' '.join(arguments)} failed:\n{made.stdout}")

@@ -9,6 +9,8 @@ import os
 import re
 import subprocess
 
+from .arch import NATIVE
+
 MIRROR = os.environ.get("HF_VM_MIRROR", "http://deb.debian.org/debian")
 SECURITY_MIRROR = os.environ.get("HF_VM_SECURITY_MIRROR", "http://deb.debian.org/debian-security")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -34,9 +36,14 @@ def host_suite() -> str:
     return found.get("VERSION_CODENAME", "sid") if found.get("ID") == "debian" else "bookworm"
 
 
-def sources(suites: tuple[str, ...]) -> list[str]:
+def suites_of(release: str) -> tuple[str, ...]:
+    """Returns the suites of a release."""
+    return (release,) if release == "sid" else (release, f"{release}-security")
+
+
+def sources(suites: tuple[str, ...], arch: str = NATIVE) -> list[str]:
     """Returns lines for sources.list."""
-    return [f"deb [signed-by={KEYRING}] "
+    return [f"deb [arch={arch} signed-by={KEYRING}] "
             f"{SECURITY_MIRROR if suite.endswith('-security') else MIRROR} {suite} main"
             for suite in suites]
 
@@ -51,14 +58,15 @@ def fetch_settings() -> list[str]:
 class Archive:
     """Some suites of the archive, with package lists of their own in a folder."""
 
-    def __init__(self, directory: str, suites: tuple[str, ...]) -> None:
+    def __init__(self, directory: str, suites: tuple[str, ...], arch: str = NATIVE) -> None:
         self.directory = directory
         os.makedirs(os.path.join(directory, "lists", "partial"), exist_ok=True)
         os.makedirs(os.path.join(directory, "archives", "partial"), exist_ok=True)
         source_list = os.path.join(directory, "sources.list")
         with open(source_list, "w", encoding="ascii") as file:
-            file.write("\n".join(sources(suites)) + "\n")
+            file.write("\n".join(sources(suites, arch)) + "\n")
         self._options = [word for option in (
+            f"APT::Architecture={arch}", "APT::Architectures=",
             f"Dir::Etc::SourceList={source_list}", "Dir::Etc::SourceParts=/dev/null",
             "Dir::Etc::Preferences=/dev/null", "Dir::Etc::PreferencesParts=/dev/null",
             f"Dir::State::Lists={directory}/lists", "Dir::State::Status=/dev/null",
@@ -83,10 +91,14 @@ class Archive:
         listing = run(["apt-cache", *self._options, "depends", package], "apt-cache")
         return [package, *re.findall(r"^ *Depends: (linux-(?:binary|modules)-\S+)", listing, re.M)]
 
+    def fetch(self, packages: list[str], directory: str) -> None:
+        """Fetches packages into a folder."""
+        run(["apt-get", *self._options, "-q", "download", *packages], "fetching packages",
+            cwd=directory)
+
     def unpack(self, packages: list[str], directory: str) -> None:
         """Fetches packages and unpacks them into a folder."""
-        run(["apt-get", *self._options, "-q", "download", *packages], "fetching packages",
-            cwd=self.directory)
+        self.fetch(packages, self.directory)
         for name in os.listdir(self.directory):
             if name.endswith(".deb"):
                 run(["dpkg-deb", "--extract", os.path.join(self.directory, name), directory],

@@ -45,7 +45,7 @@ def _content(path: str) -> bytes:
 
 def _build(directory: str, kernel: lists.Kernel) -> None:
     work = os.path.join(directory, "work")
-    archive = debian.Archive(os.path.join(work, "apt"), kernel.suites)
+    archive = debian.Archive(os.path.join(work, "apt"), kernel.suites, kernel.arch.name)
     packages = archive.parts(archive.newest(kernel.pattern))
     tree = os.path.join(work, "tree")
     archive.unpack(packages, tree)
@@ -57,7 +57,7 @@ def _build(directory: str, kernel: lists.Kernel) -> None:
     shutil.copyfile(images[0], os.path.join(directory, "vmlinuz"))
     modules = _modules(tree)
     archive_file = Cpio()
-    wanted = lists.modules()
+    wanted = lists.modules(kernel.arch.name)
     needed_by: dict[str, list[set[str]]] = {}
     for name, programs in wanted.items():
         for needed in _in_order([name], modules):

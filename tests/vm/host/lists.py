@@ -3,6 +3,8 @@
 import os
 from dataclasses import dataclass
 
+from .arch import ARCHES, Arch
+
 DIRECTORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EXPECTATIONS = ("tested", "works", "named", "unsupported")
 
@@ -19,12 +21,15 @@ def lines(name: str) -> list[str]:
     return [line for line in stripped if line]
 
 
-def modules() -> dict[str, set[str]]:
-    """Returns the modules, and the guest's programs that need them; none stands for all."""
+def modules(arch: str) -> dict[str, set[str]]:
+    """Returns an architecture's modules, and the guest's programs that need them; none stands for
+    all."""
     found = {}
     for line in lines("modules"):
-        name, *programs = line.split()
-        found[name] = set(programs[0].split(",")) if programs else set()
+        name, *rest = line.split()
+        if all(word in (f"@{arch}", word.lstrip("@")) for word in rest):
+            found[name] = {program for word in rest if not word.startswith("@")
+                           for program in word.split(",")}
     return found
 
 
@@ -36,6 +41,18 @@ class Kernel:
     suites: tuple[str, ...]
     pattern: str
     expect: str
+
+    @property
+    def arch(self) -> Arch:
+        """The architecture that the package's name says."""
+        return next(arch for name, arch in ARCHES.items() if f"-{name}" in self.pattern)
+
+    @property
+    def emulator(self) -> tuple[str, ...]:
+        """QEMU's command with a machine that the kernel runs on."""
+        # Of the processors with pages of 16 kB there is only this one.
+        return tuple("max,pauth-impdef=on" if word == "cortex-a72" and "-16k" in self.pattern
+                     else word for word in self.arch.emulator)
 
 
 def kernels() -> dict[str, Kernel]:

@@ -3,10 +3,12 @@
 In virtual time, the guest's time follows the number of instructions run, and jumps to the next
 timer whenever the guest is idle. So the machine has no device that answers by itself: the disk is
 an NVDIMM, input comes with the initramfs, and output goes over serial lines. The first has what the
-kernel and the programs print, the second has the results.
+kernel and the programs print, the second has the results. An architecture whose machine knows no
+NVDIMM has its root file system in the initramfs (arch.py).
 """
 
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -16,7 +18,9 @@ from types import MappingProxyType
 from typing import Callable, Mapping, Sequence
 
 from . import debian, lists
+from .arch import ARCHES, NATIVE, Arch
 from .cpio import Cpio
+from .lists import Kernel
 
 TESTS = os.path.dirname(lists.DIRECTORY)
 
@@ -63,7 +67,8 @@ class Ended:
 
 
 def payload(path: str, build: str, busybox: str, guest: str | None = None,
-            prebuilt: Mapping[str, str] = MappingProxyType({})) -> None:
+            prebuilt: Mapping[str, str] = MappingProxyType({}),
+            arch: Arch = ARCHES[NATIVE]) -> None:
     """Writes the machines' payload, besides disk and kernel: the programs and the tests.
 
     /hf/tests has the guest's programs beside the system tests. The files of the folder `guest`
@@ -76,7 +81,7 @@ def payload(path: str, build: str, busybox: str, guest: str | None = None,
     programs |= {f"hf/prebuilt/{name}": program for name, program in prebuilt.items()}
     for name, program in programs.items():
         stripped = f"{path}.stripped"
-        debian.run(["strip", "-o", stripped, program], "strip")
+        debian.run([f"{arch.tools}strip", "-o", stripped, program], "strip")
         archive.file(name, stripped)
         os.unlink(stripped)
     archive.tree("hf/tests/guest", os.path.join(lists.DIRECTORY, "guest"))
@@ -88,25 +93,42 @@ def payload(path: str, build: str, busybox: str, guest: str | None = None,
     archive.write(path)
 
 
-def _command(kind: Kind, kernel: str, disk: str, initramfs: str, results: str) -> list[str]:
-    size = os.path.getsize(disk)
+def _disk(kind: Kind, root: str) -> list[str]:
+    size = os.path.getsize(root)
+    return ["-m", f"{kind.memory},slots=2,maxmem=8G",
+            "-object", f"memory-backend-file,id=disk,share=off,mem-path={root},size={size}",
+            "-device", "nvdimm,memdev=disk", "-serial", "stdio"]
+
+
+def _no_disk(kind: Kind, root: str) -> list[str]:
+    # Unpacked, while the archive is still there; and the second line is a card.
+    memory = kind.memory + 2 * os.path.getsize(root) // (1 << 20) + 128
+    return ["-m", str(memory), "-serial", "stdio", "-device", "pci-serial,chardev=results"]
+
+
+def _command(kind: Kind, kernel: Kernel, folder: str, root: str, initramfs: str,
+             results: str) -> list[str]:
+    arch = kernel.arch
+    has_disk = arch.root == "image"
     # The kernel passes unknown parameters that look like a variable to init's environment.
-    append = ("console=ttyS0 panic=-1 quiet cryptomgr.notests tsc=reliable psi=0 mitigations=off "
-              "cgroup_disable=memory "
-              f"HF_PROGRAM={kind.program}")
-    return ["qemu-system-x86_64", *kind.timing, "-cpu", "qemu64",
-            "-machine", "q35,nvdimm=on", "-m", f"{kind.memory},slots=2,maxmem=8G",
-            "-object", f"memory-backend-file,id=disk,share=off,mem-path={disk},size={size}",
-            "-device", "nvdimm,memdev=disk", "-nodefaults", "-no-user-config",
-            "-display", "none", "-serial", "stdio", "-serial", f"file:{results}",
+    append = (f"console={arch.console} panic=-1 quiet cryptomgr.notests psi=0 mitigations=off "
+              f"cgroup_disable=memory {arch.append} HF_PROGRAM={kind.program} "
+              f"HF_CONSOLE={arch.console} HF_RESULTS={arch.results}")
+    return [*kernel.emulator, *kind.timing, "-nodefaults", "-no-user-config",
+            *(_disk if has_disk else _no_disk)(kind, root), "-display", "none",
+            "-chardev", f"file,id=results,path={results}",
+            *(["-serial", "chardev:results"] if has_disk else []),
             "-monitor", "none", "-no-reboot", "-nic", "none",
-            "-kernel", os.path.join(kernel, "vmlinuz"), "-initrd", initramfs, "-append", append]
+            "-kernel", os.path.join(folder, "vmlinuz"), "-initrd", initramfs, "-append", append]
 
 
-def run(kernel: str, disk: str, extra: str, cpu: int,
+def run(kernel: Kernel, folder: str, root: str, extra: str, cpu: int,
         hear: Callable[[str], None] = lambda line: None, kind: Kind = KINDS["night"],
         arguments: Sequence[str] = ()) -> Ended:
-    """Runs a machine to its end on one CPU of the host; `hear` gets each line as it comes."""
+    """Runs a machine to its end on one CPU of the host; `hear` gets each line as it comes.
+
+    `folder` has the kernel, `root` is the root file system of its architecture.
+    """
     pin = ("taskset", "--cpu-list", str(cpu)) if kind.pinned else ()
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="holdfast-vm-") as directory:
@@ -118,13 +140,14 @@ def run(kernel: str, disk: str, extra: str, cpu: int,
                      "".join(f"{word}\n" for word in (*kind.arguments, *arguments)).encode())
         archive.write(words)
         with open(initramfs, "wb") as file:
-            for part in (os.path.join(kernel, "initramfs"), extra, words):
+            for part in (*([] if kernel.arch.root == "image" else [root]),
+                         os.path.join(folder, "initramfs"), extra, words):
                 with open(part, "rb") as source:
-                    file.write(source.read())
+                    shutil.copyfileobj(source, file)
         # QEMU must end when this process is killed.
         with subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", *pin,
-                 *_command(kind, kernel, disk, initramfs, results)],
+                 *_command(kind, kernel, folder, root, initramfs, results)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 encoding="utf-8", errors="replace") as process:
             limit = threading.Timer(kind.limit, process.kill)

@@ -5,17 +5,30 @@ import shutil
 import sys
 
 from . import lists
+from .arch import Arch
 
 sys.path.insert(0, os.path.join(os.path.dirname(lists.DIRECTORY), "system"))
 
 from harness import compiler  # pylint: disable=wrong-import-position
 
 
-def prepare(build: str, everything: bool) -> dict[str, str]:
+def programs(build: str, arch: Arch) -> str:
+    """Returns the folder of the programs for an architecture; makes them where it is another one
+    than this machine's."""
+    if not arch.is_foreign:
+        return build
+    directory = os.path.join(build, arch.name)
+    compiler.make(f"BUILD={directory}", f"ARCH={arch.name}", "cross")
+    return directory
+
+
+def prepare(build: str, everything: bool, arch: Arch) -> dict[str, str]:
     """Returns programs and libraries by their names in HF_PREBUILT; with `everything`, those of the
-    system tests, too."""
+    system tests, too. `build` is the folder of the programs for the architecture."""
     directory = os.path.join(build, "tests", "prebuilt")
     os.makedirs(directory, exist_ok=True)
+    if arch.is_foreign:
+        compiler.cross(arch.name, f"{arch.tools}gcc", arch.go)
     found = {}
     for name in compiler.BUILDS:
         made = compiler.other_build(name, os.path.join(directory, name))

@@ -25,7 +25,7 @@ def _build_depends() -> list[str]:
     with open(os.path.join(source.TREE, "packaging/debian/control"), encoding="utf-8") as file:
         match = re.search(r"^Build-Depends:\n((?: .*\n)+)", file.read(), re.MULTILINE)
     assert match
-    names = {line.split()[0].strip(",") for line in match[1].splitlines()}
+    names = {line.split()[0].strip(",").removesuffix(":native") for line in match[1].splitlines()}
     return sorted(names - {"debhelper-compat"} | {"debhelper"})
 
 
@@ -34,12 +34,11 @@ def _root(cache: str, suite: str) -> str:
 
     def make(directory: str) -> None:
         options = [f"--aptopt={line}" for line in debian.fetch_settings()]
-        suites = (suite,) if suite == "sid" else (suite, f"{suite}-security")
         debian.run(["mmdebstrap", "--mode=root", "--variant=buildd", *options,
                     "--dpkgopt=path-exclude=/usr/share/doc/*",
                     "--dpkgopt=path-exclude=/usr/share/locale/*",
                     f"--include={','.join(packages)}", suite, os.path.join(directory, "root"),
-                    *debian.sources(suites)], "mmdebstrap")
+                    *debian.sources(debian.suites_of(suite))], "mmdebstrap")
 
     digest = hash_of(suite, *packages, "1")
     return os.path.join(entry(cache, f"build-{suite}", digest, make), "root")

@@ -1,4 +1,4 @@
-"""The root file system of the virtual machine: a Debian with systemd, as an ext4 image.
+"""The root file system of the virtual machine: a Debian with systemd.
 
 The package's dependencies are not installed in it, but fetched, to be served as an archive.
 """
@@ -6,19 +6,18 @@ The package's dependencies are not installed in it, but fetched, to be served as
 import os
 import shlex
 
-from host import debian, lists
+from host import debian, lists, rootfs
+from host.arch import Arch
 from host.cache import entry, hash_of
 
-SIZE = "1G"  # of the image, which is sparse
+SIZE = "1G"
 DATABASE = "/var/lib/mariadb-of-the-test"
 # Units that would wait for devices, terminals and clocks that the machine lacks.
 MASKED = ("serial-getty@ttyS0.service", "getty.target", "timers.target", "systemd-udevd.service",
           "systemd-udev-trigger.service", "systemd-timesyncd.service", "e2scrub_reap.service",
           "proc-sys-fs-binfmt_misc.automount")
-_UNWANTED = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/man/*")
 # The story follows the manual.
 _WANTED = ("/usr/share/man/*/holdfast*",)
-_FOLDERS = ("hf", "proc", "sys", "dev", "run", "tmp")
 
 
 def dependencies(deb: str) -> list[str]:
@@ -27,23 +26,32 @@ def dependencies(deb: str) -> list[str]:
     return sorted(word.split()[0] for word in said.split(",") if word.strip())
 
 
-def _build(directory: str, suite: str, packages: list[str], needed: list[str]) -> None:
-    root = os.path.join(directory, "root")
-    suites = (suite,) if suite == "sid" else (suite, f"{suite}-security")
-    options = [f"--aptopt={line}" for line in debian.fetch_settings()]
-    options += [f"--dpkgopt=path-exclude={path}" for path in _UNWANTED]
-    options += [f"--dpkgopt=path-include={path}" for path in _WANTED]
+def _fetch_again(directory: str, archive: str, suite: str, arch: Arch) -> None:
+    """Puts the packages of another architecture in the place of the native ones."""
+    names = os.listdir(archive)
+    for name in names:
+        os.unlink(os.path.join(archive, name))
+    work = os.path.join(directory, "apt")
+    debian.Archive(work, debian.suites_of(suite), arch.name).fetch(
+        [name.split("_")[0] for name in names], archive)
+    debian.run(["rm", "-rf", work], "cleaning up")
+
+
+def _build(directory: str, suite: str, packages: list[str], needed: list[str],
+           arch: Arch) -> None:
+    root = os.path.join(directory, "native")
     archive = os.path.join(directory, "archive")
     os.makedirs(os.path.join(archive, "partial"))
     fetch = ('APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get --download-only --yes '
              f"--no-install-recommends -o Dir::Cache::Archives={shlex.quote(archive)} "
              f"install {shlex.join(needed)}")
-    debian.run(["mmdebstrap", "--mode=root", "--variant=essential", "--format=directory", *options,
-                f"--include={','.join(packages)}", f"--customize-hook={fetch}", suite, root,
-                *debian.sources(suites)], "mmdebstrap")
+    wanted = [f"--dpkgopt=path-include={path}" for path in _WANTED]
+    rootfs.bootstrap(root, suite, packages, [*wanted, f"--customize-hook={fetch}"])
     for name in os.listdir(archive):
         if not name.endswith(".deb"):
             debian.run(["rm", "-rf", os.path.join(archive, name)], "cleaning up")
+    if arch.is_foreign:
+        _fetch_again(directory, archive, suite, arch)
     debian.run(["chroot", root, "mariadb-install-db", "--no-defaults", f"--datadir={DATABASE}",
                 "--user=root", "--force", "--auth-root-authentication-method=normal",
                 "--skip-test-db", "--skip-innodb", "--default-storage-engine=Aria"],
@@ -52,20 +60,14 @@ def _build(directory: str, suite: str, packages: list[str], needed: list[str]) -
     debian.run(["systemctl", f"--root={root}", "set-default", "multi-user.target"], "systemctl")
     with open(os.path.join(root, "etc/machine-id"), "w", encoding="ascii") as file:
         file.write("0123456789abcdef0123456789abcdef\n")
-    for name in _FOLDERS:
-        os.makedirs(os.path.join(root, name), exist_ok=True)
-    debian.run(["cp", os.path.join(root, "bin", "busybox"), directory], "copying busybox")
-    debian.run(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal,^metadata_csum", "-m", "0",
-                "-E", "lazy_itable_init=1,root_owner=0:0", "-d", root,
-                os.path.join(directory, "image"), SIZE], "mke2fs")
-    debian.run(["rm", "-rf", "--one-file-system", root], "cleaning up")
+    rootfs.finish(directory, root, suite, arch, SIZE)
 
 
-def prepare(cache: str, suite: str, deb: str) -> str:
-    """Returns a folder with `image`, `busybox` and `archive`, from the cache or anew; making it
-    needs root."""
+def prepare(cache: str, suite: str, deb: str, arch: Arch) -> str:
+    """Returns a folder with the root file system (Arch.root), `busybox` and `archive`, from the
+    cache or anew; making it needs root."""
     packages = lists.words("package/packages")
     needed = dependencies(deb)
-    digest = hash_of(suite, *packages, "needs", *needed, files=(__file__, debian.__file__))
-    return entry(cache, f"package-{suite}", digest,
-                 lambda new: _build(new, suite, packages, needed))
+    digest = hash_of(suite, *packages, "needs", *needed, files=(__file__, debian.__file__, rootfs.__file__))
+    kind = f"package-{suite}-{arch.name}" if arch.is_foreign else f"package-{suite}"
+    return entry(cache, kind, digest, lambda new: _build(new, suite, packages, needed, arch))
