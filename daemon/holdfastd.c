@@ -118,6 +118,17 @@ static int tick(void *arg)
 	return watchdog_tick(arg);
 }
 
+#define NO_BPFFS                                                                                   \
+	"no bpffs was mounted at /sys/fs/bpf, and one mounted by holdfastd ends with this mount "  \
+	"namespace (a container's or a unit's)"
+#define MOUNT_IT "mount one on the host (mount -t bpf bpf /sys/fs/bpf; systemd does so at boot)"
+
+/* Whether all pins go when this daemon's container or unit ends. */
+static bool pins_end_with_us(const struct daemon *daemon)
+{
+	return daemon->plane.pins.mounted_bpffs && environment_mounts_end();
+}
+
 /* Sets up what is needed before the rules can be put in force. Each step needs those before it. */
 static int prepare(struct daemon *daemon, struct startup **startup, struct error *e)
 {
@@ -150,6 +161,9 @@ static int prepare(struct daemon *daemon, struct startup **startup, struct error
 	err = daemon_start_names(daemon, e);
 	if (!err)
 		err = startup_prepare(startup, &daemon->plane, &options, &daemon->config, e);
+	if (!err && daemon->options.persist && pins_end_with_us(daemon))
+		err = error_set(e, EOPNOTSUPP,
+				NO_BPFFS ", so that --persist would leave nothing attached: " MOUNT_IT);
 	if (!err)
 		err = connection_ends_open(&daemon->ends, &daemon->log, &daemon->plane, e);
 	if (err)
@@ -281,6 +295,10 @@ static int run(struct daemon *daemon)
 		return err == -EOPNOTSUPP ? EX_UNAVAILABLE : EXIT_FAILURE;
 	}
 	warn_of_another(daemon);
+	if (pins_end_with_us(daemon))
+		log_warning(&daemon->log, NO_BPFFS
+			    ": after a crash nothing would be left to take over, and nothing given "
+			    "back: " MOUNT_IT);
 	if (support_limits(&daemon->plane, limits))
 		log_notice(&daemon->log, "%s", limits);
 	/* A first pass that failed doesn't undo the start: the next one makes up for it, and new

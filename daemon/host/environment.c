@@ -24,3 +24,11 @@ int environment_check_processes(struct error *e)
 			 "--pid=host; a node that is itself a container, as of kind or k3d, "
 			 "can't be shared so: install holdfast on the machine below it)");
 }
+
+bool environment_mounts_end(void)
+{
+	struct stat ours, first;
+
+	return stat("/proc/self/ns/mnt", &ours) == 0 && stat("/proc/1/ns/mnt", &first) == 0 &&
+	       ours.st_ino != first.st_ino;
+}

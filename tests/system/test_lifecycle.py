@@ -222,6 +222,32 @@ def test_bpffs_of_its_own(agent: Agent, listener: Listener, cgroup: Cgroup, work
     assert not bpf.attached(cgroup.directory, bpf.SOCK_OPS)
 
 
+def test_bpffs_that_ends_with_a_container(agent: Agent, listener: Listener, cgroup: Cgroup,
+                                          workdir: str) -> None:
+    """A bpffs that the daemon mounts in a mount namespace of its own goes with that. It says so,
+    and with --persist, which couldn't keep its word, it doesn't start."""
+    config, log = os.path.join(workdir, "holdfast.conf"), os.path.join(workdir, "log")
+    with open(config, "w", encoding="utf-8") as file:
+        file.write(OLD)
+    sock = agent.connect("127.0.0.1", listener.port)
+    daemon = [*recorder.unit_limits(), build.HOLDFASTD, "--config", config, "--cgroup",
+              cgroup.directory]
+    script = OWN_BPFFS.split('"$@"', 1)[0]
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script + '"$@"; status=$?\n'
+         "! mountpoint -q /sys/fs/bpf && exit $status", "sh", *daemon, "--persist"],
+        capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == os.EX_UNAVAILABLE, done
+    assert "can't start: no bpffs was mounted at /sys/fs/bpf" in done.stderr
+    assert sock.settings == UNTOUCHED
+    assert not bpf.attached(cgroup.directory, bpf.SOCK_OPS)
+
+    subprocess.run(["unshare", "--mount", "sh", "-c", OWN_BPFFS + STOP, "sh", *daemon],
+                   capture_output=True, env={**os.environ, "LOG": log}, timeout=180, check=True)
+    with open(log, encoding="utf-8") as file:
+        assert "warning: no bpffs was mounted at /sys/fs/bpf" in file.read()
+
+
 def test_release_with_nothing_to_release(daemon: Daemon, holdfast: Command) -> None:
     """Without anything to release the exit status is 3."""
     assert holdfast("release").status == NOTHING_ATTACHED

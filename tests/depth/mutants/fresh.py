@@ -162,13 +162,15 @@ def try_one(copy: Copy, objects: Objects, baseline: Baseline, mutant: entries.Mu
     return LIVE, f"{outcome.seconds:.1f} s"
 
 
-def try_some(copy: Copy, count: int, seed: str, names: list[str], say: Say) -> Counter[str]:
+def try_some(copy: Copy, count: int, seed: str, names: list[str], say: Say,
+             results: str | None = None) -> Counter[str]:
     """Tries `count` mutants of these files. Shows those that live once more at the end."""
     say("SEED", seed)
     covers, known = read_covers(), listed_results(copy.directory)
     wanted = {test for name in names for test in covering(covers, name)}
-    say("TESTS", f"{len(wanted)} modules and programs without any mutant, first")
-    baseline = Baseline(copy, sorted(wanted))
+    if not results:
+        say("TESTS", f"{len(wanted)} modules and programs without any mutant, first")
+    baseline = Baseline(copy, sorted(wanted), results)
     for test, why in baseline.failed.items():
         say("LEFT OUT", f"{test}, which fails without any: {why}")
     copy.build("all")

@@ -11,9 +11,13 @@ EXPLAINED, SKIPPED = "explained", "skipped"
 class Baseline:
     """The results of tests without any mutant."""
 
-    def __init__(self, copy: Copy, tests: list[str]) -> None:
-        """Runs the tests, and those that failed once more: a busy machine isn't their fault."""
+    def __init__(self, copy: Copy, tests: list[str], results: str | None = None) -> None:
+        """Runs the tests, and those that failed once more: a busy machine isn't their fault. With
+        `results`, the folder that `make test` has left its results in, it takes those."""
         copy.build(*trial.targets(tests))
+        if results:
+            self._known = trial.earlier(results)
+            return
         self._known = trial.run(copy, tests, 3600)
         again = [test for test in self._known.failed if test != trial.NOT_RUN]
         self._known.forget(again)

@@ -88,12 +88,16 @@ def make_foreign(root: str, native: str, suite: str, arch: Arch) -> None:
     packaged = _packaged(native)
     for parent, folders, files in os.walk(native):
         there = os.path.join(root, os.path.relpath(parent, native))
-        folders[:] = [name for name in folders if name not in ("__pycache__", "dpkg", "apt")]
+        folders[:] = [name for name in folders
+                      if name not in ("__pycache__", "dpkg", "apt") and
+                      os.path.join(parent, name) != os.path.join(native, "dev")]
         for name in folders:
             os.makedirs(os.path.join(there, name), exist_ok=True)
         for name in (*files, *(f for f in folders if os.path.islink(os.path.join(parent, f)))):
             path, target = os.path.join(parent, name), os.path.join(there, name)
             if path in packaged or name == "ld.so.cache":
+                continue
+            if os.path.isdir(target) and not os.path.islink(target):
                 continue
             if os.path.lexists(target):
                 os.unlink(target)  # settings of mmdebstrap's
