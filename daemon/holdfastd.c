@@ -163,7 +163,8 @@ static int prepare(struct daemon *daemon, struct startup **startup, struct error
 		err = startup_prepare(startup, &daemon->plane, &options, &daemon->config, e);
 	if (!err && daemon->options.persist && pins_end_with_us(daemon))
 		err = error_set(e, EOPNOTSUPP,
-				NO_BPFFS ", so that --persist would leave nothing attached: " MOUNT_IT);
+				NO_BPFFS
+				", so that --persist would leave nothing attached: " MOUNT_IT);
 	if (!err)
 		err = connection_ends_open(&daemon->ends, &daemon->log, &daemon->plane, e);
 	if (err)
