@@ -195,22 +195,6 @@ static int look_everywhere(const struct netns_list *namespaces, const struct por
 	return 0;
 }
 
-static int wait_for_answers(const struct netns_list *namespaces, const struct port_filter *filter,
-			    struct probe_results *results, int64_t begun_ms, unsigned wait_s,
-			    struct error *e)
-{
-	const struct timespec pause = {.tv_nsec = POLL_NS};
-	struct waiting waiting = {.results = results, .begun_ms = begun_ms};
-	size_t left = 0;
-	int err;
-
-	do {
-		nanosleep(&pause, NULL);
-		err = look_everywhere(namespaces, filter, &waiting, &left, e);
-	} while (!err && left && monotonic_ms() - waiting.begun_ms < (int64_t)wait_s * 1000);
-	return err;
-}
-
 /* Removes the namespaces in which there is nothing to probe. */
 static void keep_needed(struct netns_list *namespaces, const struct probe_results *results)
 {
@@ -229,6 +213,65 @@ static void keep_needed(struct netns_list *namespaces, const struct probe_result
 	namespaces->n = kept;
 }
 
+/*
+ * Finds the namespaces in which there is something to probe. Those that are too many to be kept open
+ * are entered by way of a process, and are found anew once that has ended: -ENOENT says so. One that
+ * isn't found any more has gone, with its sockets.
+ */
+static int find_needed(const struct data_plane *plane, const struct probe_results *results,
+		       struct netns_list *namespaces, struct error *e)
+{
+	int err;
+
+	netns_list_free(namespaces);
+	err = netns_find(&plane->pins, namespaces, e);
+	if (!err)
+		keep_needed(namespaces, results);
+	return err;
+}
+
+/* More than once a namespace loses its process only where processes come and go all the time. */
+#define FINDS 3
+
+static int wait_for_answers(const struct data_plane *plane, struct netns_list *namespaces,
+			    const struct port_filter *filter, struct probe_results *results,
+			    int64_t begun_ms, unsigned wait_s, struct error *e)
+{
+	const struct timespec pause = {.tv_nsec = POLL_NS};
+	struct waiting waiting = {.results = results, .begun_ms = begun_ms};
+	unsigned found = 0;
+	size_t left = 1;
+	int err;
+
+	do {
+		nanosleep(&pause, NULL);
+		err = look_everywhere(namespaces, filter, &waiting, &left, e);
+		if (err == -ENOENT && found++ < FINDS)
+			err = find_needed(plane, results, namespaces, e);
+	} while (!err && left && monotonic_ms() - waiting.begun_ms < (int64_t)wait_s * 1000);
+	return err;
+}
+
+/* Begins the probes, or ends those that were begun by `until`. */
+static int probe_in_all(const struct data_plane *plane, struct netns_list *namespaces,
+			const uint64_t *cookies, struct probe_results *results, uint32_t until,
+			struct error *e)
+{
+	unsigned found = 0;
+	int err;
+
+	for (;;) {
+		err = until ? probe_end(plane, namespaces, cookies, results->n, until, e)
+			    : probe_begin(plane, namespaces, cookies, results->n, refused, results,
+					  e);
+		if (err != -ENOENT || found++ == FINDS)
+			return err;
+		err = find_needed(plane, results, namespaces, e);
+		if (err)
+			return err;
+	}
+}
+
 static int probe(const struct data_plane *plane, const struct snapshot *snapshot,
 		 struct probe_results *results, unsigned wait_s, struct error *e)
 {
@@ -245,9 +288,8 @@ static int probe(const struct data_plane *plane, const struct snapshot *snapshot
 	qsort(results->list, results->n, sizeof(*results->list), by_cookie);
 	for (i = 0; i < results->n; i++)
 		cookies[i] = results->list[i].socket->diag.cookie;
-	err = netns_find(&plane->pins, &namespaces, e);
+	err = find_needed(plane, results, &namespaces, e);
 	if (!err) {
-		keep_needed(&namespaces, results);
 		err = probe_keeper_start(&keeper, plane, &namespaces, cookies, results->n);
 		if (err)
 			error_set(e, -err, "can't start a process: %s", strerror(-err));
@@ -257,12 +299,13 @@ static int probe(const struct data_plane *plane, const struct snapshot *snapshot
 		int64_t begun_ms =
 			monotonic_ms(); /* first answers come before the last probe is sent */
 
-		err = probe_begin(plane, &namespaces, cookies, results->n, refused, results, e);
+		err = probe_in_all(plane, &namespaces, cookies, results, 0, e);
 		until = probe_until();
 		if (!err)
-			err = wait_for_answers(&namespaces, &filter, results, begun_ms, wait_s, e);
-		ended = probe_end(plane, &namespaces, cookies, results->n, until,
-				  err ? &ignored : e);
+			err = wait_for_answers(plane, &namespaces, &filter, results, begun_ms,
+					       wait_s, e);
+		ended = probe_in_all(plane, &namespaces, cookies, results, until,
+				     err ? &ignored : e);
 		probe_keeper_stop(&keeper, !ended);
 		err = err ? err : ended;
 	}

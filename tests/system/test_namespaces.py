@@ -1,7 +1,10 @@
 """Namespaces that appear after the start, and sockets that no hook has seen."""
 
+import json
 import struct
+import subprocess
 import sys
+import time
 from typing import Callable
 
 import pytest
@@ -128,6 +131,34 @@ def test_more_namespaces_than_the_hard_limit(daemon: Daemon, make_netns: Callabl
         assert "incomplete" not in daemon.log
         daemon.stop()
         assert [sock.settings for sock in socks] == [before] * 6
+    finally:
+        for process in living:
+            stop(process)
+
+
+def test_probe_in_a_namespace_whose_process_ends(
+        daemon: Daemon, make_netns: Callable[[], Netns], make_agent: Callable[..., Agent],
+        cgroup: Cgroup) -> None:
+    """A namespace that isn't kept open is found anew by another process; `probe` goes on."""
+    living = [spawn(["sleep", "600"], make_netns()) for _ in range(80)]
+    container = make_netns()
+    first = spawn(["sleep", "600"], container)
+    agent = make_agent(container, cgroup)
+    try:
+        daemon.start(rule("all", time="120s", interval="30s", probes=4))
+        agent.listen(PORT)
+        sock = agent.connect("127.0.0.1", PORT)
+        container.nft("table inet mute {\nchain c {\ntype filter hook output priority 0;\n"
+                      f"tcp dport {PORT} drop\n}}\n}}")
+        probing = spawn(["prlimit", "--nofile=80:80", "--", build.HOLDFAST, "--pin-dir",
+                         daemon.pin_dir, "probe", "-J", "-w", "3"], stdout=subprocess.PIPE)
+        wait_for(lambda: sock.settings.time == 1, "it is under way", step=0.001)
+        time.sleep(0.3)
+        stop(first)
+        out, _ = probing.communicate(timeout=20)
+        assert probing.returncode == 1
+        assert [s["outcome"] for s in json.loads(out)["sockets"]] == ["silent"]
+        assert sock.settings == RULE
     finally:
         for process in living:
             stop(process)

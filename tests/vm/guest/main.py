@@ -48,7 +48,8 @@ def main() -> int:
     tell.note(f"{os.uname().release}: after {cases.SHORT_NIGHT} s the control hung for "
               f"{lost.seconds:.0f} s and was lost, the held one took {held.seconds * 1000:.0f} ms; "
               f"{time.monotonic():.0f} s of guest time")
-    tell.features({"kernel": os.uname().release, **checks.features()})
+    tell.features({"kernel": os.uname().release, "architecture": os.uname().machine,
+                   **checks.features()})
     return 0 if all(results) else 1
 
 

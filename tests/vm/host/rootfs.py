@@ -12,6 +12,7 @@ from .cache import entry, hash_of
 
 SIZE = "768M"
 _DPKG = "var/lib/dpkg"
+_OF_THE_ARCH = ("dev", _DPKG, "var/lib/apt", "var/cache/apt")
 # The guest finds its data under these names.
 DATABASE = "/var/lib/holdfast-mariadb"
 _UNWANTED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
@@ -88,9 +89,8 @@ def make_foreign(root: str, native: str, suite: str, arch: Arch) -> None:
     packaged = _packaged(native)
     for parent, folders, files in os.walk(native):
         there = os.path.join(root, os.path.relpath(parent, native))
-        folders[:] = [name for name in folders
-                      if name not in ("__pycache__", "dpkg", "apt") and
-                      os.path.join(parent, name) != os.path.join(native, "dev")]
+        folders[:] = [name for name in folders if name != "__pycache__" and
+                      os.path.relpath(os.path.join(parent, name), native) not in _OF_THE_ARCH]
         for name in folders:
             os.makedirs(os.path.join(there, name), exist_ok=True)
         for name in (*files, *(f for f in folders if os.path.islink(os.path.join(parent, f)))):
