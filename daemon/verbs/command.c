@@ -78,6 +78,13 @@ int command_open(const struct command *command, const char *or_else, struct data
 	return err ? command_failed(&e) : STATUS_OK;
 }
 
+void command_say_daemon_gone(void)
+{
+	fputs("holdfast: the daemon is gone; the kernel goes on holding connections, but nobody "
+	      "reconciles (start it, and it takes over)\n",
+	      stderr);
+}
+
 int command_not_attached(const struct command *command, pid_t daemon, const char *or_else)
 {
 	const char *what = daemon ? "restart" : "start";

@@ -48,6 +48,9 @@ int command_open(const struct command *command, const char *or_else, struct data
  */
 int command_not_attached(const struct command *command, pid_t daemon, const char *or_else);
 
+/* Prints that no daemon runs, while what one has attached goes on. */
+void command_say_daemon_gone(void);
+
 /* Prints that sockets may be missing, if this process is in a container that hides others. */
 void command_say_what_is_hidden(void);
 

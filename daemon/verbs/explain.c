@@ -194,6 +194,8 @@ int explain_main(const struct command *command, int argc, char **argv)
 	if (attached < 0) {
 		status = command_failed(&e);
 	} else if (attached) {
+		if (!daemon_stats_daemon(&plane))
+			command_say_daemon_gone();
 		status = explain_running(&plane, &flow, json);
 	} else {
 		status = command_not_attached(command, daemon_stats_daemon(&plane), OR_FILE);

@@ -214,9 +214,9 @@ static void keep_needed(struct netns_list *namespaces, const struct probe_result
 }
 
 /*
- * Finds the namespaces in which there is something to probe. Those that are too many to be kept open
- * are entered by way of a process, and are found anew once that has ended: -ENOENT says so. One that
- * isn't found any more has gone, with its sockets.
+ * Finds the namespaces in which there is something to probe. Those that are too many to be kept
+ * open are entered by way of a process, and are found anew once that has ended: -ENOENT says so.
+ * One that isn't found any more has gone, with its sockets.
  */
 static int find_needed(const struct data_plane *plane, const struct probe_results *results,
 		       struct netns_list *namespaces, struct error *e)
@@ -364,6 +364,8 @@ int probe_main(const struct command *command, int argc, char **argv)
 		data_plane_close(&plane);
 		return command_failed(&e);
 	}
+	if (snapshot.attached && !snapshot.daemon_pid)
+		command_say_daemon_gone();
 	err = filter_init(&filter, &snapshot.config, argc - optind, argv + optind, &e);
 	if (err) {
 		command_failed(&e);

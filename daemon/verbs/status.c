@@ -11,10 +11,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const char daemon_gone[] =
-	"the daemon is gone; the kernel goes on holding connections, but nobody reconciles (start "
-	"it, and it takes over)";
-
 struct options {
 	bool daemon;
 	bool json;
@@ -124,10 +120,28 @@ static int show_daemon(const struct command *command, const struct data_plane *p
 			(int)daemon, ago_s, stats.period_s);
 		break;
 	case STATS_GONE:
-		fprintf(stderr, "holdfast: %s\n", daemon_gone);
+		command_say_daemon_gone();
 		break;
 	}
 	return STATUS_NOT_WELL;
+}
+
+/* Host names without an address: no connection matches them, and no row shows that. */
+static void say_unresolved(const struct config *config)
+{
+	size_t i, j;
+
+	for (i = 0; i < config->n_rules; i++) {
+		for (j = 0; j < config->rules[i].n_destinations; j++) {
+			const struct destination *d = &config->rules[i].destinations[j];
+
+			if (d->kind == DESTINATION_NAME && !d->n_resolved)
+				fprintf(stderr,
+					"holdfast: rule %s: host name %s has no address by now: no "
+					"connection matches it\n",
+					config->rules[i].name, d->name);
+		}
+	}
 }
 
 static int show(const struct command *command, const struct snapshot *snapshot,
@@ -142,13 +156,14 @@ static int show(const struct command *command, const struct snapshot *snapshot,
 	if (!snapshot->attached)
 		command_not_attached(command, snapshot->daemon_pid, NULL);
 	else if (!snapshot->daemon_pid)
-		fprintf(stderr, "holdfast: %s\n", daemon_gone);
+		command_say_daemon_gone();
 	if (snapshot->attached && !snapshot->guard && config_needs_guard(&snapshot->config))
 		fputs("holdfast: the guard isn't attached, though the rules ask for it: "
 		      "applications can undo what they say\n",
 		      stderr);
 	if (snapshot->limits[0])
 		fprintf(stderr, "holdfast: %s\n", snapshot->limits);
+	say_unresolved(&snapshot->config);
 	command_say_what_is_hidden();
 	err = options->json
 		      ? status_json(snapshot, filter)

@@ -4,23 +4,25 @@
 #   make check-static   gcc -fanalyzer, clang-tidy, cppcheck, shellcheck, codespell; whether
 #                       the changes of `make mutants` still fit the code, and its runner works
 #   make check-layers   whether code calls only what is below it, in no circle
+#   make check-log-lines
+#                       whether the daemon writes the log lines that the manual explains
 #
 # Findings that are accepted stand, with the reason, in .clang-tidy, in tests/static, or in the
 # code.
 
 STATIC_PACKAGES = $(shell sed -e 's/\#.*//' tests/static/packages)
 STATIC_SOURCES  = $(SOURCES) $(wildcard tests/fuzz/*.c tests/unit/*.c tests/unit/*/*.c tests/system/*.c)
-STATIC_SCRIPTS := packaging/apt-install packaging/debian/prerm packaging/debian/postrm \
+STATIC_SCRIPTS := packaging/apt-install packaging/cross-deb packaging/debian/prerm packaging/debian/postrm \
 	packaging/completions/holdfast.bash tests/unit/run tests/vm/guest/start tests/vm/package/guest/start .ci/run
 
-.PHONY: deps-static check-static check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants check-layers check-layers
+.PHONY: deps-static check-static check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants check-layers check-log-lines
 
 deps-static: deps
 	@$(call install_missing,$(STATIC_PACKAGES))
 
 check-static: deps-static
 	@$(MAKE) --no-print-directory $(BUILD)/holdfast.skel.h
-	@$(MAKE) --no-print-directory -k -j$$(nproc) check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants check-layers
+	@$(MAKE) --no-print-directory -k -j$$(nproc) check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants check-layers check-log-lines
 
 # Left out: malloc-leak, which reports what the cleanup attribute frees as leaked; and
 # use-of-uninitialized-value, which gcc 12 reports of variables that this attribute frees unused.
@@ -61,6 +63,10 @@ check-mutants:
 	$(call say,MUTANTS,tests/depth/mutants/lists)
 	$(Q)$(PYTHON) -B tests/depth/mutants/run --check
 	$(Q)$(PYTHON) -B -m pytest -q -p no:cacheprovider tests/depth/mutants/test_mutants.py
+
+check-log-lines:
+	$(call say,LOGLINES,packaging/man/holdfastd.8)
+	$(Q)$(PYTHON) -B -m pytest -q -p no:cacheprovider tests/static/test_log_lines.py
 
 check-layers: all
 	$(call say,LAYERS,daemon bpf)

@@ -236,6 +236,7 @@ def test_never_resolved(daemon: Daemon, server: Server, agent: Agent, listener: 
     assert [r["destination"] for r in holdfast.status()["rules"]] == [[NAME], [C]]
     assert NAME in str(holdfast("explain", "-J", f"{A}:{PORT}").json["unresolved"])
     assert NAME in holdfast("explain", f"{A}:{PORT}").out
+    assert f"rule db: host name {NAME} has no address by now" in holdfast("status").err
     time.sleep(TWO_ROUNDS)
     assert daemon.running
     assert daemon.log.count(FAILS) == 1
@@ -243,6 +244,7 @@ def test_never_resolved(daemon: Daemon, server: Server, agent: Agent, listener: 
     settles(sock, HELD)
     assert holdfast("explain", "-J", f"{A}:{PORT}").json["rule"]["name"] == "db"
     assert not holdfast("explain", "-J", f"{A}:{PORT}").json["unresolved"]
+    assert "no address" not in holdfast("status").err
 
 
 def test_silent_server_does_not_stop_the_start(daemon: Daemon, server: Server, agent: Agent,

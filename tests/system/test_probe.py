@@ -154,9 +154,11 @@ def test_without_the_daemon(daemon: Daemon, agent: Agent, listener: Listener, ho
     sock = agent.connect("127.0.0.1", PORT)
     daemon.kill()
     time.sleep(1.1)
-    assert holdfast("probe").status == WELL
+    result = holdfast("probe")
+    assert result.status == WELL and "the daemon is gone" in result.err
     assert len(probes(capture, sock)) == 1
     assert sock.settings == VALUES
+    assert "the daemon is gone" in holdfast("explain", f"127.0.0.1:{PORT}").err
 
 
 def launch(daemon: Daemon) -> subprocess.Popen:
