@@ -16,7 +16,7 @@ import source
 DIRECTORY = os.path.join(source.TREE, "packaging", "kubernetes")
 # Fields that don't affect what a container may do.
 _OF_THE_CLUSTER = {"automountServiceAccountToken", "dnsPolicy", "priorityClassName", "tolerations",
-                   "terminationGracePeriodSeconds", "containers", "initContainers", "volumes"}
+                   "affinity", "terminationGracePeriodSeconds", "containers", "initContainers", "volumes"}
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 _OF_THE_NODE = {"name", "image", "resources", *PROBES}
 # podman's exit statuses where it could not run the command.
@@ -60,6 +60,8 @@ def _security(context: dict[str, Any]) -> list[str]:
     # podman uses its own seccomp profile by default; here AppArmor confines nothing.
     if fields.pop("appArmorProfile", None) not in (None, {"type": "Unconfined"}):
         raise ValueError("appArmorProfile: only Unconfined is known")
+    if fields.pop("seLinuxOptions", None) not in (None, {"type": "spc_t"}):
+        raise ValueError("seLinuxOptions: only spc_t is known")  # SELinux isn't here
     if fields or capabilities:
         raise ValueError(f"securityContext: unknown: {fields or capabilities}")
     return flags

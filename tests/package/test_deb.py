@@ -24,7 +24,10 @@ CONTENTS = """
     /usr/share/fish/vendor_completions.d/holdfast.fish
     /usr/share/fish/vendor_completions.d/holdfastd.fish
     /usr/share/holdfast/grafana/holdfast.json
+    /usr/share/holdfast/kubernetes/holdfast.conf
     /usr/share/holdfast/kubernetes/holdfast.yaml
+    /usr/share/holdfast/kubernetes/kustomization.yaml
+    /usr/share/holdfast/kubernetes/metrics.yaml
     /usr/share/holdfast/kubernetes/release.yaml
     /usr/share/holdfast/prometheus/holdfast.rules.yml
     /usr/share/man/man5/holdfast.conf.5.gz
