@@ -241,12 +241,13 @@ static int release(struct daemon *daemon)
 	size_t restored, left;
 	int err;
 
-	exporter_remove(daemon->exporter);
 	err = release_all(&daemon->plane, ours, &restored, &left, &e);
 	if (err) {
 		log_error(&daemon->log, "stopping: %s", e.text);
+		exporter_leave(daemon->exporter);
 		return EXIT_FAILURE;
 	}
+	exporter_stop(daemon->exporter);
 	log_info(&daemon->log, "detached; %zu connection%s given back", restored,
 		 restored == 1 ? "" : "s");
 	if (left)

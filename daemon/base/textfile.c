@@ -3,6 +3,7 @@
 
 #include "base/util.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -112,4 +113,37 @@ int textfile_drop(const char *path, struct error *e)
 	if (unlinkat(folder, place.name, 0) < 0 && errno != ENOENT)
 		return error_set(e, errno, "can't remove %s: %s", path, strerror(errno));
 	return 0;
+}
+
+static bool has_text(int folder, const char *name, const char *text, size_t size)
+{
+	_cleanup_close_ int fd =
+		openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	_cleanup_free_ char *found = malloc(size + 1);
+	struct stat st;
+
+	return fd >= 0 && found && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	       read(fd, found, size + 1) == (ssize_t)size && memcmp(found, text, size) == 0;
+}
+
+void textfile_drop_like(const char *path, const char *text, size_t size)
+{
+	const struct dirent *entry;
+	const char *end, *dot;
+	struct place place;
+	struct error e;
+	DIR *folder;
+
+	if (find_place(&place, path, &e))
+		return;
+	dot = strrchr(place.name, '.');
+	folder = dot ? opendir(place.folder) : NULL;
+	while (folder && (entry = readdir(folder)) != NULL) {
+		end = strrchr(entry->d_name, '.');
+		if (end && strcmp(end, dot) == 0 && strcmp(entry->d_name, place.name) != 0 &&
+		    has_text(dirfd(folder), entry->d_name, text, size))
+			unlinkat(dirfd(folder), entry->d_name, 0);
+	}
+	if (folder)
+		closedir(folder);
 }

@@ -21,4 +21,10 @@ int textfile_put(const char *path, const char *text, size_t size, struct error *
  * Returns 0, also if there is no such file, or a negative errno. */
 int textfile_drop(const char *path, struct error *e);
 
+/*
+ * Removes the other files in the folder of path whose names end alike (holdfast.prom: in .prom) and
+ * that have exactly this text. Files that can't be read or removed stay.
+ */
+void textfile_drop_like(const char *path, const char *text, size_t size);
+
 #endif

@@ -48,6 +48,22 @@ static int to_text(const struct metrics *metrics, char **text, size_t *size, str
 	return 0;
 }
 
+/* What a daemon that has stopped leaves. NULL: out of memory. */
+static char *stopped_text(size_t *size)
+{
+	char *text = NULL;
+	FILE *out = open_memstream(&text, size);
+
+	if (!out)
+		return NULL;
+	metrics_write_nothing(out);
+	if (fclose(out)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
 static int put(const struct exporter *exporter, bool daemon_up, struct error *e)
 {
 	_cleanup_free_ char *text = NULL;
@@ -141,13 +157,35 @@ static bool same(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
+static void remove_file(struct exporter *exporter)
+{
+	struct error e = {0};
+
+	if (!exporter->written)
+		return;
+	if (textfile_drop(exporter->path, &e))
+		log_warning(exporter->log, "%s", e.text);
+	exporter->written = false;
+}
+
+/* An earlier daemon's, of another name: one series must not come from two files. */
+static void drop_stopped(const struct exporter *exporter)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+
+	text = stopped_text(&size);
+	if (text)
+		textfile_drop_like(exporter->path, text, size);
+}
+
 void exporter_set(struct exporter *exporter, const char *path)
 {
 	if (same(exporter->path, path)) {
 		exporter_due(exporter);
 		return;
 	}
-	exporter_remove(exporter);
+	remove_file(exporter);
 	free(exporter->path);
 	exporter->path = path ? strdup(path) : NULL;
 	exporter->failing = false;
@@ -156,6 +194,8 @@ void exporter_set(struct exporter *exporter, const char *path)
 		log_warning(exporter->log, "the metrics can't be written: out of memory");
 	if (exporter->path)
 		write_now(exporter); /* at once, so that `holdfast reload` shows a failure */
+	if (exporter->written)
+		drop_stopped(exporter);
 }
 
 void exporter_due(struct exporter *exporter)
@@ -170,15 +210,18 @@ void exporter_due(struct exporter *exporter)
 		arm(exporter, when);
 }
 
-void exporter_remove(struct exporter *exporter)
+void exporter_stop(struct exporter *exporter)
 {
+	_cleanup_free_ char *text = NULL;
 	struct error e = {0};
+	size_t size;
 
-	if (!exporter || !exporter->written)
+	if (!exporter->written)
 		return;
-	if (textfile_drop(exporter->path, &e))
-		log_warning(exporter->log, "%s", e.text);
-	exporter->written = false;
+	text = stopped_text(&size);
+	if (!text || textfile_put(exporter->path, text, size, &e))
+		log_warning(exporter->log, "the metrics can't be written: %s",
+			    text ? e.text : "out of memory");
 }
 
 void exporter_leave(struct exporter *exporter)

@@ -33,8 +33,12 @@ void exporter_set(struct exporter *exporter, const char *path);
 /* Has the file written soon, since something has happened that it should show. */
 void exporter_due(struct exporter *exporter);
 
-/* Removes the file: for a daemon that stops and detaches. */
-void exporter_remove(struct exporter *exporter);
+/*
+ * Writes the file once more, and in it that nothing is attached: for a daemon that stops and
+ * detaches. Whoever looks at the file sees that until the next start, which removes it if its own
+ * has another name in that folder.
+ */
+void exporter_stop(struct exporter *exporter);
 
 /*
  * Writes the file once more, and in it that no daemon runs: for a daemon that stops and leaves

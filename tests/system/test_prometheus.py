@@ -73,8 +73,8 @@ def alert_expressions() -> str:
 @pytest.mark.waits
 def test_scraped(daemon: Daemon, agent: Agent, listener: Listener, folder: str,
                  prometheus: Prometheus) -> None:
-    """Prometheus has the number of held sockets, and after a stop no metric of holdfast's any
-    more."""
+    """Prometheus has the number of held sockets, and after a stop of holdfast's metrics only the
+    one that says so."""
     held = 'holdfast_sockets{rule="db",verdict="held"}'
     daemon.start(daemon_section(reconcile="1s",
                                 metrics_textfile=os.path.join(folder, "holdfast.prom")) + RULE)
@@ -94,8 +94,10 @@ def test_scraped(daemon: Daemon, agent: Agent, listener: Listener, folder: str,
     assert prometheus.value('holdfast_ends_total{cause="application"}') == 1
 
     daemon.stop()
-    wait_for(lambda: not prometheus.query('{__name__=~"holdfast_.*"}'), "all are gone",
+    wait_for(lambda: [labels["__name__"] for labels, _ in prometheus.query(
+        '{__name__=~"holdfast_.*"}')] == ["holdfast_attached"], "only one is left",
              timeout=20, step=0.2)
+    assert prometheus.value("holdfast_attached") == 0
     assert prometheus.value("up") == 1
 
 

@@ -1,4 +1,4 @@
-"""`metrics-textfile` is written in one step when something has happened, and removed at the end."""
+"""`metrics-textfile` is written in one step when something has happened, and says so at the end."""
 
 import os
 import re
@@ -175,15 +175,26 @@ def test_nobody_sees_a_part(daemon: Daemon, agent: Agent, listener: Listener,
     assert not faults
 
 
-def test_stop_removes_it(daemon: Daemon, textfile: Textfile) -> None:
-    """A stop removes the file and nothing else."""
+def test_stop_says_so(daemon: Daemon, textfile: Textfile) -> None:
+    """After a stop the file says that nothing is attached, and nothing else. A start with a file of
+    another name removes it, and no other."""
     other = Textfile(textfile.folder, "other.prom")
     with open(other.path, "w", encoding="utf-8") as file:
         file.write("other 1\n")
     daemon.start(textfile.config())
-    assert textfile.there
     daemon.stop()
-    assert os.listdir(textfile.folder) == ["other.prom"]
+    assert re.findall(r"^holdfast_.*", textfile.text, re.MULTILINE) == ["holdfast_attached 0"]
+    assert sorted(os.listdir(textfile.folder)) == ["holdfast.prom", "other.prom"]
+    with open(os.path.join(textfile.folder, "text"), "w", encoding="utf-8") as file:
+        file.write(textfile.text)
+    with open(os.path.join(textfile.folder, "longer.prom"), "w", encoding="utf-8") as file:
+        file.write(textfile.text + "# more\n")
+    new = Textfile(textfile.folder, "new.prom")
+    daemon.start(new.config())
+    assert sorted(os.listdir(textfile.folder)) == ["longer.prom", "new.prom", "other.prom", "text"]
+    assert new.metrics["attached"] == 1
+    daemon.reload(RULE)
+    assert not new.there
 
 
 def test_persist_says_that_the_daemon_is_gone(daemon: Daemon, textfile: Textfile) -> None:
@@ -262,7 +273,7 @@ def test_link_is_replaced(daemon: Daemon, workdir: str, textfile: Textfile) -> N
     os.unlink(textfile.path)
     os.symlink(victim, textfile.path)
     daemon.stop()
-    assert os.listdir(textfile.folder) == []
+    assert os.listdir(textfile.folder) == ["holdfast.prom"] and not os.path.islink(textfile.path)
     with open(victim, encoding="utf-8") as file:
         assert file.read() == "mine\n"
 
@@ -339,4 +350,4 @@ def test_with_the_units_capabilities(daemon: Daemon, textfile: Textfile, workdir
     assert stat.S_IMODE(os.stat(textfile.path).st_mode) == 0o644
     assert textfile.metrics["attached"] == 1
     daemon.stop()
-    assert os.listdir(textfile.folder) == []
+    assert textfile.metrics["attached"] == 0

@@ -192,6 +192,38 @@ static void test_failures(void **state)
 	assert_int_equal(textfile_put("/dev/full/h.prom", "x", 1, &e), -ENOTDIR);
 }
 
+/* Others that say the same go; those that say more or less, or are of another kind, stay. */
+static void test_drop_like(void **state)
+{
+	const struct folder *folder = *state;
+	static const char *const stay[] = {"more.prom", "less.prom", "other.prom", "link.prom",
+					   "same.txt"};
+	char path[PATH_MAX], same[PATH_MAX];
+	size_t i;
+
+	snprintf(same, sizeof(same), "%s/same.prom", folder->path);
+	write_other(same, "gone\n");
+	put(folder->file, "gone\n");
+	for (i = 0; i < ARRAY_SIZE(stay); i++) {
+		static const char *const texts[] = {"gone\n\n", "gone", "Gone\n", NULL, "gone\n"};
+
+		snprintf(path, sizeof(path), "%s/%s", folder->path, stay[i]);
+		if (texts[i])
+			write_other(path, texts[i]);
+		else
+			assert_int_equal(symlink(folder->file, path), 0);
+	}
+	textfile_drop_like(folder->file, "gone\n", 5);
+	assert_int_equal(access(same, F_OK), -1);
+	assert_content(folder->file, "gone\n");
+	for (i = 0; i < ARRAY_SIZE(stay); i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder->path, stay[i]);
+		assert_int_equal(unlink(path), 0);
+	}
+	textfile_drop_like("/tmp/holdfast-no-such-folder/h.prom", "gone\n", 5);
+	drop(folder->file);
+}
+
 /* Nothing is written to a file that another user of the folder has put in the place of the new
  * one. */
 static void test_faster(void **state)
@@ -224,6 +256,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_links, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_left_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_drop_like, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_faster, setup, teardown),
 	};
 

@@ -17,8 +17,10 @@ from harness.wait import wait_for
 
 import system
 from system import CONFIG, DROPINS, PIN_DIR, UNIT, apt, run
+from sandboxed import METRICS
 from world import World
 
+TEXTFILE = f"{METRICS}/holdfast.prom"
 CGROUP = "/sys/fs/cgroup"
 PYMYSQL = Settings(1, 7200, 75, 9)  # it switches keepalive on, with the kernel's times
 DEFAULT = held(200, 20, 5)
@@ -232,7 +234,11 @@ class Story:
 
     def stop(self) -> None:
         """Stops, which gives everything back, and starts, which holds it again."""
+        system.write(os.path.join(DROPINS, "70-metrics.conf"),
+                     f"[daemon]\nmetrics-textfile = {TEXTFILE}\n")
+        run("holdfast", "reload")
         run("systemctl", "stop", UNIT)
+        assert "\nholdfast_attached 0\n" in system.read(TEXTFILE)
         self.assert_released()
         assert "given back" in system.journal()
         run("systemctl", "start", UNIT)
@@ -245,6 +251,7 @@ class Story:
         self.assert_alive()
         assert system.show("LoadState") in ("not-found", "masked")
         assert not os.path.exists("/usr/sbin/holdfastd")
+        assert not os.path.exists(TEXTFILE)
         assert os.path.exists(CONFIG)
 
     def purge(self) -> None:
@@ -261,6 +268,7 @@ class Story:
         os.unlink(f"/run/systemd/system/{UNIT}.d/slow.conf")
         os.rmdir(f"/run/systemd/system/{UNIT}.d")
         apt("purge", "holdfast")
+        assert not os.path.exists(TEXTFILE)
         self.assert_released()
         self.assert_alive()
         assert not system.left(), system.left()
