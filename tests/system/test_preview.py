@@ -531,6 +531,13 @@ def test_faults(preview: Preview, daemon: Daemon, holdfast: Command) -> None:
     assert missing.status == NOT_WELL and "/nonexistent/holdfast.conf" in missing.err
 
 
+def test_too_many_entries(preview: Preview) -> None:
+    """Rules that no map could hold are told as the daemon tells them."""
+    result = preview("".join(rule(f"r{i}", f"10.{i // 256}.{i % 256}.0/24", port=f"1-{1 + i}")
+                             for i in range(3000)))
+    assert result.status == 4 and "map entries" in result.err, result
+
+
 def test_guard_section_is_no_matter(preview: Preview, agent: Agent, listener: Listener) -> None:
     """What [daemon] says is read and doesn't matter."""
     sock = agent.connect(HOST, listener.port)
