@@ -18,6 +18,11 @@
  * chain, the memory of a socket stays a socket's (SLAB_TYPESAFE_BY_RCU). A load through
  * bpf_rdonly_cast() (6.2) from memory that has gone gives 0. If the socket on which the walk stands
  * moves to another chain, the walk arrives at the end of that chain, whose number gives it away.
+ *
+ * On every architecture: addresses are followed, added to, and compared with others that the kernel
+ * gave, so that tags in them (arm64) change nothing. A socket is in a chain only once its members
+ * are written (rcu_assign_pointer()), and each load needs the address that the one before it gave,
+ * which orders them on weakly ordered CPUs, too.
  */
 #include "apply.h"
 
