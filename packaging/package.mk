@@ -3,7 +3,8 @@
 #
 #   make deb            BUILD/deb/*.deb, debug symbols apart; ARCH=arm64: build/arm64/deb
 #   make rpm            BUILD/rpm/RPMS/*/*.rpm, debug symbols apart
-#   make image          a container image of that .deb; IMAGE=NAME, BASE=IMAGE for another base
+#   make image          a container image of that .deb; IMAGE=NAME, BASE=IMAGE for another base;
+#                       ARCH=arm64: that architecture's, made on BUILDER=IMAGE
 #   make test-package   builds all of them and looks what is in them and what they do
 #   make test-vm-package
 #                       lives with the .deb in a virtual machine, from installing to purging
@@ -17,6 +18,7 @@ PACKAGE_TEST_PACKAGES = $(shell sed -e 's/\#.*//' tests/package/packages)
 
 IMAGE    ?= holdfast
 BASE     ?=
+BUILDER  ?=
 BUILDAH  ?= buildah
 
 .PHONY: deb rpm image deps-deb deps-rpm deps-image deps-package test-package \
@@ -84,7 +86,8 @@ image: deps-image
 	$(Q)test -n "$$(ls $(BUILD)/deb/holdfast_$(VERSION)_*.deb 2>/dev/null)" || \
 		{ echo 'there is no package to put into the image: make deb first' >&2; exit 1; }
 	$(Q)$(BUILDAH) build $(if $(BASE),--build-arg BASE=$(BASE)) --tag $(IMAGE) \
-		--file packaging/container/Containerfile $(BUILD)/deb
+		$(if $(ARCH),--platform linux/$(ARCH) --build-arg ARCH=$(ARCH) --build-arg BUILDER_ARCH=$$(dpkg --print-architecture) $(if $(BUILDER),--build-arg BUILDER=$(BUILDER))) \
+		--file packaging/container/Containerfile$(if $(ARCH),.cross) $(BUILD)/deb
 
 test-package: deps-package
 	@$(MAKE) --no-print-directory -j$$(nproc) all
