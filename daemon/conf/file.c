@@ -296,7 +296,7 @@ bool conf_read_file(struct conf_parser *parser, const char *path, enum conf_file
 	else if (err)
 		conf_error(parser, parser->place,
 			   "can't be read: %s (name a regular file that may be read)",
-			   err == -ETIMEDOUT ? "its end doesn't come" : strerror(-err));
+			   err == -ETIMEDOUT ? "it has no end" : strerror(-err));
 	else
 		conf_read_text(parser, text, size);
 	return true;

@@ -107,7 +107,7 @@ int value_word(const char *text, const char *const *words, size_t n, unsigned *i
 		if (used >= sizeof(all))
 			used = sizeof(all) - 1;
 	}
-	return error_set(e, EINVAL, "\"%s\" is none of its words (write %s)", QUOTE(text), all);
+	return error_set(e, EINVAL, "\"%s\" isn't one of its values (write %s)", QUOTE(text), all);
 }
 
 int value_textfile(const char *text, char **path, struct error *e)

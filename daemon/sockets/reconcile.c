@@ -224,7 +224,7 @@ static void tell_hidden(struct reconcile *reconcile, const struct netns_list *na
 		log_warning(reconcile->log,
 			    "network namespace %" PRIu64
 			    " can't be looked after: only sockets keep "
-			    "it alive, and that of process %d can't be had: %s (is "
+			    "it alive, and process %d won't share it: %s (is "
 			    "kernel.yama.ptrace_scope 3?)",
 			    namespaces->hidden, (int)namespaces->hidden_pid,
 			    strerror(namespaces->hidden_errno));

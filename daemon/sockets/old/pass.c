@@ -172,6 +172,6 @@ int old_pass_get(struct old_pass *pass, uint64_t cookie, uint32_t inode)
 	owners = inode ? owners_of(&pass->round->owners, cookie, inode, &n) : NULL;
 	fd = pidfd_socket_get(&pass->round->helper, owners, n, cookie);
 	if (fd < 0)
-		old_pass_skip(pass, fd, "sockets of other processes can't be had (pidfd_getfd)");
+		old_pass_skip(pass, fd, "other processes' sockets can't be taken (pidfd_getfd)");
 	return fd;
 }
