@@ -60,6 +60,40 @@ static bool is_forgotten(const struct idled *idled)
 	return idled->outcome == OUTCOME_SILENCE || idled->outcome == OUTCOME_RESET;
 }
 
+/* So many connections try each gap, where they differ. */
+static size_t fold_of(const struct rounds *rounds)
+{
+	if (!rounds->mixed)
+		return 1;
+	return rounds->options.connections < FOLD ? rounds->options.connections : FOLD;
+}
+
+/*
+ * The longest that so many connections have lived below `until_ms`, none of which was forgotten.
+ * One alone may have taken the way that forgets later.
+ */
+static uint64_t lived_by(const struct rounds *rounds, size_t count, uint64_t until_ms)
+{
+	uint64_t longest[FOLD] = {0}; /* in falling order */
+	size_t i, j;
+
+	for (i = 0; i < rounds->n; i++) {
+		uint64_t ms = rounds->list[i].idle_ms;
+
+		if (rounds->list[i].outcome != OUTCOME_ANSWERED || ms > until_ms)
+			continue;
+		for (j = 0; j < count; j++) {
+			uint64_t before = longest[j];
+
+			if (ms > before) {
+				longest[j] = ms;
+				ms = before;
+			}
+		}
+	}
+	return longest[count - 1];
+}
+
 /* What all of them say together. */
 static void weigh(struct rounds *rounds)
 {
@@ -67,7 +101,7 @@ static void weigh(struct rounds *rounds)
 	uint64_t little;
 	size_t i;
 
-	rounds->lived_ms = rounds->forgotten_ms = 0;
+	rounds->forgotten_ms = 0;
 	for (i = 0; i < rounds->n; i++) {
 		if (is_forgotten(&list[i]) &&
 		    (!rounds->forgotten_ms || list[i].idle_ms < rounds->forgotten_ms)) {
@@ -77,14 +111,9 @@ static void weigh(struct rounds *rounds)
 	}
 	little = rounds->forgotten_ms ? less_a_little(rounds, rounds->forgotten_ms) : UINT64_MAX;
 	rounds->mixed = false;
-	for (i = 0; i < rounds->n; i++) {
-		if (list[i].outcome != OUTCOME_ANSWERED)
-			continue;
-		if (list[i].idle_ms > little)
-			rounds->mixed = true;
-		else if (list[i].idle_ms > rounds->lived_ms)
-			rounds->lived_ms = list[i].idle_ms;
-	}
+	for (i = 0; i < rounds->n; i++)
+		rounds->mixed |= list[i].outcome == OUTCOME_ANSWERED && list[i].idle_ms > little;
+	rounds->lived_ms = lived_by(rounds, fold_of(rounds), little);
 }
 
 /* Up to `to`, until one is forgotten. */
@@ -136,7 +165,7 @@ static size_t confirm(const struct rounds *rounds, uint64_t *gaps, size_t n)
 
 size_t rounds_next(const struct rounds *rounds, uint64_t gaps[ROUNDS_CONNECTIONS_MAX])
 {
-	size_t n = rounds->options.connections, fold = 1;
+	size_t n = rounds->options.connections, fold = fold_of(rounds);
 
 	if (rounds->phase == ROUNDS_DONE)
 		return 0;
@@ -144,8 +173,6 @@ size_t rounds_next(const struct rounds *rounds, uint64_t gaps[ROUNDS_CONNECTIONS
 		return confirm(rounds, gaps, n);
 	if (!rounds->forgotten_ms)
 		return ascend(rounds, gaps, n);
-	if (rounds->mixed)
-		fold = n < FOLD ? n : FOLD;
 	return multiply(gaps,
 			grid_divide(low(rounds), rounds->forgotten_ms, apart_permille(rounds), gaps,
 				    n / fold),
@@ -182,7 +209,7 @@ static void go_on(struct rounds *rounds, const struct rounds *before)
 
 	if (rounds->phase == ROUNDS_CONFIRM)
 		rounds->confirmations++;
-	if (confirmed || rounds->confirmations == CONFIRMATIONS_MAX ||
+	if (confirmed || (rounds->confirmations >= CONFIRMATIONS_MAX && is_within(rounds)) ||
 	    /* It forgets sooner than the control is probed, or has to be measured below that. */
 	    (rounds->forgotten_ms && low(rounds) >= rounds->forgotten_ms))
 		rounds->phase = ROUNDS_DONE;

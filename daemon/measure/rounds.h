@@ -62,7 +62,7 @@ struct rounds {
 	struct idled *list; /* all that have idled, in the order in which it was told; owned */
 	size_t n, room;
 	/* What those say that count: */
-	uint64_t lived_ms;     /* the longest that lived below... */
+	uint64_t lived_ms;     /* the longest that lived (`mixed`: several times) below... */
 	uint64_t forgotten_ms; /* ...the shortest that was forgotten; 0: none */
 	enum outcome how;      /* with forgotten_ms: of that one */
 	bool mixed;	       /* one that idled as long as that, or longer, has lived */

@@ -37,12 +37,15 @@ static enum outcome meet(struct path *path, uint64_t idle_ms)
 									  : OUTCOME_SILENCE;
 }
 
-/* One round: connections idle a little longer than they are to; what is forgotten ends it. */
+/*
+ * One round: connections idle a little longer than they are to. Once one is forgotten, those that
+ * were to idle for longer are asked at once.
+ */
 static void run_round(struct rounds *rounds, struct path *path, struct cost *cost)
 {
 	uint64_t gaps[ROUNDS_CONNECTIONS_MAX];
 	struct idled idled[ROUNDS_CONNECTIONS_MAX] = {0};
-	size_t i, n = rounds_next(rounds, gaps), taken = 0;
+	size_t i, n = rounds_next(rounds, gaps), taken = 0, n_asked;
 
 	assert_in_range(n, 1, rounds->options.connections);
 	cost->rounds++;
@@ -62,6 +65,14 @@ static void run_round(struct rounds *rounds, struct path *path, struct cost *cos
 		if (idled[taken++].outcome != OUTCOME_ANSWERED)
 			break;
 	}
+	for (n_asked = taken; i < n && n_asked < n; n_asked++) {
+		if (gaps[n_asked] > gaps[i])
+			idled[n_asked].idle_ms = gaps[i] + 5000 + n_asked;
+		else
+			idled[n_asked].idle_ms = gaps[n_asked] + 3 + n_asked % 5;
+		idled[n_asked].outcome = meet(path, idled[n_asked].idle_ms);
+	}
+	taken = n_asked;
 	cost->ms += idled[taken - 1].idle_ms;
 	assert_int_equal(rounds_take(rounds, idled, taken), 0);
 }
@@ -205,30 +216,73 @@ static void test_straddles(void **state)
 	}
 }
 
-/* Two ways with windows of their own: the shorter one counts, whoever came first. */
+/* Several ways with windows of their own: the shortest one counts, whoever came first, and it is
+ * found within the resolution. */
 static void test_mixed(void **state)
 {
+	static const struct {
+		uint64_t tenths[4]; /* of the shortest window; UINT64_MAX: never */
+		size_t ways;
+	} kinds[] = {{{10, 20}, 2},	    {{10, 37}, 2},     {{10, 12}, 2},
+		     {{10, UINT64_MAX}, 2}, {{10, 15, 40}, 3}, {{10, 100, 100, 100}, 4}};
+	size_t wrong, n, most, kind, way;
 	struct rounds rounds;
-	size_t wrong = 0, n = 0;
+	struct cost cost;
 	unsigned seed;
 	uint64_t s;
 
 	(void)state;
-	for (s = 100; s < 3000; s += 130) {
-		for (seed = 1; seed <= 50; seed++) {
-			struct path path = {.window_ms = {s * 1000, s * 2000}, .ways = 2};
+	for (kind = 0; kind < ARRAY_SIZE(kinds); kind++) {
+		wrong = n = most = 0;
+		for (s = 100; s < 3000; s += 130) {
+			for (seed = 1; seed <= 50; seed++) {
+				struct path path = {.ways = kinds[kind].ways, .hash = seed * 7919u};
 
-			path.hash = seed * 7919u;
-			measure(&rounds, &usual, &path);
-			assert_true(rounds_found(&rounds));
-			/* It may be that all connections of the confirmation took one way. */
-			wrong += rounds.lived_ms >= s * 1000;
-			n++;
-			rounds_free(&rounds);
+				for (way = 0; way < path.ways; way++)
+					path.window_ms[way] =
+						kinds[kind].tenths[way] == UINT64_MAX
+							? UINT64_MAX
+							: s * 100 * kinds[kind].tenths[way];
+				cost = measure(&rounds, &usual, &path);
+				assert_true(rounds_found(&rounds));
+				assert_true(!rounds.forgotten_ms ||
+					    rounds.forgotten_ms >= s * 1000);
+				assert_true(rounds.forgotten_ms * 1000 <= rounds.lived_ms * 1050);
+				/* It may be that all connections of the confirmation took one way.
+				 */
+				wrong += !rounds.forgotten_ms || rounds.lived_ms >= s * 1000;
+				if (cost.rounds > most)
+					most = cost.rounds;
+				n++;
+				rounds_free(&rounds);
+			}
 		}
+		print_message(
+			"%zu: %zu of %zu had a number that only one way has; %zu rounds at most\n",
+			kind, wrong, n, most);
+		assert_in_range(wrong, 0, kinds[kind].ways < 3 ? n / 60 : n / 4);
 	}
-	print_message("%zu of %zu had a number that only one way has\n", wrong, n);
-	assert_in_range(wrong, 0, n / 30);
+}
+
+/* A window that shrinks whenever it is about to be confirmed is confirmed no more in the end, but
+ * what is said of it is as close as was asked for. */
+static void test_shrinks(void **state)
+{
+	struct path path = {.window_ms = {3600000}, .ways = 1};
+	struct cost cost = {0};
+	struct rounds rounds;
+
+	(void)state;
+	rounds_init(&rounds, &usual);
+	while (rounds.phase != ROUNDS_DONE) {
+		assert_in_range(cost.rounds, 0, 60);
+		if (rounds.phase == ROUNDS_CONFIRM)
+			path.window_ms[0] = rounds.lived_ms * 9 / 10;
+		run_round(&rounds, &path, &cost);
+	}
+	assert_true(rounds_found(&rounds) && rounds.confirmations >= 10);
+	assert_true(rounds.forgotten_ms * 1000 <= rounds.lived_ms * 1050);
+	rounds_free(&rounds);
 }
 
 /* A flow in a hundred is evicted: what was seen is told, and the shortest counts. */
@@ -356,12 +410,12 @@ static void test_grids(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_window),  cmocka_unit_test(test_options),
-		cmocka_unit_test(test_below),	      cmocka_unit_test(test_never),
-		cmocka_unit_test(test_straddles),     cmocka_unit_test(test_mixed),
-		cmocka_unit_test(test_evicted),	      cmocka_unit_test(test_void),
-		cmocka_unit_test(test_server_closes), cmocka_unit_test(test_left),
-		cmocka_unit_test(test_grids),
+		cmocka_unit_test(test_every_window), cmocka_unit_test(test_options),
+		cmocka_unit_test(test_below),	     cmocka_unit_test(test_never),
+		cmocka_unit_test(test_straddles),    cmocka_unit_test(test_mixed),
+		cmocka_unit_test(test_shrinks),	     cmocka_unit_test(test_evicted),
+		cmocka_unit_test(test_void),	     cmocka_unit_test(test_server_closes),
+		cmocka_unit_test(test_left),	     cmocka_unit_test(test_grids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
