@@ -249,7 +249,7 @@ def test_bpffs_that_ends_with_a_container(agent: Agent, listener: Listener, cgro
     subprocess.run(["unshare", "--mount", "sh", "-c", OWN_BPFFS + STOP, "sh", *daemon],
                    capture_output=True, env={**os.environ, "LOG": log}, timeout=180, check=True)
     with open(log, encoding="utf-8") as file:
-        assert "warning: no bpffs was mounted at /sys/fs/bpf" in file.read()
+        assert "\nno bpffs was mounted at /sys/fs/bpf" in file.read()
 
 
 def test_release_with_nothing_to_release(daemon: Daemon, holdfast: Command) -> None:
