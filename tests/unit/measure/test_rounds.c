@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The rounds of `holdfast measure`, against paths that are made up. */
+/*
+ * The rounds of `holdfast measure`, against paths that are made up. It is one long file since all
+ * tests share the same made-up path and the loop that measures it.
+ */
 #include "unit.h"
 
 #include "base/util.h"
@@ -43,9 +46,10 @@ static enum outcome meet(struct path *path, uint64_t idle_ms)
  */
 static void run_round(struct rounds *rounds, struct path *path, struct cost *cost)
 {
-	uint64_t gaps[ROUNDS_CONNECTIONS_MAX];
+	uint64_t gaps[ROUNDS_CONNECTIONS_MAX], lost_ms = UINT64_MAX;
 	struct idled idled[ROUNDS_CONNECTIONS_MAX] = {0};
-	size_t i, n = rounds_next(rounds, gaps), taken = 0, n_asked;
+	size_t i, n = rounds_next(rounds, gaps);
+	bool closed = false;
 
 	assert_in_range(n, 1, rounds->options.connections);
 	cost->rounds++;
@@ -53,28 +57,19 @@ static void run_round(struct rounds *rounds, struct path *path, struct cost *cos
 	for (i = 0; i < n; i++) {
 		assert_true(i == 0 || gaps[i] >= gaps[i - 1]);
 		assert_true(gaps[i] <= rounds->options.to_ms + 20);
-		idled[taken].idle_ms = gaps[i] + 3 + i % 5;
-		if (path->close_ms && idled[taken].idle_ms >= path->close_ms) {
-			cost->ms += path->close_ms;
-			if (taken)
-				assert_int_equal(rounds_take(rounds, idled, taken), 0);
-			rounds_limit(rounds, path->close_ms);
-			return;
-		}
-		idled[taken].outcome = meet(path, idled[taken].idle_ms);
-		if (idled[taken++].outcome != OUTCOME_ANSWERED)
+		idled[i].idle_ms = gaps[i] > lost_ms ? lost_ms + 5000 + i : gaps[i] + 3 + i % 5;
+		closed = path->close_ms && idled[i].idle_ms >= path->close_ms;
+		if (closed)
 			break;
+		idled[i].outcome = meet(path, idled[i].idle_ms);
+		if (idled[i].outcome != OUTCOME_ANSWERED && lost_ms == UINT64_MAX)
+			lost_ms = gaps[i];
 	}
-	for (n_asked = taken; i < n && n_asked < n; n_asked++) {
-		if (gaps[n_asked] > gaps[i])
-			idled[n_asked].idle_ms = gaps[i] + 5000 + n_asked;
-		else
-			idled[n_asked].idle_ms = gaps[n_asked] + 3 + n_asked % 5;
-		idled[n_asked].outcome = meet(path, idled[n_asked].idle_ms);
-	}
-	taken = n_asked;
-	cost->ms += idled[taken - 1].idle_ms;
-	assert_int_equal(rounds_take(rounds, idled, taken), 0);
+	cost->ms += closed ? path->close_ms : idled[i - 1].idle_ms;
+	if (i > 0)
+		assert_int_equal(rounds_take(rounds, idled, i), 0);
+	if (closed)
+		rounds_limit(rounds, path->close_ms);
 }
 
 static struct cost measure(struct rounds *rounds, const struct rounds_options *options,
