@@ -143,6 +143,22 @@ const char *destination_text(const struct destination *destination, char text[PR
 	return text;
 }
 
+bool config_next_unresolved(const struct config *config, struct host_name *name)
+{
+	size_t i = name->rule ? (size_t)(name->rule - config->rules) : 0;
+	size_t j = name->rule ? (size_t)(name->destination - name->rule->destinations) + 1 : 0;
+
+	for (; i < config->n_rules; i++, j = 0) {
+		for (name->rule = &config->rules[i]; j < name->rule->n_destinations; j++) {
+			name->destination = &name->rule->destinations[j];
+			if (name->destination->kind == DESTINATION_NAME &&
+			    !name->destination->n_resolved)
+				return true;
+		}
+	}
+	return false;
+}
+
 const char *rule_side_name(enum rule_side side)
 {
 	switch (side) {

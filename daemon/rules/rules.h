@@ -107,6 +107,18 @@ uint16_t rule_default_interval(uint16_t time_s);
 /* Returns the rule of that name, owned by config, or NULL. */
 const struct rule *config_find_rule(const struct config *config, const char *name);
 
+/* A host name among the destinations of a configuration, which owns both. */
+struct host_name {
+	const struct rule *rule;
+	const struct destination *destination;
+};
+
+/*
+ * Goes on to the next host name without an address by now, so that no connection matches it; to
+ * the first one where name is zeroed. Returns false after the last one.
+ */
+bool config_next_unresolved(const struct config *config, struct host_name *name);
+
 /* Returns the value of hf_rule.key: a hash of the rule's name (FNV-1a). Counters are kept under
  * this key, so that they outlive reloads. */
 uint64_t rule_key(const char *name);

@@ -153,20 +153,12 @@ static void print_list(const struct explanation *x, size_t from, size_t to, cons
 /* Prints the host names without an address: their rules might match the connection, too. */
 static void print_unresolved(const struct config *config, FILE *out)
 {
+	struct host_name name = {0};
 	bool first = true;
-	size_t i, j;
 
-	for (i = 0; i < config->n_rules; i++) {
-		for (j = 0; j < config->rules[i].n_destinations; j++) {
-			const struct destination *d = &config->rules[i].destinations[j];
-
-			if (d->kind != DESTINATION_NAME || d->n_resolved)
-				continue;
-			fprintf(out, "%s  %s  %s\n", first ? "\nWithout an address by now:\n" : "",
-				config->rules[i].name, d->name);
-			first = false;
-		}
-	}
+	for (; config_next_unresolved(config, &name); first = false)
+		fprintf(out, "%s  %s  %s\n", first ? "\nWithout an address by now:\n" : "",
+			name.rule->name, name.destination->name);
 }
 
 void explain_print(const struct explanation *x, FILE *out)
@@ -256,21 +248,15 @@ static struct json_object *list_to_json(const struct explanation *x, size_t from
 
 static struct json_object *unresolved_to_json(const struct config *config)
 {
-	struct json_object *array = json_object_new_array(), *name;
-	size_t i, j;
+	struct json_object *array = json_object_new_array(), *text;
+	struct host_name name = {0};
 
-	for (i = 0; array && i < config->n_rules; i++) {
-		for (j = 0; j < config->rules[i].n_destinations; j++) {
-			const struct destination *d = &config->rules[i].destinations[j];
-
-			if (d->kind != DESTINATION_NAME || d->n_resolved)
-				continue;
-			name = json_object_new_string(d->name);
-			if (!name || json_object_array_add(array, name)) {
-				json_object_put(name);
-				json_object_put(array);
-				return NULL;
-			}
+	while (array && config_next_unresolved(config, &name)) {
+		text = json_object_new_string(name.destination->name);
+		if (!text || json_object_array_add(array, text)) {
+			json_object_put(text);
+			json_object_put(array);
+			return NULL;
 		}
 	}
 	return array;

@@ -34,6 +34,7 @@ static void arm(struct exporter *exporter, uint64_t when_us)
 	sd_event_source_set_enabled(exporter->timer, SD_EVENT_ONESHOT);
 }
 
+/* Writes the numbers to a text; with NULL what a daemon that has stopped leaves. */
 static int to_text(const struct metrics *metrics, char **text, size_t *size, struct error *e)
 {
 	FILE *out = open_memstream(text, size);
@@ -41,27 +42,14 @@ static int to_text(const struct metrics *metrics, char **text, size_t *size, str
 
 	if (!out)
 		return error_set(e, ENOMEM, "out of memory");
-	metrics_write(metrics, out);
+	if (metrics)
+		metrics_write(metrics, out);
+	else
+		metrics_write_nothing(out);
 	bad = ferror(out);
 	if (fclose(out) || bad)
 		return error_set(e, ENOMEM, "out of memory");
 	return 0;
-}
-
-/* What a daemon that has stopped leaves. NULL: out of memory. */
-static char *stopped_text(size_t *size)
-{
-	char *text = NULL;
-	FILE *out = open_memstream(&text, size);
-
-	if (!out)
-		return NULL;
-	metrics_write_nothing(out);
-	if (fclose(out)) {
-		free(text);
-		return NULL;
-	}
-	return text;
 }
 
 static int put(const struct exporter *exporter, bool daemon_up, struct error *e)
@@ -172,10 +160,10 @@ static void remove_file(struct exporter *exporter)
 static void drop_stopped(const struct exporter *exporter)
 {
 	_cleanup_free_ char *text = NULL;
+	struct error e = {0};
 	size_t size;
 
-	text = stopped_text(&size);
-	if (text)
+	if (!to_text(NULL, &text, &size, &e))
 		textfile_drop_like(exporter->path, text, size);
 }
 
@@ -218,10 +206,8 @@ void exporter_stop(struct exporter *exporter)
 
 	if (!exporter->written)
 		return;
-	text = stopped_text(&size);
-	if (!text || textfile_put(exporter->path, text, size, &e))
-		log_warning(exporter->log, "the metrics can't be written: %s",
-			    text ? e.text : "out of memory");
+	if (to_text(NULL, &text, &size, &e) || textfile_put(exporter->path, text, size, &e))
+		log_warning(exporter->log, "the metrics can't be written: %s", e.text);
 }
 
 void exporter_leave(struct exporter *exporter)

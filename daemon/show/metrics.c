@@ -194,19 +194,16 @@ static void hosts(const struct snapshot *snapshot, FILE *out)
 
 static void names(const struct config *config, FILE *out)
 {
-	const struct destination *destination;
+	struct host_name name = {0};
 	uint64_t n = 0, unresolved = 0;
 	size_t i, j;
 
 	for (i = 0; i < config->n_rules; i++) {
-		for (j = 0; j < config->rules[i].n_destinations; j++) {
-			destination = &config->rules[i].destinations[j];
-			if (destination->kind != DESTINATION_NAME)
-				continue;
-			n++;
-			unresolved += !destination->n_resolved;
-		}
+		for (j = 0; j < config->rules[i].n_destinations; j++)
+			n += config->rules[i].destinations[j].kind == DESTINATION_NAME;
 	}
+	while (config_next_unresolved(config, &name))
+		unresolved++;
 	single(out, "host_names", "gauge", "Host names among the destinations of all rules.", n);
 	single(out, "host_names_unresolved", "gauge",
 	       "Those of them without an address, so that no connection matches them.", unresolved);

@@ -129,19 +129,13 @@ static int show_daemon(const struct command *command, const struct data_plane *p
 /* Host names without an address: no connection matches them, and no row shows that. */
 static void say_unresolved(const struct config *config)
 {
-	size_t i, j;
+	struct host_name name = {0};
 
-	for (i = 0; i < config->n_rules; i++) {
-		for (j = 0; j < config->rules[i].n_destinations; j++) {
-			const struct destination *d = &config->rules[i].destinations[j];
-
-			if (d->kind == DESTINATION_NAME && !d->n_resolved)
-				fprintf(stderr,
-					"holdfast: rule %s: host name %s has no address by now: no "
-					"connection matches it\n",
-					config->rules[i].name, d->name);
-		}
-	}
+	while (config_next_unresolved(config, &name))
+		fprintf(stderr,
+			"holdfast: rule %s: host name %s has no address by now: no connection "
+			"matches it\n",
+			name.rule->name, name.destination->name);
 }
 
 static int show(const struct command *command, const struct snapshot *snapshot,

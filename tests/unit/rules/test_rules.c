@@ -177,6 +177,29 @@ static void test_names(void **state)
 	compiled_free(&c);
 }
 
+/* Host names without an address are found in any rule, at any place, and no others. */
+static void test_unresolved(void **state)
+{
+	static const char *const expected[] = {"a.x", "c.x", "d.x"};
+	struct host_name name = {0};
+	struct compiled c;
+	size_t i;
+
+	(void)state;
+	compile(&c, "[rule first]\ndestination = a.x, 10.0.0.1\n"
+		    "[rule literal]\ndestination = 10.0.0.2, any\n"
+		    "[rule second]\ndestination = b.x\n"
+		    "[rule third]\ndestination = 10.0.0.3, c.x, d.x\n");
+	resolve(&c.config, 2, "10.0.0.2");
+	for (i = 0; i < ARRAY_SIZE(expected); i++) {
+		assert_true(config_next_unresolved(&c.config, &name));
+		assert_string_equal(name.destination->name, expected[i]);
+		assert_string_equal(name.rule->name, i ? "third" : "first");
+	}
+	assert_false(config_next_unresolved(&c.config, &name));
+	compiled_free(&c);
+}
+
 /* Compiled rules take no more entries than expected. */
 static void test_sizes(void **state)
 {
@@ -358,7 +381,7 @@ int main(void)
 		cmocka_unit_test(test_names),	   cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_ports_once), cmocka_unit_test(test_deterministic),
 		cmocka_unit_test(test_many),	   cmocka_unit_test(test_too_many),
-		cmocka_unit_test(test_prefix),
+		cmocka_unit_test(test_prefix),	   cmocka_unit_test(test_unresolved),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
