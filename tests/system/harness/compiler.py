@@ -41,10 +41,10 @@ _COVERAGE = os.environ.get("HF_COVERAGE")
 FLAGS = ["CFLAGS=-O1 -g --coverage", "LDFLAGS=--coverage"] if _COVERAGE else ["CFLAGS=-O1"]
 
 
-def cross(arch: str, compiler: str, go: str) -> None:
-    """Compiles for another architecture from now on; make's and Go's names for it differ."""
+def cross(arch: str, compiler: str) -> None:
+    """Compiles for another architecture from now on, by the name that Debian and Go have for it."""
     global _CC, _GO, _MAKE
-    _CC, _GO, _MAKE = compiler, {"GOARCH": go}, [f"ARCH={arch}"]
+    _CC, _GO, _MAKE = compiler, {"GOARCH": arch}, [f"ARCH={arch}"]
 
 
 def prebuilt(name: str) -> str | None:

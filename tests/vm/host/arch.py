@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Arch:
-    """An architecture by Debian's name."""
+    """An architecture by Debian's name, which is Go's, too."""
 
     name: str
     tools: str      # prefix of its binutils and compiler
@@ -18,7 +18,6 @@ class Arch:
     console: str    # the first serial line's device in /dev
     results: str    # the second one's
     append: str     # more for the kernel's command line
-    go: str         # Go's name for it
 
     @property
     def is_foreign(self) -> bool:
@@ -30,8 +29,8 @@ NATIVE = "amd64"
 ARCHES = {arch.name: arch for arch in (
     Arch("amd64", "", "image",
          ("qemu-system-x86_64", "-machine", "q35,nvdimm=on", "-cpu", "qemu64"),
-         "ttyS0", "ttyS1", "tsc=reliable", "amd64"),
+         "ttyS0", "ttyS1", "tsc=reliable"),
     # With a root= the kernel unpacks an initramfs into a file system without a limit.
     Arch("arm64", "aarch64-linux-gnu-", "root.cpio",
          ("qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a72"),
-         "ttyAMA0", "ttyS0", "root=/dev/ram0", "arm64"))}
+         "ttyAMA0", "ttyS0", "root=/dev/ram0"))}

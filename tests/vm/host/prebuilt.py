@@ -28,7 +28,7 @@ def prepare(build: str, everything: bool, arch: Arch) -> dict[str, str]:
     directory = os.path.join(build, "tests", "prebuilt")
     os.makedirs(directory, exist_ok=True)
     if arch.is_foreign:
-        compiler.cross(arch.name, f"{arch.tools}gcc", arch.go)
+        compiler.cross(arch.name, f"{arch.tools}gcc")
     found = {}
     for name in compiler.BUILDS:
         made = compiler.other_build(name, os.path.join(directory, name))
