@@ -7,6 +7,8 @@
 #                       and compared with the unit
 #   make coverage       lines and branches that the unit and system tests reach
 #   make valgrind       unit tests, daemon and command under valgrind
+#   make clusters       the Kubernetes manifests against the API of each version from 1.22 on; needs
+#                       kubectl, and npm's registry
 #   make mutants        small changes to the code, one at a time: do the tests notice? MUTANTS=WORD...
 #                       for those that have one of the words, SAMPLE=10 for so many at random,
 #                       SINCE=REVISION for those of what has changed; FRESH=100 for new ones that
@@ -16,7 +18,7 @@ CHAOS_SECONDS ?= 3600
 CHURN         ?= 1000000
 PYTEST = $(PYTHON) -B -m pytest -q -p no:cacheprovider
 
-.PHONY: deps-depth chaos faults privileges coverage valgrind mutants
+.PHONY: deps-depth chaos faults privileges coverage valgrind clusters mutants
 
 deps-depth: deps-test
 	@$(call install_missing,$(shell sed -e 's/\#.*//' tests/depth/packages))
@@ -74,3 +76,8 @@ valgrind: deps-depth
 mutants: deps-test
 	@$(PYTHON) -B tests/depth/mutants/run --build $(BUILD) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(FRESH),--fresh $(FRESH)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(SINCE),--since $(SINCE)) -- $(MUTANTS)
+
+# Each of these commands may have come from elsewhere than Debian's package.
+clusters:
+	@$(call install_missing,python3-yaml $(if $(shell command -v kubectl),,kubernetes-client) $(if $(shell command -v npm),,npm))
+	@$(PYTHON) -B tests/depth/clusters/run --cache $(abspath $(BUILD))/clusters
