@@ -87,6 +87,18 @@ def test_lint(name: str) -> None:
 CONFIGURATIONS = [text for text in examples(page("holdfast.conf.5")) if text.startswith("[")]
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_headings(name: str) -> None:
+    """Each heading is shown as it is written: none begins with a word that is a macro, too."""
+    if not shutil.which("mandoc"):
+        pytest.skip("mandoc is missing")
+    shown = subprocess.run(["mandoc", "-Tascii", os.path.join(PACKAGING, "man", name)], check=True,
+                           text=True, stdout=subprocess.PIPE).stdout
+    lines = {re.sub(".\b", "", line).strip() for line in shown.splitlines()}
+    headings = re.findall(r"^\.S[hs] (.*)$", page(name), re.MULTILINE)
+    assert headings and {heading.removeprefix("\\&") for heading in headings} <= lines
+
+
 def test_there_are_examples() -> None:
     """The pages have examples, so that the tests of the examples aren't empty."""
     assert len(CONFIGURATIONS) >= 3
