@@ -249,6 +249,24 @@ table inet fastpath {
     assert sock.settings == UNBOUND
 
 
+def test_other_zone(host: Host) -> None:
+    """An entry in another zone than the default isn't found, and shows nothing."""
+    host.netns.nft("""
+table inet zones {
+    chain prerouting {
+        type filter hook prerouting priority raw;
+        ct zone set 5
+    }
+}""")
+    sock = host.connect()
+    with host.netns.entered(), open("/proc/thread-self/net/nf_conntrack", encoding="ascii") as file:
+        assert "zone=5" in file.read()
+    host.daemon.start(AUTO)
+    time.sleep(3)
+    assert host.window is None
+    assert sock.settings == UNBOUND
+
+
 def test_nothing_is_asked(make_agent: Callable[..., Agent], make_daemon: Callable[..., Daemon],
                           make_netns: Callable[[], Netns], cgroup: Cgroup, workdir: str) -> None:
     """Where nothing is tracked and IPVS isn't loaded, the daemon opens no socket that would load a

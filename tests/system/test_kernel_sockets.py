@@ -25,3 +25,18 @@ def test_no_process(daemon: Daemon, agent: Agent, listener: Listener, netns: Net
     wait_for(lambda: daemon.log.count("ended from outside") == 2, "both ends are told")
     lines = [line for line in daemon.log.splitlines() if "ended from outside" in line]
     assert all(", the kernel: ended from outside" in line for line in lines), lines
+
+
+def test_changed_by_the_kernel(daemon: Daemon, agent: Agent, listener: Listener,
+                               holdfast: Command) -> None:
+    """What an application sets on a Multipath TCP socket the kernel hands on to the subflow, past
+    the guard; the next pass puts it right."""
+    daemon.start(RULE.replace("600s", "1s"))
+    sock = agent.connect_mptcp("127.0.0.1", listener.port)
+    [shown] = holdfast.status()["sockets"]
+    assert (shown["verdict"], shown["keepalive"]) == ("held", True)
+    sock.change(keepalive=1)
+    sock.change(keepalive=0)
+    wait_for(lambda: "1 connection held again" in daemon.log, "the pass puts it right")
+    [shown] = holdfast.status()["sockets"]
+    assert (shown["verdict"], shown["keepalive"], shown["time"]) == ("held", True, 120)

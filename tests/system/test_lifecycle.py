@@ -46,6 +46,20 @@ def test_stop_restores(daemon: Daemon, agent: Agent, listener: Listener, holdfas
     assert holdfast("status").status == NOTHING_ATTACHED
 
 
+def test_sysctls(daemon: Daemon, agent: Agent, listener: Listener, netns: Netns) -> None:
+    """The namespace's keepalive sysctls are as they were, while it runs and afterwards."""
+    def sysctls() -> list[str]:
+        return [netns.read_sysctl(f"ipv4/tcp_keepalive_{name}")
+                for name in ("time", "intvl", "probes")]
+
+    before = sysctls()
+    daemon.start(OLD)
+    assert agent.connect("127.0.0.1", listener.port).settings == OLD_VALUES
+    assert sysctls() == before
+    daemon.stop()
+    assert sysctls() == before
+
+
 def test_watchdog(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon sends WATCHDOG=1 as often as the service manager asks for."""
     monkeypatch.setenv("WATCHDOG_USEC", "500000")

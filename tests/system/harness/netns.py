@@ -105,6 +105,11 @@ class Netns:
         with self.entered(), open(f"/proc/sys/net/{name}", "w", encoding="ascii") as file:
             file.write(str(value))
 
+    def read_sysctl(self, name: str) -> str:
+        """Returns a sysctl of this namespace, named as a file below /proc/sys/net/."""
+        with self.entered(), open(f"/proc/sys/net/{name}", encoding="ascii") as file:
+            return file.read().strip()
+
     def add_address(self, *addresses: str, device: str = "lo") -> None:
         """Adds addresses that are usable at once (`/32` or `/128` where no length is given)."""
         self.ip(*(f"address add {a} dev {device}{' nodad' if ':' in a else ''}"
