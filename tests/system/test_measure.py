@@ -400,6 +400,26 @@ def test_on_a_terminal(make_path: Callable[..., Topology],
 
 # --- commands ---
 
+def test_no_terminal(make_path: Callable[..., Topology], serve: Callable[..., idlers.Server],
+                     workdir: str) -> None:
+    """The command can't ask for a password: it has no terminal, though `holdfast measure` has."""
+    path = make_path(60)
+    serve(path.server, PORT)
+    asks = 'name=$0; if true 2> /dev/null < /dev/tty; then touch "$name"; fi; exec "$@"'
+    ours, theirs = pty.openpty()
+    names = [os.path.join(workdir, name) for name in ("holdfast", "command")]
+    process = spawn(["setsid", "--ctty", "--wait", "sh", "-c", asks, names[0],
+                     build.HOLDFAST, "--pin-dir", NO_PINS, "measure", "--from", "2s", "--to", "3s",
+                     "--connections", "1", "--resolution", "50", "-J", f"{ADDRESS}:{PORT}", "--",
+                     "sh", "-c", asks, names[1], *client()],
+                    path.clients[0], stdin=theirs, stdout=subprocess.DEVNULL)
+    assert process.wait(60) == MEASURED
+    os.close(theirs)
+    os.close(ours)
+    assert [os.path.exists(name) for name in names] == [True, False]
+
+
+
 def test_no_command() -> None:
     """Usage, with an example that fits the port."""
     for port, example in ((3306, "mysql -h"), (5432, "psql -h"), (22, "ssh 10.0.0.1 cat"),

@@ -258,6 +258,24 @@ def test_silent_server_does_not_stop_the_start(daemon: Daemon, server: Server, a
     assert agent.connect(C, listener.port).settings == held(60, 20, 3)
     sock = agent.connect(A, listener.port)
     assert sock.settings == UNTOUCHED
+    assert "1 host name has no answer yet; going on without" in daemon.log
+    server.thaw()
+    settles(sock, HELD)
+
+
+def test_reload_of_a_silent_server(daemon: Daemon, server: Server, agent: Agent,
+                                   listener: Listener) -> None:
+    """A reload waits only a moment for a name server, too."""
+    server.answer(db=A)
+    daemon.start(rule("other", C, time="60s", interval="20s", probes=3))
+    server.freeze()
+    begin = time.monotonic()
+    daemon.reload(RULE + rule("other", C, time="50s", interval="20s", probes=3))
+    assert time.monotonic() - begin < 10
+    assert "1 host name has no answer yet; going on without" in daemon.log
+    assert agent.connect(C, listener.port).settings == held(50, 20, 3)
+    sock = agent.connect(A, listener.port)
+    assert sock.settings == UNTOUCHED
     server.thaw()
     settles(sock, HELD)
 
