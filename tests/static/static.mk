@@ -6,6 +6,7 @@
 #   make check-layers   whether code calls only what is below it, in no circle
 #   make check-log-lines
 #                       whether the daemon writes the log lines that the manual explains
+#   make check-promises whether each sentence of the manual and README has its tests
 #
 # Findings that are accepted stand, with the reason, in .clang-tidy, in tests/static, or in the
 # code.
@@ -15,14 +16,14 @@ STATIC_SOURCES  = $(SOURCES) $(wildcard tests/fuzz/*.c tests/unit/*.c tests/unit
 STATIC_SCRIPTS := packaging/apt-install packaging/cross-deb packaging/debian/prerm packaging/debian/postrm \
 	packaging/completions/holdfast.bash tests/unit/run tests/vm/guest/start tests/vm/package/guest/start .ci/run
 
-.PHONY: deps-static check-static check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants check-layers check-log-lines
+.PHONY: deps-static check-static check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants check-layers check-log-lines check-promises
 
 deps-static: deps
 	@$(call install_missing,$(STATIC_PACKAGES))
 
 check-static: deps-static
 	@$(MAKE) --no-print-directory $(BUILD)/holdfast.skel.h
-	@$(MAKE) --no-print-directory -k -j$$(nproc) check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants check-layers check-log-lines
+	@$(MAKE) --no-print-directory -k -j$$(nproc) check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants check-layers check-log-lines check-promises
 
 # Left out: malloc-leak, which reports what the cleanup attribute frees as leaked; and
 # use-of-uninitialized-value, which gcc 12 reports of variables that this attribute frees unused.
@@ -67,6 +68,10 @@ check-mutants:
 check-log-lines:
 	$(call say,LOGLINES,packaging/man/holdfastd.8)
 	$(Q)$(PYTHON) -B -m pytest -q -p no:cacheprovider tests/static/test_log_lines.py
+
+check-promises:
+	$(call say,PROMISES,packaging/man README.md)
+	$(Q)$(PYTHON) -B -m pytest -q -p no:cacheprovider tests/static/test_promises.py
 
 check-layers: all
 	$(call say,LAYERS,daemon bpf)
