@@ -60,7 +60,7 @@ def entries(page: str) -> list[Entry]:
 
 
 @cache
-def tests() -> set[str]:
+def all_tests() -> set[str]:
     """Returns the names of all tests."""
     found = set()
     for path in glob.glob(os.path.join(TREE, "tests", "*", "test_*.py")):
@@ -79,7 +79,7 @@ def stands(reference: str) -> bool:
     if reference.startswith("tests/"):
         path, _, text = reference.partition(": ")
         return os.path.isfile(os.path.join(TREE, path)) and bool(text) and text in read(path)
-    return reference in WITHOUT or reference in tests()
+    return reference in WITHOUT or reference in all_tests()
 
 
 @pytest.mark.parametrize("page", PAGES)
