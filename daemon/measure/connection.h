@@ -34,7 +34,7 @@ bool connection_is_to(int fd, uint8_t family, const uint8_t peer[16], uint16_t p
 /* As the kernel has it now. Negative errno. */
 int connection_look(int fd, struct connection_look *look);
 
-/* Keepalive off, so that nothing is sent. -EPERM: somebody keeps it on. */
+/* Keepalive off, so that nothing is sent. */
 int connection_silence(int fd, struct error *e);
 
 /*

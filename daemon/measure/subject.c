@@ -13,6 +13,9 @@
 #define ANSWER_MS 5
 #define IDLE_MS	  1000
 
+/* A command may switch keepalive on while it logs in. Who does so for longer won't leave it off. */
+#define LOUD_MS 5000
+
 int subject_start(struct subject *subject, struct subject_world *world, struct error *e)
 {
 	return client_start(&subject->client, world->argv, world->started++, e);
@@ -115,6 +118,19 @@ static void disturbed(struct subject *subject, const struct subject_world *world
 	be_void(subject, why);
 }
 
+/* Keepalive is on again: by a daemon that was started meanwhile, or by the command itself. */
+static int silence_again(struct subject *subject, const struct subject_world *world, int64_t now_ms,
+			 struct error *e)
+{
+	if (!subject->loud_ms)
+		subject->loud_ms = now_ms;
+	if (now_ms - subject->loud_ms >= LOUD_MS)
+		return error_set(e, EPERM,
+				 "something keeps keepalive on on the command's connection (another "
+				 "holdfast, with a pin dir of its own?)");
+	return silence(subject, world, e);
+}
+
 static int idle(struct subject *subject, struct subject_world *world, struct error *e)
 {
 	struct connection_look look;
@@ -139,9 +155,9 @@ static int idle(struct subject *subject, struct subject_world *world, struct err
 		if (subject->stage == SUBJECT_DONE)
 			return 0;
 	}
-	/* A daemon that was started meanwhile, or the command itself. */
 	if (look.keepalive)
-		return silence(subject, world, e);
+		return silence_again(subject, world, now_ms, e);
+	subject->loud_ms = 0;
 	if (now_ms - subject->last_ms < (int64_t)subject->gap_ms)
 		return 0;
 	return subject_probe(subject, e);

@@ -50,6 +50,7 @@ struct subject {
 	uint64_t answer_ms;	   /* OUTCOME_ANSWERED: it took so long */
 	int64_t found_ms, last_ms; /* its connection was found; its last packet went or came */
 	int64_t probed_ms, ended_ms;
+	int64_t loud_ms; /* keepalive was found on, each time since then; 0: it was off */
 	uint32_t packets, packets_in;
 	char why[256]; /* OUTCOME_VOID: why */
 };

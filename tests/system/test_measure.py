@@ -8,13 +8,14 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import struct
 import subprocess
 import termios
 import time
 from contextlib import ExitStack
-from typing import Any, Callable, Iterator, NamedTuple
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 import pytest
 
@@ -56,10 +57,10 @@ class Measuring:
 
     def __init__(self, netns: Netns, options: list[str], command: list[str],
                  cgroup: Cgroup | None = None, pin_dir: str = NO_PINS,
-                 environment: dict[str, str] | None = None) -> None:
+                 environment: dict[str, str] | None = None, under: Sequence[str] = ()) -> None:
         # pylint: disable-next=consider-using-with
         self.process = spawn(
-            [build.HOLDFAST, "--pin-dir", pin_dir, "measure", *options, f"{ADDRESS}:{PORT}", "--",
+            [*under, build.HOLDFAST, "--pin-dir", pin_dir, "measure", *options, f"{ADDRESS}:{PORT}", "--",
              *command], netns, cgroup, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, env={**os.environ, **(environment or {})})
 
@@ -458,6 +459,19 @@ def test_bad_command(path: Topology, serve: Callable[..., idlers.Server], comman
     assert time.monotonic() - before < 30  # and not the command's minute
 
 
+@pytest.mark.skipif(build.SANITIZED, reason="strace and sanitizers don't go together")
+def test_loud_command(path: Topology, serve: Callable[..., idlers.Server], workdir: str) -> None:
+    """A command may switch keepalive on while it logs in, as MariaDB's client does: it is switched
+    off again, and nobody else is suspected. Here it does so at any moment between two calls."""
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    serve(path.server, PORT)
+    slowly = ["strace", "-o", os.path.join(workdir, "calls"), "-e", "trace=setsockopt", "-e",
+              "inject=setsockopt:delay_exit=20000"]
+    check_found(Measuring(path.clients[0], [*RANGE, "-J"], idlers.client(
+        ADDRESS, PORT, "0.5", kind="loud"), under=slowly).json(), WINDOW, "reset")
+
+
 def test_leaves_by_itself(path: Topology, serve: Callable[..., idlers.Server]) -> None:
     """A command whose connection ends before its time, with the examples."""
     serve(path.server, PORT)
@@ -581,6 +595,17 @@ def test_beside_a_daemon(path: Topology, serve: Callable[..., idlers.Server], da
     measured = measuring.json()
     check_found(measured, WINDOW, "reset")
     assert "restored" not in daemon.log
+
+
+def test_another_holdfast(path: Topology, serve: Callable[..., idlers.Server], daemon: Daemon,
+                          cgroup: Cgroup) -> None:
+    """One with pins of its own doesn't leave them alone: they can't be measured."""
+    serve(path.server, PORT)
+    daemon.start(rule("all", time="60s"))
+    measured = Measuring(path.clients[0], ["--from", "9s", "--to", "10s", "-J"], client(),
+                         cgroup).json()
+    assert measured.status == BROKEN
+    assert measured.json["why"].startswith("something keeps keepalive on ")
 
 
 def test_daemon_starts_and_stops(path: Topology, serve: Callable[..., idlers.Server],

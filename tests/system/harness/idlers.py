@@ -1,10 +1,11 @@
 """Commands for `holdfast measure`, and the servers that they connect to.
 
     python3 -S -m harness.idlers client ADDRESS PORT [FILE]
+    python3 -S -m harness.idlers loud ADDRESS PORT SECONDS
     python3 -S -m harness.idlers server PORT [HOW SECONDS]
 
 The client connects, and leaves when its input ends; it writes a line to FILE when it does. The
-server keeps what connects. HOW: `fin` closes what has had no data for so long, and `rst` resets it,
+loud one switches keepalive on all the time for so long after it has connected. The server keeps what connects. HOW: `fin` closes what has had no data for so long, and `rst` resets it,
 as servers do; `path` resets what has had no packet, as some firewalls do; `talk` sends data then,
 and `keepalive` has the kernel send probes.
 """
@@ -27,9 +28,9 @@ MODULE = [sys.executable, "-B", "-S", "-X", RUN, "-m", "harness.idlers"]
 TCP_INFO_SEGS_IN = 140  # struct tcp_info.tcpi_segs_in
 
 
-def client(address: str, port: int, *file: str) -> list[str]:
+def client(address: str, port: int, *file: str, kind: str = "client") -> list[str]:
     """The command that opens a connection."""
-    return ["env", f"--chdir={TESTS_DIR}", *MODULE, "client", address, str(port), *file]
+    return ["env", f"--chdir={TESTS_DIR}", *MODULE, kind, address, str(port), *file]
 
 
 class Server:
@@ -114,8 +115,20 @@ def _idle(address: str, port: int, *file: str) -> None:
     sock.close()
 
 
+def _loud(address: str, port: int, seconds: float) -> None:
+    sock = socket.create_connection((address, port))
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    while os.read(0, 100):
+        pass
+    sock.close()
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "client":
         _idle(sys.argv[2], int(sys.argv[3]), *sys.argv[4:])
+    elif sys.argv[1] == "loud":
+        _loud(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
     else:
         _serve(int(sys.argv[2]), sys.argv[3], float(sys.argv[4]))
