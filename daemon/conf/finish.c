@@ -171,6 +171,30 @@ static void check_timing(const struct finishing *f)
 	}
 }
 
+/* Such a rule is more often a slip than a wish. */
+static void check_reach(const struct finishing *f)
+{
+	static const enum conf_key by_port[] = {CONF_PORT};
+	static const char *const whose[] = {[RULE_SIDE_CLIENT] = "that this host opens",
+					    [RULE_SIDE_SERVER] = "that this host accepts",
+					    [RULE_SIDE_BOTH] = "of this host"};
+	const struct rule *rule = f->rule;
+	size_t i;
+
+	if (!rule->enforce || rule->n_ports != 1 || rule->ports[0].first > 1 ||
+	    rule->ports[0].last < UINT16_MAX)
+		return;
+	for (i = 0; i < rule->n_destinations; i++) {
+		if (rule->destinations[i].kind != DESTINATION_ANY)
+			continue;
+		conf_warning(f->parser, place_of(f, by_port, ARRAY_SIZE(by_port)),
+			     "every TCP connection %s is held, the kernel's own too (write the "
+			     "ports or the destinations that the rule is for)",
+			     whose[rule->side]);
+		return;
+	}
+}
+
 static void finish_rule(struct conf_parser *parser, struct conf_section *section, struct rule *rule)
 {
 	struct finishing f = {parser, section, rule};
@@ -190,6 +214,7 @@ static void finish_rule(struct conf_parser *parser, struct conf_section *section
 		return;
 	}
 	check_timing(&f);
+	check_reach(&f);
 }
 
 static int compare_titles(const void *left, const void *right)

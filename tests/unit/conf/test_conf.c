@@ -207,7 +207,7 @@ static void test_forms(void **state)
 		"[rule a]\ndestination = 10.0.0.0/8, 10.0.0.0/8, db.x, DB.x\nside = both\n",
 		"[rule a]\ndestination = localhost, a_b.c-d.example., 3com.example, 0xzz\n",
 		"[rule a]\ndestination = 1.2.3.4/32, ::1, ::1/128, ::ffff:1.2.3.4, 0.0.0.0\n",
-		"[rule a]\nport = 1-65535, 7, 5-9\ndestination = any\n",
+		"[rule a]\nport = 1-65535, 7, 5-9\ndestination = ::/1\n",
 		"[rule a]\ndestination = any\nuser-timeout = 2147483647ms\n",
 		"[rule a]\ndestination = any\nwindow = 3650d\ntime = 32767\ninterval = 32767\n",
 		"[rule a]\ndestination = any\nprobes = 127\ninterval = 1s\n",

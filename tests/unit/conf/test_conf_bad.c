@@ -250,6 +250,9 @@ static const struct bad suspicious[] = {
 	{A "[rule b]\ndestination = ::1\n[defaults]\nwindow = 1h\nprobes = 99\n", {{7, "not below window"}}},
 	{A "time = 10min\nuser-timeout = 659s\n", {{4, "user-timeout is below time + interval: one lost probe would kill the connection (write at least 11min)"}}},
 	{A "time = 10min\nuser-timeout = 659999ms\n", {{4, "user-timeout is below"}}},
+	{A "port = 1-65535\n", {{3, "every TCP connection that this host opens is held, the kernel's own too"}}},
+	{A "side = server\nport = 1-9, 10-65535\n", {{4, "that this host accepts is held"}}},
+	{"[rule b]\ndestination = ::1, any\n[defaults]\nside = both\nport = 1-65535\n", {{5, "connection of this host is held"}}},
 	{"[daemon]\nguard = yes\n", {{0, "no rules"}}},
 	{"", {{0, "no rules"}}},
 	{"# nothing\n", {{0, "no rules"}}},
@@ -325,6 +328,11 @@ static void test_just_enough(void **state)
 		A "user-timeout = 220s\n",
 		A "time = 10min\nuser-timeout = 660s\n",
 		A "window = 1001ms\nprobes = 1\n",
+		A "port = 2-65535\n",
+		A "port = 1-65534\n",
+		A "port = 1-9, 11-65535\n",
+		A "port = 1-65535\nenforce = no\n",
+		"[rule a]\ndestination = 10.0.0.0/8, db.x\nport = 1-65535\nside = both\n",
 	};
 	struct conf_messages messages;
 	struct config config;
