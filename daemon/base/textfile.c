@@ -25,7 +25,7 @@ static int find_place(struct place *place, const char *path, struct error *e)
 	size_t size = slash ? (size_t)(slash - path) + 1 : 0;
 
 	if (!size || size >= sizeof(place->folder) || !slash[1])
-		return error_set(e, EINVAL, "%s: not a path of a file", path);
+		return error_set(e, EINVAL, "%s is not the path of a file", path);
 	memcpy(place->folder, path, size);
 	place->folder[size] = '\0';
 	place->name = slash + 1;

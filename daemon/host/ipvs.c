@@ -103,7 +103,7 @@ static int take(const void *datagram, size_t size, struct wanted *wanted, struct
 		return err;
 	if (mnl_nlmsg_get_payload_len(message) >= sizeof(struct genlmsghdr))
 		mnl_attr_parse(message, sizeof(struct genlmsghdr), take_attribute, wanted);
-	return wanted->found ? 0 : error_set(e, EPROTO, "IPVS doesn't say what was asked");
+	return wanted->found ? 0 : error_set(e, EPROTO, "IPVS doesn't answer what was asked");
 }
 
 int ipvs_take_family(const void *datagram, size_t size, struct error *e)

@@ -64,7 +64,7 @@ static int make_void(struct measure *measure, const char *why, struct error *e)
 	if (err == -EAGAIN)
 		return error_set(
 			e, EAGAIN,
-			"%d rounds didn't count, one after the other; the last one since %s "
+			"%d rounds didn't count, one after the other; the last one because %s "
 			"(if the path forgets within %.0f s, a shorter --from finds it)",
 			ROUNDS_AGAIN_MAX + 1, why,
 			(double)measure->rounds.options.control_ms / 1000);

@@ -16,7 +16,7 @@ struct reconcile_result {
 	size_t marked;	   /* another sockops program had switched off the report of their end */
 	size_t kept;	   /* should be given back, and can't be: they keep the rules' values */
 	bool looked;	   /* a full pass has looked at all namespaces, but for those that have gone
-			    * or can't be had */
+			    * or can't be reached */
 };
 
 #endif

@@ -171,9 +171,8 @@ static int parse_arguments(int argc, char **argv, struct options *options, struc
 		return -1;
 	measure_examples(peer, examples, sizeof(examples));
 	fprintf(stderr,
-		"holdfast: behind --, a command is wanted that connects to there, logs in, and "
-		"then "
-		"waits for its input: %s\n",
+		"holdfast: there is no command (write one behind -- that connects to there, logs "
+		"in, and then waits for its input: %s)\n",
 		examples);
 	return STATUS_USAGE;
 }
@@ -206,8 +205,8 @@ static bool explain_failure(const struct measure *measure, int err, struct error
 		snprintf(said, sizeof(said), "%s", e->text);
 		error_set(
 			e, EINVAL,
-			"%.600s (wanted is one that connects to there, logs in, and then waits for "
-			"its input: %s)",
+			"%.600s (write one that connects to there, logs in, and then waits for its "
+			"input: %s)",
 			said, examples);
 	} else if (!err && measure->interrupted) {
 		error_set(e, EINTR, "interrupted");
