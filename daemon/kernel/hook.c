@@ -40,11 +40,12 @@ static void name_program(char *text, size_t size, uint32_t id)
 }
 
 /*
- * Explains in e why attaching to a cgroup gave EPERM, and returns -EPERM. Either a program was
- * attached to the cgroup, or above it, without BPF_F_ALLOW_MULTI (hierarchy_allows_attach() in
- * kernel/bpf/cgroup.c), or this process lacks capabilities.
+ * Explains in e why attaching to a cgroup gave err, which is EPERM or EACCES. Returns -EPERM where a
+ * program is attached to the cgroup, or above it, without BPF_F_ALLOW_MULTI
+ * (hierarchy_allows_attach() in kernel/bpf/cgroup.c). Else -EOPNOTSUPP: this process has the
+ * capabilities (privileges_check()).
  */
-static int in_the_way(const char *cgroup, enum bpf_attach_type type, struct error *e)
+static int refused(const char *cgroup, enum bpf_attach_type type, int err, struct error *e)
 {
 	char path[PATH_MAX], program[BPF_OBJ_NAME_LEN + 32];
 	uint32_t ids[64], n, flags;
@@ -70,10 +71,10 @@ static int in_the_way(const char *cgroup, enum bpf_attach_type type, struct erro
 			break;
 		*slash = '\0';
 	}
-	return error_set(e, EPERM,
-			 "can't attach to the cgroup %s: not permitted (run as root, or with "
-			 "CAP_BPF and CAP_NET_ADMIN)",
-			 cgroup);
+	return error_set(e, EOPNOTSUPP,
+			 "can't attach to the cgroup %s: %s, not even to root; SELinux, AppArmor or a "
+			 "container's seccomp profile forbids it (the audit log says which)",
+			 cgroup, strerror(err));
 }
 
 int hook_attach(const struct pins *pins, const char *name, int program_fd,
@@ -85,8 +86,8 @@ int hook_attach(const struct pins *pins, const char *name, int program_fd,
 	if (cgroup < 0)
 		return error_set(e, errno, "cgroup %s: %s", target->path, strerror(errno));
 	link = bpf_link_create(program_fd, cgroup, type, NULL);
-	if (link < 0 && errno == EPERM)
-		return in_the_way(target->path, type, e);
+	if (link < 0 && (errno == EPERM || errno == EACCES))
+		return refused(target->path, type, errno, e);
 	if (link < 0)
 		return error_set(e, errno, "can't attach to the cgroup %s: %s", target->path,
 				 strerror(errno));

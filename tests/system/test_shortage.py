@@ -206,6 +206,32 @@ def test_capability(daemon: Daemon, cgroup: Cgroup, agent: Agent, listener: List
     assert holdfast("status").status == 3
 
 
+@pytest.mark.skipif(build.SANITIZED, reason="strace and sanitizers don't go together")
+@pytest.mark.parametrize("number, what", [("EACCES", "Permission denied"),
+                                          ("EPERM", "Operation not permitted")])
+def test_denied(daemon: Daemon, cgroup: Cgroup, workdir: str, number: str, what: str) -> None:
+    """A security module that denies attaching to root is named as a possible cause, with an exit
+    status that isn't tried again."""
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    calls = os.path.join(workdir, "calls")
+    strace = ["strace", "-D", "-o", calls, "-e", "trace=bpf"]
+    daemon.configure(RULE)
+    daemon.launch(through=strace)
+    daemon.wait_ready()
+    daemon.stop()
+    with open(calls, encoding="utf-8") as file:
+        made = [line for line in file if line.startswith("bpf(")]
+    index = next(i for i, line in enumerate(made, 1)
+                 if "BPF_LINK_CREATE" in line and "BPF_CGROUP_SOCK_OPS" in line)
+    daemon.launch(through=[*strace, "-e", f"inject=bpf:error={number}:when={index}"])
+    assert daemon.wait() == 69
+    said = f"can't attach to the cgroup {cgroup.directory}: {what}, not even to root; SELinux, "
+    assert said in daemon.log
+    assert not os.path.exists(daemon.pin_dir)
+    assert not bpf.attached(cgroup.directory, bpf.SOCK_OPS)
+
+
 def rules(begin: int, end: int) -> str:
     """Returns rules with these numbers, which match no connection of the tests."""
     return "".join(rule(f"r{number}", f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
