@@ -25,6 +25,7 @@ static const struct verb {
 	{"metrics", metrics_main, "", "counters and gauges for Prometheus"},
 	{"release", release_main, "", "give everything back where the daemon is gone"},
 	{"measure", measure_main, "ADDRESS:PORT...", "after how long the path to there forgets"},
+	{"report", report_main, "", "what a bug report needs"},
 };
 
 static void usage(FILE *out)

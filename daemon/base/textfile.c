@@ -53,17 +53,17 @@ static int write_all(int fd, const char *text, size_t size)
 
 /* Writes the whole new file under its temporary name. It isn't synced: after a power cut it is
  * written again anyway. */
-static int write_new(int folder, const char *name, const char *text, size_t size)
+static int write_new(int folder, const char *name, const char *text, size_t size, mode_t mode)
 {
 	_cleanup_close_ int fd = -1;
 	int err;
 
 	if (unlinkat(folder, name, 0) < 0 && errno != ENOENT)
 		return -errno;
-	fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
 		return -errno;
-	err = fchmod(fd, 0644) < 0 ? -errno : 0; /* whatever the umask is */
+	err = fchmod(fd, mode) < 0 ? -errno : 0; /* whatever the umask is */
 	if (!err)
 		err = write_all(fd, text, size);
 	if (!err && close(take_fd(&fd)) < 0)
@@ -73,7 +73,7 @@ static int write_new(int folder, const char *name, const char *text, size_t size
 	return err;
 }
 
-int textfile_put(const char *path, const char *text, size_t size, struct error *e)
+int textfile_put(const char *path, const char *text, size_t size, mode_t mode, struct error *e)
 {
 	_cleanup_close_ int folder = -1;
 	struct place place;
@@ -85,7 +85,7 @@ int textfile_put(const char *path, const char *text, size_t size, struct error *
 	folder = open(place.folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (folder < 0)
 		return error_set(e, errno, "%s: %s", place.folder, strerror(errno));
-	err = write_new(folder, place.new_name, text, size);
+	err = write_new(folder, place.new_name, text, size, mode);
 	if (err)
 		return error_set(e, -err, "%s%s: %s", place.folder, place.new_name, strerror(-err));
 	if (renameat(folder, place.new_name, folder, place.name) < 0) {

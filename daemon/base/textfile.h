@@ -9,13 +9,14 @@
 #include "base/error.h"
 
 #include <stddef.h>
+#include <sys/types.h>
 
 /*
- * Writes size bytes of text to a file at an absolute path, readable by everybody, and replaces the
- * file that is there. A symbolic link at path is replaced, not followed. Returns 0 or a negative
- * errno; on failure the old file stays, and nothing is left beside it.
+ * Writes size bytes of text to a file at a path with a folder, with that mode, and replaces the file
+ * that is there. A symbolic link at path is replaced, not followed. Returns 0 or a negative errno;
+ * on failure the old file stays, and nothing is left beside it.
  */
-int textfile_put(const char *path, const char *text, size_t size, struct error *e);
+int textfile_put(const char *path, const char *text, size_t size, mode_t mode, struct error *e);
 
 /* Removes the file at path, and the unfinished new one that a killed process left beside it.
  * Returns 0, also if there is no such file, or a negative errno. */

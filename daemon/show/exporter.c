@@ -16,6 +16,8 @@
 
 #define ACCURACY_US 10000u
 
+#define MODE 0644 /* node_exporter has a user of its own */
+
 struct exporter {
 	const struct log *log;
 	const struct data_plane *plane;
@@ -65,7 +67,7 @@ static int put(const struct exporter *exporter, bool daemon_up, struct error *e)
 	metrics.daemon_up = daemon_up;
 	err = to_text(&metrics, &text, &size, e);
 	metrics_free(&metrics);
-	return err ? err : textfile_put(exporter->path, text, size, e);
+	return err ? err : textfile_put(exporter->path, text, size, MODE, e);
 }
 
 static void write_file(struct exporter *exporter, bool daemon_up)
@@ -206,7 +208,7 @@ void exporter_stop(struct exporter *exporter)
 
 	if (!exporter->written)
 		return;
-	if (to_text(NULL, &text, &size, &e) || textfile_put(exporter->path, text, size, &e))
+	if (to_text(NULL, &text, &size, &e) || textfile_put(exporter->path, text, size, MODE, &e))
 		log_warning(exporter->log, "the metrics can't be written: %s", e.text);
 }
 

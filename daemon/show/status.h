@@ -14,8 +14,8 @@
 
 #include <stdio.h>
 
-/* Prints the sockets that pass the filter as JSON to standard output. Returns 0 or -ENOMEM. */
-int status_json(const struct snapshot *snapshot, const struct filter *filter);
+/* Prints the sockets that pass the filter as JSON. Returns 0 or -ENOMEM. */
+int status_json(const struct snapshot *snapshot, const struct filter *filter, FILE *out);
 
 enum status_column {
 	COLUMN_VERDICT,

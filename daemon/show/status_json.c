@@ -201,9 +201,9 @@ int status_rules_print(struct json_stream *json, const struct snapshot *snapshot
 	return err;
 }
 
-int status_json(const struct snapshot *snapshot, const struct filter *filter)
+int status_json(const struct snapshot *snapshot, const struct filter *filter, FILE *out)
 {
-	struct json_stream json = {.out = stdout};
+	struct json_stream json = {.out = out};
 	struct json_object *enforcement;
 	int err = 0;
 	size_t i;
@@ -223,6 +223,6 @@ int status_json(const struct snapshot *snapshot, const struct filter *filter)
 	}
 	json_stream_close(&json, ']');
 	json_stream_close(&json, '}');
-	putc('\n', stdout);
+	putc('\n', out);
 	return err;
 }

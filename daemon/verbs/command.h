@@ -35,6 +35,7 @@ int reload_main(const struct command *command, int argc, char **argv);
 int release_main(const struct command *command, int argc, char **argv);
 int preview_main(const struct command *command, int argc, char **argv);
 int measure_main(const struct command *command, int argc, char **argv);
+int report_main(const struct command *command, int argc, char **argv);
 
 /*
  * Opens what is pinned. Returns STATUS_OK, and the caller calls data_plane_close(); or prints why

@@ -160,7 +160,7 @@ static int show(const struct command *command, const struct snapshot *snapshot,
 	say_unresolved(&snapshot->config);
 	command_say_what_is_hidden();
 	err = options->json
-		      ? status_json(snapshot, filter)
+		      ? status_json(snapshot, filter, stdout)
 		      : status_table(snapshot, filter, columns, options->headings, options->raw);
 	if (err) {
 		error_set(&e, -err, "showing the status: %s", strerror(-err));
@@ -185,7 +185,7 @@ static int show_nothing(const struct options *options, int status)
 	struct filter all = {0};
 
 	if (options->json && status == STATUS_NOT_ATTACHED)
-		status_json(&nothing, &all);
+		status_json(&nothing, &all, stdout);
 	return status;
 }
 

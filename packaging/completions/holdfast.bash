@@ -63,7 +63,7 @@ _holdfast()
 		mapfile -t COMPREPLY < <(compgen -P "${cur%"$last"}" -W "$all" -- "${last^^}")
 		compopt -o nospace 2>/dev/null
 		return ;;
-	explain:--config | preview:--config)
+	explain:--config | preview:--config | report:-o | report:--output)
 		_holdfast_files -f
 		return ;;
 	probe:-w | probe:--wait | measure:--from | measure:--to | measure:--resolution | measure:--connections)
@@ -72,7 +72,7 @@ _holdfast()
 
 	case $verb:$cur in
 	:-*) _holdfast_words '--pin-dir --help --version -h -V' ;;
-	:*) _holdfast_words 'status check preview explain probe reload metrics release measure' ;;
+	:*) _holdfast_words 'status check preview explain probe reload metrics release measure report' ;;
 	status:-*) _holdfast_words '-J --json -o --output -n --noheadings -r --raw -d --daemon -h --help' ;;
 	preview:-*) _holdfast_words '--config -J --json -o --output -n --noheadings -r --raw -h --help' ;;
 	probe:-*) _holdfast_words '-J --json -w --wait -h --help' ;;
@@ -80,6 +80,7 @@ _holdfast()
 	check:-*) _holdfast_words '-J --json -h --help' ;;
 	check:*) _holdfast_files -f ;;
 	measure:-*) _holdfast_words '--from --to --resolution --connections -J --json -h --help' ;;
+	report:-*) _holdfast_words '-o --output --plain -h --help' ;;
 	explain:-*) _holdfast_words '--config -J --json -h --help' ;;
 	reload:-* | metrics:-* | release:-*) _holdfast_words '-h --help' ;;
 	esac

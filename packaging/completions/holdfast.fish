@@ -59,6 +59,7 @@ complete -c holdfast -n 'not __holdfast_verb' -a reload -d 'Have the daemon relo
 complete -c holdfast -n 'not __holdfast_verb' -a metrics -d 'Counters and gauges for Prometheus'
 complete -c holdfast -n 'not __holdfast_verb' -a release -d 'Give everything back where the daemon is gone'
 complete -c holdfast -n 'not __holdfast_verb' -a measure -d 'After how long the path to there forgets'
+complete -c holdfast -n 'not __holdfast_verb' -a report -d 'What a bug report needs'
 
 complete -c holdfast -n '__holdfast_verb_is status check preview explain probe measure' -s J -l json -d 'As JSON'
 complete -c holdfast -n '__holdfast_verb_is status preview' -s o -l output -x -a '(__holdfast_columns)' -d 'These columns'
@@ -72,6 +73,8 @@ complete -c holdfast -n '__holdfast_verb_is measure' -l resolution -x -d 'How ex
 complete -c holdfast -n '__holdfast_verb_is measure' -l connections -x -d 'So many at a time'
 complete -c holdfast -n '__holdfast_verb_is measure' -a '(__holdfast_behind)'
 complete -c holdfast -n '__holdfast_verb_is preview explain' -l config -r -F -d 'The rules of this file'
+complete -c holdfast -n '__holdfast_verb_is report' -s o -l output -r -F -d 'Write it to this file, too'
+complete -c holdfast -n '__holdfast_verb_is report' -l plain -d 'Addresses and names as they are'
 complete -c holdfast -n '__holdfast_verb_is check' -F
 complete -c holdfast -n '__holdfast_verb_is status preview probe' -a '(__holdfast_rules)'
 complete -c holdfast -n '__holdfast_verb_is status preview probe' -a 'held own probing exposed closed exempt' -d verdict

@@ -14,7 +14,7 @@ from harness.config import rule
 from rollout import DROPINS, Host
 
 VERBS = {"status", "check", "preview", "explain", "probe", "reload", "metrics", "release",
-         "measure"}
+         "measure", "report"}
 VERDICTS = {"held", "own", "probing", "exposed", "closed", "exempt"}
 RULES = {"orders-db", "every.where"}
 Shell = Callable[[str, dict[str, str]], set[str]]

@@ -344,6 +344,7 @@ WORDS = [
     ("probe", ["probe", "-w", "1"], 0, "answered"),
     ("metrics", ["metrics"], 0, "holdfast_daemon_up 1"),
     ("reload", ["reload"], 0, "reloaded: 1 rule in force"),
+    ("report", ["report"], 0, "== BPF programs at control groups"),
     ("version", ["--version"], 0, "holdfast "),
     ("release", ["release"], 4, "stop the daemon instead"),
 ]

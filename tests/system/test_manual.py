@@ -22,7 +22,8 @@ from harness.sockets import Agent, Listener
 PACKAGING = os.path.abspath(os.path.join(TESTS_DIR, "..", "..", "packaging"))
 DEFAULT = os.path.join(PACKAGING, "holdfast.conf")
 PAGES = ["holdfast.8", "holdfastd.8", "holdfast.conf.5"]
-VERBS = ["status", "check", "preview", "explain", "probe", "reload", "metrics", "release", "measure"]
+VERBS = ["status", "check", "preview", "explain", "probe", "reload", "metrics", "release", "measure",
+         "report"]
 EXPLAIN_JSON_ADDRESS = "192.0.2.17:3306"
 
 

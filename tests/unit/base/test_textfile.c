@@ -68,7 +68,7 @@ static void put(const char *path, const char *text)
 {
 	struct error e = {0};
 
-	if (textfile_put(path, text, strlen(text), &e))
+	if (textfile_put(path, text, strlen(text), 0644, &e))
 		fail_msg("%s", e.text);
 }
 
@@ -176,20 +176,20 @@ static void test_failures(void **state)
 	struct error e = {0};
 
 	snprintf(path, sizeof(path), "%s/missing/h.prom", folder->path);
-	assert_int_equal(textfile_put(path, "x", 1, &e), -ENOENT);
+	assert_int_equal(textfile_put(path, "x", 1, 0644, &e), -ENOENT);
 	assert_non_null(strstr(e.text, "/missing/: No such file"));
 	assert_int_equal(textfile_drop(path, &e), 0);
 
 	assert_int_equal(mkdir(folder->file, 0700), 0);
-	assert_int_equal(textfile_put(folder->file, "x", 1, &e), -EISDIR);
+	assert_int_equal(textfile_put(folder->file, "x", 1, 0644, &e), -EISDIR);
 	assert_non_null(strstr(e.text, "/h.prom: Is a directory"));
 	assert_int_equal(textfile_drop(folder->file, &e), -EISDIR);
 	assert_int_equal(rmdir(folder->file), 0);
 
 	snprintf(path, sizeof(path), "%s/%0250d.prom", folder->path, 1);
-	assert_int_equal(textfile_put(path, "x", 1, &e), -ENAMETOOLONG);
-	assert_int_equal(textfile_put("h.prom", "x", 1, &e), -EINVAL);
-	assert_int_equal(textfile_put("/dev/full/h.prom", "x", 1, &e), -ENOTDIR);
+	assert_int_equal(textfile_put(path, "x", 1, 0644, &e), -ENAMETOOLONG);
+	assert_int_equal(textfile_put("h.prom", "x", 1, 0644, &e), -EINVAL);
+	assert_int_equal(textfile_put("/dev/full/h.prom", "x", 1, 0644, &e), -ENOTDIR);
 }
 
 /* Others that say the same go; those that say more or less, or are of another kind, stay. */
@@ -240,7 +240,7 @@ static void test_faster(void **state)
 		other.victim = victim;
 		other.link = link;
 		other.armed = true;
-		assert_int_equal(textfile_put(folder->file, "ours", 4, &e), -EEXIST);
+		assert_int_equal(textfile_put(folder->file, "ours", 4, 0644, &e), -EEXIST);
 		assert_false(other.armed);
 		assert_content(victim, "his");
 		assert_int_equal(access(folder->file, F_OK), -1);
