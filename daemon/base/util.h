@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,21 @@ static inline void cleanup_closedir(DIR **d)
 #define _cleanup_close_	   __attribute__((cleanup(cleanup_close)))
 #define _cleanup_fclose_   __attribute__((cleanup(cleanup_fclose)))
 #define _cleanup_closedir_ __attribute__((cleanup(cleanup_closedir)))
+
+/*
+ * Closes a stream of open_memstream(). Returns *text, which the caller frees. NULL: out of memory,
+ * which shows as an error, or as no text without one (glibc 2.36).
+ */
+static inline char *memstream_close(FILE *out, char **text)
+{
+	bool bad = ferror(out);
+
+	if (fclose(out) || bad) {
+		free(*text);
+		*text = NULL;
+	}
+	return *text;
+}
 
 /*
  * Makes room for one more element in a growing array. list is the address of the pointer to the

@@ -73,7 +73,7 @@ static char *destinations_text(const struct rule *rule)
 	for (i = 0; i < rule->n_destinations; i++)
 		fprintf(out, "%s%s", i ? ", " : "",
 			destination_text(&rule->destinations[i], piece));
-	return fclose(out) ? NULL : text;
+	return memstream_close(out, &text);
 }
 
 static char *ports_text(const struct rule *rule)
@@ -89,7 +89,7 @@ static char *ports_text(const struct rule *rule)
 		if (rule->ports[i].last != rule->ports[i].first)
 			fprintf(out, "-%u", rule->ports[i].last);
 	}
-	return fclose(out) ? NULL : text;
+	return memstream_close(out, &text);
 }
 
 static char *duration_text(uint64_t ms)

@@ -73,7 +73,6 @@ char *conf_write_text(const struct config *config)
 	char *text = NULL;
 	size_t size, i;
 	FILE *out;
-	bool bad;
 
 	out = open_memstream(&text, &size);
 	if (!out)
@@ -83,12 +82,7 @@ char *conf_write_text(const struct config *config)
 	fprintf(out, "metrics-textfile = %s\n", config->textfile ? config->textfile : "off");
 	for (i = 0; i < config->n_rules; i++)
 		write_rule(out, &config->rules[i], true);
-	bad = ferror(out);
-	if (fclose(out) || bad) {
-		free(text);
-		return NULL;
-	}
-	return text;
+	return memstream_close(out, &text);
 }
 
 int conf_rule_hash(const struct rule *rule, uint64_t *hash)
@@ -96,14 +90,11 @@ int conf_rule_hash(const struct rule *rule, uint64_t *hash)
 	_cleanup_free_ char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
-	bool bad;
 
 	if (!out)
 		return -ENOMEM;
 	write_rule(out, rule, false);
-	bad = ferror(out);
-	/* Short memory can also show as no text, without an error of fclose() (glibc 2.36). */
-	if (fclose(out) || bad || !text)
+	if (!memstream_close(out, &text))
 		return -ENOMEM;
 	*hash = rule_key(text);
 	return 0;

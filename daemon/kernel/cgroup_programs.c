@@ -5,10 +5,13 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const enum bpf_attach_type hooks[] = {
 	BPF_CGROUP_SOCK_OPS,	  BPF_CGROUP_SETSOCKOPT,    BPF_CGROUP_GETSOCKOPT,
@@ -49,21 +52,34 @@ static void look_at(const char *cgroup, cgroup_program_fn tell, void *arg)
 	}
 }
 
+/* Looks at a directory, and at those below it. size: the length of the path. */
+static void walk(char path[PATH_MAX], size_t size, cgroup_program_fn tell, void *arg)
+{
+	_cleanup_closedir_ DIR *directory = opendir(path);
+	const struct dirent *entry;
+	int n;
+
+	if (!directory)
+		return; /* it has been removed */
+	look_at(path, tell, arg);
+	while ((entry = readdir(directory))) {
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+			continue;
+		n = snprintf(path + size, PATH_MAX - size, "/%s", entry->d_name);
+		if (n > 0 && size + (size_t)n < PATH_MAX)
+			walk(path, size + (size_t)n, tell, arg);
+		path[size] = '\0';
+	}
+}
+
 int cgroup_programs(const char *root, cgroup_program_fn tell, void *arg, struct error *e)
 {
-	char *copy = strdup(root), *const roots[] = {copy, NULL};
-	FTS *walk = copy ? fts_open(roots, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, NULL) : NULL;
-	const FTSENT *entry;
-	int err = walk ? 0 : -errno;
+	char path[PATH_MAX];
 
-	while (walk && (errno = 0, entry = fts_read(walk))) {
-		if (entry->fts_info == FTS_D)
-			look_at(entry->fts_path, tell, arg);
-	}
-	if (walk && errno && errno != ENOENT)
-		err = -errno;
-	if (walk)
-		fts_close(walk);
-	free(copy);
-	return err ? error_set(e, -err, "looking through %s: %s", root, strerror(-err)) : 0;
+	if (snprintf(path, sizeof(path), "%s", root) >= (int)sizeof(path))
+		return error_set(e, ENAMETOOLONG, "cgroup %s: the path is too long", root);
+	if (access(path, R_OK) < 0)
+		return error_set(e, errno, "cgroup %s: %s", root, strerror(errno));
+	walk(path, strlen(path), tell, arg);
+	return 0;
 }

@@ -22,7 +22,7 @@ typedef void (*cgroup_program_fn)(const struct cgroup_program *program, void *ar
 /*
  * Calls `tell` for each program of the hooks for TCP state, setsockopt, getsockopt and connect, at
  * a directory of cgroup v2 and below it. Returns 0 or negative errno; a control group that is
- * removed meanwhile is left out.
+ * removed meanwhile, or that may not be read, is left out.
  */
 int cgroup_programs(const char *root, cgroup_program_fn tell, void *arg, struct error *e);
 

@@ -63,11 +63,7 @@ static char *addresses_text(const struct known *known)
 	}
 	if (i < known->n)
 		fprintf(out, " and %zu more", known->n - i);
-	if (fclose(out)) {
-		free(text);
-		return NULL;
-	}
-	return text;
+	return memstream_close(out, &text);
 }
 
 static void tell(const struct resolver *resolver, const struct name *name, unsigned news,

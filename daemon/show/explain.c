@@ -51,7 +51,7 @@ static char *ports_text(const struct rule *rule)
 			fprintf(out, "-%u", rule->ports[i].last);
 	}
 	fputs(" only", out);
-	return fclose(out) ? NULL : text;
+	return memstream_close(out, &text);
 }
 
 /* Says in words why a rule wins or doesn't. The caller frees the text. */

@@ -40,7 +40,6 @@ static void arm(struct exporter *exporter, uint64_t when_us)
 static int to_text(const struct metrics *metrics, char **text, size_t *size, struct error *e)
 {
 	FILE *out = open_memstream(text, size);
-	bool bad;
 
 	if (!out)
 		return error_set(e, ENOMEM, "out of memory");
@@ -48,10 +47,7 @@ static int to_text(const struct metrics *metrics, char **text, size_t *size, str
 		metrics_write(metrics, out);
 	else
 		metrics_write_nothing(out);
-	bad = ferror(out);
-	if (fclose(out) || bad)
-		return error_set(e, ENOMEM, "out of memory");
-	return 0;
+	return memstream_close(out, text) ? 0 : error_set(e, ENOMEM, "out of memory");
 }
 
 static int put(const struct exporter *exporter, bool daemon_up, struct error *e)

@@ -5,8 +5,6 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <errno.h>
-#include <json-c/json.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -145,90 +143,64 @@ static void path(struct pseudonyms *names, enum pseudonym kind, const char *text
 		pseudonym_for(names, kind, text, size, out);
 }
 
-/* Writes a message to a text, which the caller frees. NULL: out of memory. */
-static char *message(struct pseudonyms *names, const char *text)
+/* Writes what stands for a value under a key. */
+static void value(struct pseudonyms *names, const char *key, const char *text, FILE *out)
 {
-	char *written = NULL;
-	size_t size;
-	FILE *out = open_memstream(&written, &size);
+	char name[PSEUDONYM_MAX];
 
-	if (!out)
-		return NULL;
-	pseudonyms_in_text(names, text, out);
-	if (fclose(out)) {
-		free(written);
-		return NULL;
-	}
-	return written;
-}
-
-/* Returns what stands for a text under a key. The caller frees it. NULL: out of memory. */
-static char *replaced(struct pseudonyms *names, const char *key, const char *text)
-{
-	static const struct {
-		const char *key;
-		enum pseudonym kind;
-	} known[] = {
-		{"name", PSEUDONYM_RULE},
-		{"rule", PSEUDONYM_RULE},
-		{"command", PSEUDONYM_COMMAND},
-	};
-	char out[PSEUDONYM_MAX];
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(known); i++) {
-		if (strcmp(key, known[i].key) == 0)
-			return strdup(pseudonym_for(names, known[i].kind, text, strlen(text), out));
-	}
-	if (strcmp(key, "message") == 0)
-		return message(names, text);
-	if (strcmp(key, "destination") == 0)
-		destination(names, text, out);
+	if (strcmp(key, "name") == 0 || strcmp(key, "rule") == 0)
+		pseudonym_for(names, PSEUDONYM_RULE, text, strlen(text), name);
+	else if (strcmp(key, "command") == 0)
+		pseudonym_for(names, PSEUDONYM_COMMAND, text, strlen(text), name);
+	else if (strcmp(key, "destination") == 0)
+		destination(names, text, name);
 	else if (strcmp(key, "cgroup") == 0)
-		path(names, PSEUDONYM_CGROUP, text, strlen(text), out);
-	else if (strcmp(key, "file") == 0 || strcmp(key, "metrics_textfile") == 0)
-		path(names, PSEUDONYM_FILE, text, strlen(text), out);
+		path(names, PSEUDONYM_CGROUP, text, strlen(text), name);
+	else if (strcmp(key, "metrics_textfile") == 0)
+		path(names, PSEUDONYM_FILE, text, strlen(text), name);
 	else if ((strcmp(key, "local") != 0 && strcmp(key, "peer") != 0) ||
-		 !address(names, text, strlen(text), out))
-		return strdup(text);
-	return strdup(out);
+		 !address(names, text, strlen(text), name)) {
+		fputs(text, out);
+		return;
+	}
+	fputs(name, out);
 }
 
-static int in_value(struct pseudonyms *names, const char *key, struct json_object *value)
+/* Copies the text up to the quotation mark that ends it. Returns what is behind that, or NULL. */
+static const char *take_quoted(const char *text, char *copy, size_t room)
 {
-	size_t i, n;
-	char *text;
-	int err = 0;
+	size_t size = 0;
 
-	if (json_object_is_type(value, json_type_object))
-		return pseudonyms_in_json(names, value);
-	if (json_object_is_type(value, json_type_array)) {
-		n = json_object_array_length(value);
-		for (i = 0; !err && i < n; i++)
-			err = in_value(names, key, json_object_array_get_idx(value, i));
-		return err;
+	for (; *text && *text != '"'; text++) {
+		if (text[0] == '\\' && text[1]) {
+			if (size < room - 1)
+				copy[size++] = *text;
+			text++;
+		}
+		if (size < room - 1)
+			copy[size++] = *text;
 	}
-	if (!json_object_is_type(value, json_type_string))
-		return 0;
-	text = replaced(names, key, json_object_get_string(value));
-	if (!text || !json_object_set_string(value, text))
-		err = -ENOMEM;
-	free(text);
-	return err;
+	copy[size] = '\0';
+	return *text ? text + 1 : NULL;
 }
 
-int pseudonyms_in_json(struct pseudonyms *names, struct json_object *object)
+void pseudonyms_in_json(struct pseudonyms *names, const char *text, FILE *out)
 {
-	struct json_object_iter at;
+	char key[64] = "", quoted[8192];
+	const char *quote, *behind;
 
-	json_object_object_foreachC(object, at)
-	{
-		int err = in_value(names, at.key, at.val);
-
-		if (err)
-			return err;
+	while ((quote = strchr(text, '"')) && (behind = take_quoted(quote + 1, quoted, sizeof(quoted)))) {
+		fwrite(text, 1, (size_t)(quote - text) + 1, out);
+		if (behind[0] == ':') {
+			snprintf(key, sizeof(key), "%.63s", quoted);
+			fputs(quoted, out);
+		} else {
+			value(names, key, quoted, out);
+		}
+		fputc('"', out);
+		text = behind;
 	}
-	return 0;
+	fputs(text, out);
 }
 
 /* --- metrics --- */

@@ -6,7 +6,6 @@
 #ifndef HOLDFAST_SHOW_PSEUDONYMS_H
 #define HOLDFAST_SHOW_PSEUDONYMS_H
 
-#include <json-c/json_types.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -36,8 +35,11 @@ struct pseudonyms {
 const char *pseudonym_for(struct pseudonyms *names, enum pseudonym kind, const char *name,
 			  size_t size, char out[PSEUDONYM_MAX]);
 
-/* Replaces the values of an object as `status -J` and `check -J` print it. 0 or -ENOMEM. */
-int pseudonyms_in_json(struct pseudonyms *names, struct json_object *object);
+/*
+ * Prints an object as `status -J` and `check -J` have it, with other values under the keys whose
+ * values say something. It works on the text, since json-c's parser doesn't stand a lack of memory.
+ */
+void pseudonyms_in_json(struct pseudonyms *names, const char *text, FILE *out);
 
 /* Prints metrics, with other names of rules. */
 void pseudonyms_in_metrics(struct pseudonyms *names, const char *text, FILE *out);

@@ -40,8 +40,8 @@ static int with_text(struct report *report, part_fn part,
 	if (!memory)
 		return -ENOMEM;
 	err = part(report, memory);
-	if (fclose(memory))
-		err = -ENOMEM;
+	if (!memstream_close(memory, &text))
+		return -ENOMEM;
 	return err ? err : put(report, text);
 }
 
@@ -66,20 +66,10 @@ static int put_metrics(struct report *report, const char *text)
 /* A text that isn't JSON says why there is none. */
 static int put_json(struct report *report, const char *text)
 {
-	struct json_object *object;
-	const char *written;
-	int err = 0;
-
-	if (text[0] != '{')
+	if (report->plain || text[0] != '{')
 		return put_text(report, text);
-	object = json_tokener_parse(text);
-	if (object && !report->plain)
-		err = pseudonyms_in_json(&report->names, object);
-	written = object && !err ? json_text(object) : NULL;
-	if (written)
-		fprintf(report->out, "%s\n", written);
-	json_object_put(object);
-	return written ? 0 : -ENOMEM;
+	pseudonyms_in_json(&report->names, text, report->out);
+	return 0;
 }
 
 /* --- parts --- */
@@ -103,19 +93,39 @@ static int kernel(struct report *report, FILE *out)
 	return 0;
 }
 
-static int configuration(struct report *report, FILE *out)
+/* Each of these two reads the files anew: faults are text, and rules are JSON. */
+static int faults(struct report *report, FILE *out)
 {
 	struct conf_messages messages = {0};
 	struct config config = {0};
-	struct json_object *object = NULL;
 	int err = conf_load(NULL, &config, &messages);
 
 	(void)report;
 	if (err != -ENOMEM)
-		object = check_to_json(err ? NULL : &config, &messages);
+		err = check_print_messages(&messages, out);
+	if (!err && !messages.n)
+		fputs("none\n", out);
+	conf_messages_free(&messages);
+	config_free(&config);
+	return err;
+}
+
+static int configuration(struct report *report, FILE *out)
+{
+	struct conf_messages messages = {0}, none = {0};
+	struct config config = {0};
+	struct json_object *object = NULL;
+	int err = conf_load(NULL, &config, &messages);
+	const char *text = NULL;
+
+	(void)report;
+	if (err != -ENOMEM)
+		object = check_to_json(err ? NULL : &config, &none);
 	if (object)
-		fprintf(out, "%s\n", json_text(object));
-	err = object ? 0 : -ENOMEM;
+		text = json_text(object);
+	if (text)
+		fprintf(out, "%s\n", text);
+	err = text ? 0 : -ENOMEM;
 	json_object_put(object);
 	conf_messages_free(&messages);
 	config_free(&config);
@@ -215,6 +225,7 @@ int report_write(const struct data_plane *plane, const char *nothing, bool plain
 	} parts[] = {
 		{"versions", versions, put_text},
 		{"kernel", kernel, put_text},
+		{"faults of the configuration (holdfast check)", faults, put_text},
 		{"configuration (holdfast check -J)", configuration, put_json},
 		{"status (holdfast status -J)", status, put_json},
 		{"metrics (holdfast metrics)", metrics, put_metrics},

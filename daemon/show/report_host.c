@@ -8,10 +8,12 @@
 
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <mntent.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <systemd/sd-journal.h>
 #include <time.h>
 #include <unistd.h>
@@ -106,7 +108,7 @@ static void write_entry(sd_journal *journal, FILE *out)
 			    size - (sizeof(field) - 1)));
 }
 
-void report_log(FILE *out)
+static void write_entries(FILE *out)
 {
 	sd_journal *journal = NULL;
 	int err = sd_journal_open(&journal, SD_JOURNAL_LOCAL_ONLY), n;
@@ -125,4 +127,32 @@ void report_log(FILE *out)
 		fputs("the journal has nothing of holdfast.service\n", out);
 	if (journal)
 		sd_journal_close(journal);
+}
+
+/* The journal is read by a process of its own: its library ends the one that lacks memory. */
+void report_log(FILE *out)
+{
+	int ends[2], status = 0;
+	char text[4096];
+	ssize_t n;
+	pid_t child;
+
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		fprintf(out, "the journal can't be read: %s\n", strerror(errno));
+		return;
+	}
+	child = fork();
+	if (child == 0) {
+		FILE *pipe = fdopen(ends[1], "w");
+
+		if (pipe)
+			write_entries(pipe);
+		_exit(!pipe || fclose(pipe));
+	}
+	close(ends[1]);
+	while (child > 0 && ((n = read(ends[0], text, sizeof(text))) > 0 || (n < 0 && errno == EINTR)))
+		fwrite(text, 1, n > 0 ? (size_t)n : 0, out);
+	close(ends[0]);
+	if (child < 0 || waitpid(child, &status, 0) < 0 || status)
+		fputs("the journal can't be read: its reader has failed\n", out);
 }

@@ -121,7 +121,7 @@ int report_main(const struct command *command, int argc, char **argv)
 	out = open_memstream(&text, &size);
 	if (out) {
 		err = report_write(err ? NULL : &plane, nothing, options.plain, out);
-		if (fclose(out))
+		if (!memstream_close(out, &text))
 			err = -ENOMEM;
 	}
 	data_plane_close(&plane);

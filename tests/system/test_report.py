@@ -18,7 +18,8 @@ from harness.netns import Netns
 from harness.process import spawn
 from harness.sockets import Agent
 
-PARTS = ["versions", "kernel", "configuration (holdfast check -J)", "status (holdfast status -J)",
+PARTS = ["versions", "kernel", "faults of the configuration (holdfast check)",
+         "configuration (holdfast check -J)", "status (holdfast status -J)",
          "metrics (holdfast metrics)", "BPF programs at control groups",
          "log (journalctl -u holdfast)"]
 PEER = "10.61.3.7"
@@ -49,7 +50,7 @@ def test_parts(holdfast: Command, cgroup: Cgroup) -> None:
     assert list(found) == PARTS
     for word in (PEER, NAME, "payroll", "2001:db8:61", "lab.9", "python", os.path.basename(cgroup.path)):
         assert word not in result.out, word
-    status = json.loads(found[PARTS[3]])
+    status = json.loads(found[PARTS[4]])
     assert [r["name"] for r in status["rules"]] == ["rule-2", "rule-3"]  # rule-1: the built-in one
     [sock] = status["sockets"]
     assert sock["rule"] == "rule-2" and sock["peer"] == sock["local"]
@@ -57,8 +58,8 @@ def test_parts(holdfast: Command, cgroup: Cgroup) -> None:
     assert (address, host) == (sock["peer"], "host-1")
     assert sock["cgroup"].startswith("cgroup-")
     assert [p["command"] for p in sock["processes"]] == ["command-1"]
-    assert 'holdfast_sockets{rule="rule-2",verdict="held"} 1' in found[PARTS[4]]
-    programs = found[PARTS[5]].splitlines()
+    assert 'holdfast_sockets{rule="rule-2",verdict="held"} 1' in found[PARTS[5]]
+    programs = found[PARTS[6]].splitlines()
     assert any(re.fullmatch(r"cgroup_sock_ops: hf_sockops, program \d+ at cgroup-\d+", line)
                for line in programs), programs
     with open("/proc/sys/kernel/osrelease", encoding="ascii") as file:
@@ -70,13 +71,13 @@ def test_plain(holdfast: Command, cgroup: Cgroup) -> None:
     """With --plain everything is as the other commands show it."""
     result = holdfast("report", "--plain")
     found = parts(result.out)
-    shown, status = json.loads(found[PARTS[3]]), holdfast.status()
+    shown, status = json.loads(found[PARTS[4]]), holdfast.status()
     assert [s["peer"] for s in shown["sockets"]] == [PEER]
     assert shown["rules"] == status["rules"]
-    assert json.loads(found[PARTS[2]]) == json.loads(run(build.HOLDFAST, "check", "-J").out)
-    assert f'rule="{NAME}"' in found[PARTS[4]]
+    assert json.loads(found[PARTS[3]]) == json.loads(run(build.HOLDFAST, "check", "-J").out)
+    assert f'rule="{NAME}"' in found[PARTS[5]]
     assert re.search(rf"hf_sockops, program \d+ at .*{re.escape(os.path.basename(cgroup.path))}\n",
-                     found[PARTS[5]])
+                     found[PARTS[6]])
 
 
 def test_file(holdfast: Command, workdir: str) -> None:
@@ -129,8 +130,8 @@ def test_nothing_attached(daemon: Daemon, holdfast: Command) -> None:
     result = holdfast("report")
     found = parts(result.out)
     assert result.status == 0 and list(found) == PARTS
-    assert found[PARTS[3]].startswith("nothing is attached (")
-    assert "holdfast_attached 0" in found[PARTS[4]]
+    assert found[PARTS[4]].startswith("nothing is attached (")
+    assert "holdfast_attached 0" in found[PARTS[5]]
 
 
 def test_usage(holdfast: Command) -> None:

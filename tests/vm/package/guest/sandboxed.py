@@ -165,6 +165,13 @@ class Sandboxed:
         answered = json.loads(run("holdfast", "probe", "-J"))["sockets"]
         assert len(answered) >= 2 and all(row["answered"] for row in answered), answered
 
+    def report(self) -> None:
+        """A report has the journal's lines, and nobody's addresses."""
+        said = run("holdfast", "report")
+        log = said.split("== log (journalctl -u holdfast)")[1]
+        assert "ready: " in log and "== status (holdfast status -J)" in said, said
+        assert not [address for address in SERVER.values() if address in said], said
+
     def metrics(self) -> None:
         """Written where Debian's node_exporter reads, and for its user to read."""
         os.makedirs(METRICS)
@@ -195,6 +202,6 @@ def steps(world: World) -> Iterator[Step]:
     """Yields the steps with their titles."""
     all_of_it = Sandboxed(world)
     for name in ("containers", "rootless", "deserted", "mounted", "accepted", "names", "guard",
-                 "heal", "ends", "moved", "probe", "metrics", "limits", "quiet"):
+                 "heal", "ends", "moved", "probe", "report", "metrics", "limits", "quiet"):
         step = getattr(all_of_it, name)
         yield f"sandboxed: {step.__doc__.rstrip('.')}", step
