@@ -30,6 +30,13 @@ CONTENTS = """
     /usr/share/holdfast/kubernetes/metrics.yaml
     /usr/share/holdfast/kubernetes/release.yaml
     /usr/share/holdfast/prometheus/holdfast.rules.yml
+    /usr/share/holdfast/schema/check.schema.json
+    /usr/share/holdfast/schema/common.schema.json
+    /usr/share/holdfast/schema/explain.schema.json
+    /usr/share/holdfast/schema/measure.schema.json
+    /usr/share/holdfast/schema/preview.schema.json
+    /usr/share/holdfast/schema/probe.schema.json
+    /usr/share/holdfast/schema/status.schema.json
     /usr/share/man/man5/holdfast.conf.5.gz
     /usr/share/man/man8/holdfast.8.gz
     /usr/share/man/man8/holdfastd.8.gz

@@ -39,6 +39,14 @@ CONTENTS = f"""
     -rw-r--r-- /usr/share/holdfast/kubernetes/release.yaml
     drwxr-xr-x /usr/share/holdfast/prometheus
     -rw-r--r-- /usr/share/holdfast/prometheus/holdfast.rules.yml
+    drwxr-xr-x /usr/share/holdfast/schema
+    -rw-r--r-- /usr/share/holdfast/schema/check.schema.json
+    -rw-r--r-- /usr/share/holdfast/schema/common.schema.json
+    -rw-r--r-- /usr/share/holdfast/schema/explain.schema.json
+    -rw-r--r-- /usr/share/holdfast/schema/measure.schema.json
+    -rw-r--r-- /usr/share/holdfast/schema/preview.schema.json
+    -rw-r--r-- /usr/share/holdfast/schema/probe.schema.json
+    -rw-r--r-- /usr/share/holdfast/schema/status.schema.json
     drwxr-xr-x /usr/share/licenses/{NAME_VERSION}
     -rw-r--r-- /usr/share/licenses/{NAME_VERSION}/LICENSE
     -rw-r--r-- /usr/share/man/man5/holdfast.conf.5.gz

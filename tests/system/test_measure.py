@@ -19,7 +19,7 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 import pytest
 
-from harness import build, idlers, mariadb
+from harness import build, idlers, mariadb, schema
 from harness.capture import Capture
 from harness.cgroup import Cgroup
 from harness.command import Command, run
@@ -73,6 +73,7 @@ class Measuring:
     def json(self, timeout: float = 120) -> Measured:
         """The same, its output parsed."""
         status, out, err = self.end(timeout)
+        schema.check("measure", json.loads(out))
         return Measured(status, json.loads(out), err)
 
 

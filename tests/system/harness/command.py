@@ -5,7 +5,7 @@ import os
 import subprocess
 from typing import IO, Any, NamedTuple
 
-from . import build
+from . import build, schema
 
 
 class Result(NamedTuple):
@@ -27,6 +27,7 @@ def run(*argv: str, stdout: int | IO[bytes] = subprocess.PIPE) -> Result:
                           stdin=subprocess.DEVNULL)
     result = Result(done.returncode, (done.stdout or b"").decode(), done.stderr.decode())
     build.check_sanitizers(result.err)
+    schema.check_output(list(argv[1:]), result.out)
     return result
 
 
