@@ -65,7 +65,7 @@ def options(text: str) -> set[str]:
 def test_verbs(complete: Complete) -> None:
     """All verbs are completed, also by their first letters and behind options."""
     assert complete("holdfast ") == VERBS
-    assert complete("holdfast re") == {"reload", "release"}
+    assert complete("holdfast re") == {"reload", "release", "report"}
     assert complete("holdfast --pin-dir /nowhere pro") == {"probe"}
 
 

@@ -25,6 +25,7 @@ CONTENTS = f"""
     -rw-r--r-- /usr/share/bash-completion/completions/holdfast
     lrwxrwxrwx /usr/share/bash-completion/completions/holdfastd
     drwxr-xr-x /usr/share/doc/{NAME_VERSION}
+    -rw-r--r-- /usr/share/doc/{NAME_VERSION}/NEWS.md
     -rw-r--r-- /usr/share/doc/{NAME_VERSION}/README.md
     -rw-r--r-- /usr/share/fish/vendor_completions.d/holdfast.fish
     lrwxrwxrwx /usr/share/fish/vendor_completions.d/holdfastd.fish

@@ -8,7 +8,7 @@ import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.path.dirname(os.path.dirname(HERE))
-TEXTS = ["README.md", "packaging/CHANGELOG.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"]
+TEXTS = ["README.md", "packaging/NEWS.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"]
 WORKFLOWS = sorted(os.path.relpath(path, TREE)
                    for path in glob.glob(os.path.join(TREE, ".github/workflows/*.yml")))
 TOP = ("bpf/", "daemon/", "tests/", "packaging/", ".ci/", ".github/")
