@@ -18,7 +18,7 @@ CONTENTS = """
     /usr/sbin/holdfastd
     /usr/share/bash-completion/completions/holdfast
     /usr/share/bash-completion/completions/holdfastd
-    /usr/share/doc/holdfast/NEWS.md
+    /usr/share/doc/holdfast/NEWS.md.gz
     /usr/share/doc/holdfast/README.md.gz
     /usr/share/doc/holdfast/changelog.gz
     /usr/share/doc/holdfast/copyright
