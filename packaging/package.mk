@@ -3,6 +3,8 @@
 #
 #   make deb            BUILD/deb/*.deb, debug symbols apart; ARCH=arm64: build/arm64/deb
 #   make rpm            BUILD/rpm/RPMS/*/*.rpm, debug symbols apart
+#   make dist           BUILD/dist: the source, the same bytes each time; a bill of materials of
+#                       what the programs are linked with; checksums. KEY=ID signs these
 #   make image          a container image of that .deb; IMAGE=NAME, BASE=IMAGE for another base;
 #                       ARCH=arm64: that architecture's, made on BUILDER=IMAGE
 #   make test-package   builds all of them and looks what is in them and what they do
@@ -21,7 +23,7 @@ BASE     ?=
 BUILDER  ?=
 BUILDAH  ?= buildah
 
-.PHONY: deb rpm image deps-deb deps-rpm deps-image deps-package test-package \
+.PHONY: deb rpm dist image deps-deb deps-rpm deps-image deps-package test-package \
 	test-vm-package test-vm-package-all
 
 deps-deb: deps
@@ -79,6 +81,24 @@ rpm: deps-rpm
 	$(OWN_MAKE) rpmbuild -ba $$options --define '_topdir $(abspath $(BUILD))/rpm' \
 		--define '_tmppath %{_topdir}/tmp' $(SPEC)
 	@ls -l $(BUILD)/rpm/RPMS/*/*.rpm
+
+# The time of a release is that of its entry in Debian's changelog, unless the environment says one.
+RELEASED = $(if $(SOURCE_DATE_EPOCH),$(SOURCE_DATE_EPOCH),$(shell dpkg-parsechangelog -l packaging/debian/changelog -S Timestamp))
+DIST     = $(BUILD)/dist
+DIST_TREE = $(DIST)/holdfast-$(VERSION)
+
+dist: deps
+	@$(MAKE) --no-print-directory all
+	$(call say,DIST,$(DIST))
+	$(Q)rm -rf $(DIST) && $(call stage,$(DIST_TREE))
+	$(Q)cp -a .ci .clang-format .clang-tidy .github .gitignore $(DIST_TREE)
+	$(Q)tar -C $(DIST) --sort=name --owner=root:0 --group=root:0 --mode=u+rwX,go+rX,go-w \
+		--mtime=@$(RELEASED) --format=gnu -cf - holdfast-$(VERSION) | gzip -9n > $(DIST_TREE).tar.gz
+	$(Q)rm -rf $(DIST_TREE)
+	$(Q)packaging/spdx $(VERSION) $(RELEASED) $(BUILD)/holdfastd $(BUILD)/holdfast > $(DIST_TREE).spdx.json
+	$(Q)cd $(DIST) && sha256sum holdfast-* > SHA256SUMS
+	$(if $(KEY),$(Q)gpg --batch --yes --armor --local-user '$(KEY)' --detach-sign $(DIST)/SHA256SUMS)
+	@ls -l $(DIST)
 
 # Builds the image from the .deb that `make deb` has built for this distribution and release.
 image: deps-image
