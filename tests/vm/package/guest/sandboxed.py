@@ -172,6 +172,11 @@ class Sandboxed:
         assert "ready: " in log and "== status (holdfast status -J)" in said, said
         assert not [address for address in SERVER.values() if address in said], said
 
+    def autopkgtest(self) -> None:
+        """The package's own test, as Debian runs it."""
+        said = run("/hf/autopkgtest/holds")
+        assert "held, kept over a restart, given back, held again" in said, said
+
     def metrics(self) -> None:
         """Written where Debian's node_exporter reads, and for its user to read."""
         os.makedirs(METRICS)
@@ -202,6 +207,6 @@ def steps(world: World) -> Iterator[Step]:
     """Yields the steps with their titles."""
     all_of_it = Sandboxed(world)
     for name in ("containers", "rootless", "deserted", "mounted", "accepted", "names", "guard",
-                 "heal", "ends", "moved", "probe", "report", "metrics", "limits", "quiet"):
+                 "heal", "ends", "moved", "probe", "report", "autopkgtest", "metrics", "limits", "quiet"):
         step = getattr(all_of_it, name)
         yield f"sandboxed: {step.__doc__.rstrip('.')}", step
