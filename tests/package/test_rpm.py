@@ -33,11 +33,16 @@ CONTENTS = f"""
     drwxr-xr-x /usr/share/holdfast/grafana
     -rw-r--r-- /usr/share/holdfast/grafana/holdfast.json
     drwxr-xr-x /usr/share/holdfast/kubernetes
+    -rw-r--r-- /usr/share/holdfast/kubernetes/.helmignore
+    -rw-r--r-- /usr/share/holdfast/kubernetes/Chart.yaml
     -rw-r--r-- /usr/share/holdfast/kubernetes/holdfast.conf
     -rw-r--r-- /usr/share/holdfast/kubernetes/holdfast.yaml
     -rw-r--r-- /usr/share/holdfast/kubernetes/kustomization.yaml
     -rw-r--r-- /usr/share/holdfast/kubernetes/metrics.yaml
     -rw-r--r-- /usr/share/holdfast/kubernetes/release.yaml
+    drwxr-xr-x /usr/share/holdfast/kubernetes/templates
+    -rw-r--r-- /usr/share/holdfast/kubernetes/templates/holdfast.yaml
+    -rw-r--r-- /usr/share/holdfast/kubernetes/values.yaml
     drwxr-xr-x /usr/share/holdfast/prometheus
     -rw-r--r-- /usr/share/holdfast/prometheus/holdfast.rules.yml
     drwxr-xr-x /usr/share/holdfast/schema
