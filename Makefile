@@ -228,7 +228,7 @@ install: all $(if $(UNITDIR),unit)
 	$(Q)install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/holdfast/prometheus packaging/prometheus/holdfast.rules.yml
 	$(Q)install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/holdfast/grafana packaging/grafana/holdfast.json
 	$(Q)install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/holdfast/schema packaging/schema/*.json
-	$(Q)install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/holdfast/kubernetes packaging/kubernetes/*.* packaging/kubernetes/.helmignore
+	$(Q)install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/holdfast/kubernetes packaging/kubernetes/*.*
 	$(Q)install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/holdfast/kubernetes/templates packaging/kubernetes/templates/*
 	$(Q)install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfast.conf.d
 	$(Q)test -n '$(DESTDIR)' || test ! -e $(SYSCONFDIR)/holdfast/holdfast.conf || exit 0; \

@@ -25,7 +25,6 @@ CONTENTS = """
     /usr/share/fish/vendor_completions.d/holdfast.fish
     /usr/share/fish/vendor_completions.d/holdfastd.fish
     /usr/share/holdfast/grafana/holdfast.json
-    /usr/share/holdfast/kubernetes/.helmignore
     /usr/share/holdfast/kubernetes/Chart.yaml
     /usr/share/holdfast/kubernetes/holdfast.conf
     /usr/share/holdfast/kubernetes/holdfast.yaml

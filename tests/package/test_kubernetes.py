@@ -114,7 +114,7 @@ def test_kustomization() -> None:
     made = kustomization()
     (rules,) = made["configMapGenerator"]
     named = {*made["resources"], *rules["files"], "metrics.yaml", "kustomization.yaml"}
-    chart = {"Chart.yaml", "values.yaml", "templates", ".helmignore"}
+    chart = {"Chart.yaml", "values.yaml", "templates"}
     assert named | chart | {"release.yaml"} == set(os.listdir(pods.DIRECTORY))
 
 

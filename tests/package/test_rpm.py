@@ -33,7 +33,6 @@ CONTENTS = f"""
     drwxr-xr-x /usr/share/holdfast/grafana
     -rw-r--r-- /usr/share/holdfast/grafana/holdfast.json
     drwxr-xr-x /usr/share/holdfast/kubernetes
-    -rw-r--r-- /usr/share/holdfast/kubernetes/.helmignore
     -rw-r--r-- /usr/share/holdfast/kubernetes/Chart.yaml
     -rw-r--r-- /usr/share/holdfast/kubernetes/holdfast.conf
     -rw-r--r-- /usr/share/holdfast/kubernetes/holdfast.yaml
