@@ -220,6 +220,9 @@ install: all $(if $(UNITDIR),unit)
 	$(Q)install -D -m 755 $(BUILD)/holdfast $(DESTDIR)$(BINDIR)/holdfast
 	$(Q)install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(filter %.5,$(MANUAL))
 	$(Q)install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 $(filter %.8,$(MANUAL))
+	$(Q)for page in packaging/man/*/*.[58]; do \
+		install -D -m 644 -t $(DESTDIR)$(MANDIR)/$$(basename $${page%/*})/man$${page##*.} $$page || exit; \
+	done
 	$(Q)install -D -m 644 packaging/completions/holdfast.bash $(DESTDIR)$(BASHDIR)/holdfast
 	$(Q)ln -sf holdfast $(DESTDIR)$(BASHDIR)/holdfastd
 	$(Q)install -D -m 644 packaging/completions/_holdfast $(DESTDIR)$(ZSHDIR)/_holdfast

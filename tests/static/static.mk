@@ -4,6 +4,8 @@
 #   make check-static   gcc -fanalyzer, clang-tidy, cppcheck, shellcheck, codespell; whether
 #                       the changes of `make mutants` still fit the code, and its runner works
 #   make check-layers   whether code calls only what is below it, in no circle
+#   make check-translations
+#                       whether each paragraph has its translation, of today's text
 #   make check-log-lines
 #                       whether the daemon writes the log lines that the manual explains
 #   make check-promises whether each sentence of the manual and README has its tests, and
@@ -17,7 +19,7 @@ STATIC_SOURCES  = $(SOURCES) $(wildcard tests/fuzz/*.c tests/unit/*.c tests/unit
 STATIC_SCRIPTS := packaging/apt-install packaging/cross-deb packaging/debian/prerm packaging/debian/postrm \
 	packaging/completions/holdfast.bash tests/unit/run tests/vm/guest/start tests/vm/package/guest/start .ci/run
 
-.PHONY: deps-static check-static check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants check-layers check-log-lines check-promises
+.PHONY: translations deps-static check-static check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants check-layers check-log-lines check-promises check-translations
 
 deps-static: deps
 	@$(call install_missing,$(STATIC_PACKAGES))
@@ -73,6 +75,23 @@ check-log-lines:
 check-promises:
 	$(call say,PROMISES,packaging/man README.md)
 	$(Q)$(PYTHON) -B -m pytest -q -p no:cacheprovider tests/static/test_promises.py tests/static/test_paths.py
+
+# po4a writes where it reads, so that the check works on a copy.
+TRANSLATED = $(BUILD)/translations
+
+translations:
+	@$(call install_missing,po4a gettext)
+	$(Q)po4a --no-backups packaging/po/po4a.cfg
+
+check-translations:
+	$(call say,TRANSLATIONS,packaging/po)
+	$(Q)rm -rf $(TRANSLATED) && mkdir -p $(TRANSLATED)/packaging && cp -a README.md $(TRANSLATED) && \
+		cp -a packaging/man packaging/po $(TRANSLATED)/packaging
+	$(Q)cd $(TRANSLATED) && po4a --quiet --no-backups packaging/po/po4a.cfg
+	$(Q)for po in $(TRANSLATED)/packaging/po/*.po; do msgfmt --check --statistics --output-file=/dev/null $$po 2>&1 | \
+		{ ! grep -E 'fuzzy|untranslated|fatal'; } || exit 1; done
+	$(Q)diff -r packaging/man $(TRANSLATED)/packaging/man || \
+		{ echo 'a translation is older than its original: packaging/po, make translations' >&2; exit 1; }
 
 check-layers: all
 	$(call say,LAYERS,daemon bpf)
