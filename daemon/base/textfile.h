@@ -12,9 +12,9 @@
 #include <sys/types.h>
 
 /*
- * Writes size bytes of text to a file at a path with a folder, with that mode, and replaces the file
- * that is there. A symbolic link at path is replaced, not followed. Returns 0 or a negative errno;
- * on failure the old file stays, and nothing is left beside it.
+ * Writes size bytes of text to a file at a path with a folder, with that mode, and replaces the
+ * file that is there. A symbolic link at path is replaced, not followed. Returns 0 or a negative
+ * errno; on failure the old file stays, and nothing is left beside it.
  */
 int textfile_put(const char *path, const char *text, size_t size, mode_t mode, struct error *e);
 

@@ -292,7 +292,8 @@ int netns_open(const struct netns *ns, int *owned, struct error *e)
 				 (uintmax_t)ns->inode, strerror(-fd));
 	/* The process, path or descriptor may refer to something else by now. */
 	if (fd < 0 || !is_namespace(fd, &st) || st.st_ino != ns->inode)
-		return error_set(e, ENOENT, "network namespace %ju has gone, or its last known process has",
+		return error_set(e, ENOENT,
+				 "network namespace %ju has gone, or its last known process has",
 				 (uintmax_t)ns->inode);
 	*owned = take_fd(&fd);
 	return *owned;

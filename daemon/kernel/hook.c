@@ -40,8 +40,8 @@ static void name_program(char *text, size_t size, uint32_t id)
 }
 
 /*
- * Explains in e why attaching to a cgroup gave err, which is EPERM or EACCES. Returns -EPERM where a
- * program is attached to the cgroup, or above it, without BPF_F_ALLOW_MULTI
+ * Explains in e why attaching to a cgroup gave err, which is EPERM or EACCES. Returns -EPERM where
+ * a program is attached to the cgroup, or above it, without BPF_F_ALLOW_MULTI
  * (hierarchy_allows_attach() in kernel/bpf/cgroup.c). Else -EOPNOTSUPP: this process has the
  * capabilities (privileges_check()).
  */
@@ -71,10 +71,11 @@ static int refused(const char *cgroup, enum bpf_attach_type type, int err, struc
 			break;
 		*slash = '\0';
 	}
-	return error_set(e, EOPNOTSUPP,
-			 "can't attach to the cgroup %s: %s, not even to root; SELinux, AppArmor or a "
-			 "container's seccomp profile forbids it (the audit log says which)",
-			 cgroup, strerror(err));
+	return error_set(
+		e, EOPNOTSUPP,
+		"can't attach to the cgroup %s: %s, not even to root; SELinux, AppArmor or a "
+		"container's seccomp profile forbids it (the audit log says which)",
+		cgroup, strerror(err));
 }
 
 int hook_attach(const struct pins *pins, const char *name, int program_fd,

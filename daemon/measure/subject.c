@@ -125,9 +125,10 @@ static int silence_again(struct subject *subject, const struct subject_world *wo
 	if (!subject->loud_ms)
 		subject->loud_ms = now_ms;
 	if (now_ms - subject->loud_ms >= LOUD_MS)
-		return error_set(e, EPERM,
-				 "something keeps keepalive on on the command's connection (another "
-				 "holdfast, with a pin dir of its own?)");
+		return error_set(
+			e, EPERM,
+			"something keeps keepalive on on the command's connection (another "
+			"holdfast, with a pin dir of its own?)");
 	return silence(subject, world, e);
 }
 

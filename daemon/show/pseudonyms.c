@@ -11,9 +11,9 @@
 #include <string.h>
 
 static const char *const kinds[PSEUDONYM_KINDS] = {
-	[PSEUDONYM_IPV4] = "ip4",	 [PSEUDONYM_IPV6] = "ip6",     [PSEUDONYM_RULE] = "rule",
-	[PSEUDONYM_HOST] = "host",	 [PSEUDONYM_COMMAND] = "command",
-	[PSEUDONYM_CGROUP] = "cgroup",	 [PSEUDONYM_FILE] = "file",    [PSEUDONYM_TEXT] = "text",
+	[PSEUDONYM_IPV4] = "ip4",  [PSEUDONYM_IPV6] = "ip6",	    [PSEUDONYM_RULE] = "rule",
+	[PSEUDONYM_HOST] = "host", [PSEUDONYM_COMMAND] = "command", [PSEUDONYM_CGROUP] = "cgroup",
+	[PSEUDONYM_FILE] = "file", [PSEUDONYM_TEXT] = "text",
 };
 
 /* Paths that are the same on every host. */
@@ -189,7 +189,8 @@ void pseudonyms_in_json(struct pseudonyms *names, const char *text, FILE *out)
 	char key[64] = "", quoted[8192];
 	const char *quote, *behind;
 
-	while ((quote = strchr(text, '"')) && (behind = take_quoted(quote + 1, quoted, sizeof(quoted)))) {
+	while ((quote = strchr(text, '"')) &&
+	       (behind = take_quoted(quote + 1, quoted, sizeof(quoted)))) {
 		fwrite(text, 1, (size_t)(quote - text) + 1, out);
 		if (behind[0] == ':') {
 			snprintf(key, sizeof(key), "%.63s", quoted);
@@ -309,8 +310,7 @@ static bool after(const char *begin, const char *at, const char *words)
 	return (size_t)(at - begin) >= size && memcmp(at - size, words, size) == 0;
 }
 
-static bool find(struct pseudonyms *names, const char *begin, const char *at,
-		 struct replacement *r)
+static bool find(struct pseudonyms *names, const char *begin, const char *at, struct replacement *r)
 {
 	if (at > begin && (isalnum((unsigned char)at[-1]) || strchr("_-.", at[-1])))
 		return false; /* in the middle of a word */

@@ -81,8 +81,10 @@ void report_kernel(FILE *out)
 	struct error e = {0};
 	size_t i;
 
-	fprintf(out, "BTF: %s\n", access("/sys/kernel/btf/vmlinux", R_OK) ? strerror(errno) : "yes");
-	fprintf(out, "the host's processes: %s\n", environment_check_processes(&e) ? e.text : "seen");
+	fprintf(out, "BTF: %s\n",
+		access("/sys/kernel/btf/vmlinux", R_OK) ? strerror(errno) : "yes");
+	fprintf(out, "the host's processes: %s\n",
+		environment_check_processes(&e) ? e.text : "seen");
 	write_mounts(out);
 	for (i = 0; i < ARRAY_SIZE(files); i++)
 		write_file(files[i], out);
@@ -150,7 +152,8 @@ void report_log(FILE *out)
 		_exit(!pipe || fclose(pipe));
 	}
 	close(ends[1]);
-	while (child > 0 && ((n = read(ends[0], text, sizeof(text))) > 0 || (n < 0 && errno == EINTR)))
+	while (child > 0 &&
+	       ((n = read(ends[0], text, sizeof(text))) > 0 || (n < 0 && errno == EINTR)))
 		fwrite(text, 1, n > 0 ? (size_t)n : 0, out);
 	close(ends[0]);
 	if (child < 0 || waitpid(child, &status, 0) < 0 || status)

@@ -64,7 +64,8 @@ static int parse_options(int argc, char **argv, struct options *options)
 	return -1;
 }
 
-/* Opens what is pinned. Returns 0; -ENOENT if that is nothing, and `nothing` says so; or an error. */
+/* Opens what is pinned. Returns 0; -ENOENT if that is nothing, and `nothing` says so; or an error.
+ */
 static int open_plane(const struct command *command, struct data_plane *plane, char *nothing,
 		      size_t size, struct error *e)
 {
