@@ -28,9 +28,11 @@ struct report {
 /* Writes a part of the report as the command that has it does. Returns 0 or -ENOMEM. */
 typedef int (*part_fn)(struct report *report, FILE *out);
 
-/* Writes a part with what it fills in between; `put` writes its text to the report. */
-static int with_text(struct report *report, part_fn part,
-		     int (*put)(struct report *report, const char *text))
+/* Prints a text with other addresses and names. */
+typedef void (*replace_fn)(struct pseudonyms *names, const char *text, FILE *out);
+
+/* Writes a part; unless the report is plain, with its own way to replace what it says. */
+static int write_part(struct report *report, part_fn part, replace_fn replace)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t size;
@@ -42,34 +44,20 @@ static int with_text(struct report *report, part_fn part,
 	err = part(report, memory);
 	if (!memstream_close(memory, &text))
 		return -ENOMEM;
-	return err ? err : put(report, text);
-}
-
-static int put_text(struct report *report, const char *text)
-{
-	if (report->plain)
+	if (!err && report->plain)
 		fputs(text, report->out);
-	else
-		pseudonyms_in_text(&report->names, text, report->out);
-	return 0;
-}
-
-static int put_metrics(struct report *report, const char *text)
-{
-	if (report->plain)
-		fputs(text, report->out);
-	else
-		pseudonyms_in_metrics(&report->names, text, report->out);
-	return 0;
+	else if (!err)
+		replace(&report->names, text, report->out);
+	return err;
 }
 
 /* A text that isn't JSON says why there is none. */
-static int put_json(struct report *report, const char *text)
+static void in_json(struct pseudonyms *names, const char *text, FILE *out)
 {
-	if (report->plain || text[0] != '{')
-		return put_text(report, text);
-	pseudonyms_in_json(&report->names, text, report->out);
-	return 0;
+	if (text[0] == '{')
+		pseudonyms_in_json(names, text, out);
+	else
+		pseudonyms_in_text(names, text, out);
 }
 
 /* --- parts --- */
@@ -221,16 +209,16 @@ int report_write(const struct data_plane *plane, const char *nothing, bool plain
 	static const struct {
 		const char *title;
 		part_fn part;
-		int (*put)(struct report *report, const char *text);
+		replace_fn replace;
 	} parts[] = {
-		{"versions", versions, put_text},
-		{"kernel", kernel, put_text},
-		{"faults of the configuration (holdfast check)", faults, put_text},
-		{"configuration (holdfast check -J)", configuration, put_json},
-		{"status (holdfast status -J)", status, put_json},
-		{"metrics (holdfast metrics)", metrics, put_metrics},
-		{"BPF programs at control groups", attached, put_text},
-		{"log (journalctl -u holdfast)", log_lines, put_text},
+		{"versions", versions, pseudonyms_in_text},
+		{"kernel", kernel, pseudonyms_in_text},
+		{"faults of the configuration (holdfast check)", faults, pseudonyms_in_text},
+		{"configuration (holdfast check -J)", configuration, in_json},
+		{"status (holdfast status -J)", status, in_json},
+		{"metrics (holdfast metrics)", metrics, pseudonyms_in_metrics},
+		{"BPF programs at control groups", attached, pseudonyms_in_text},
+		{"log (journalctl -u holdfast)", log_lines, pseudonyms_in_text},
 	};
 	struct report report = {.plane = plane, .nothing = nothing, .plain = plain, .out = out};
 	int err = 0;
@@ -242,7 +230,7 @@ int report_write(const struct data_plane *plane, const char *nothing, bool plain
 			"them).");
 	for (i = 0; !err && i < ARRAY_SIZE(parts); i++) {
 		fprintf(out, "\n== %s\n\n", parts[i].title);
-		err = with_text(&report, parts[i].part, parts[i].put);
+		err = write_part(&report, parts[i].part, parts[i].replace);
 	}
 	pseudonyms_free(&report.names);
 	return err;
