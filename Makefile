@@ -98,7 +98,7 @@ all: $(BUILD)/holdfastd $(BUILD)/holdfast
 
 help:
 	@sed -n '3,12s/^# \{0,3\}//p' Makefile
-	@echo 'Also: install, cross, deb, rpm, image, test-package, check-man, deps, deps-test, test-unit, test-system, test-vm, test-vm-all, bench-quick, format, check-format, check-static, check-layers, fuzz, chaos, faults, privileges, coverage, valgrind, mutants, clean'
+	@echo 'Also: install, cross, deb, rpm, dist, image, test-package, check-man, deps, deps-test, test-unit, test-system, test-vm, test-vm-all, bench-quick, format, check-format, check-static, check-layers, check-promises, check-translations, translations, fuzz, chaos, faults, privileges, coverage, valgrind, mutants, clusters, chart, workflows, clean'
 
 # --- build ---
 

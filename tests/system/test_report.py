@@ -95,7 +95,6 @@ def test_file(holdfast: Command, workdir: str) -> None:
         assert file.read() == "other"
 
 
-
 def test_name_alone(holdfast: Command, workdir: str) -> None:
     """A file's name without a folder is one in the current folder; a failure is told."""
     done = subprocess.run([build.HOLDFAST, "--pin-dir", holdfast.pin_dir, "report", "-o", "r"],
