@@ -30,8 +30,10 @@ int preview_json(const struct preview *preview, const struct filter *filter)
 
 	json_stream_open(&json, NULL, '{');
 	err = status_rules_print(&json, snapshot);
+	if (err) /* left open, so that no reader takes a part for the whole */
+		return err;
 	json_stream_open(&json, "sockets", '[');
-	for (i = 0; !err && i < snapshot->n; i++) {
+	for (i = 0; i < snapshot->n; i++) {
 		if (!filter_takes(filter, &snapshot->sockets[i]))
 			continue;
 		json_stream_open(&json, NULL, '{');
@@ -42,7 +44,7 @@ int preview_json(const struct preview *preview, const struct filter *filter)
 	json_stream_close(&json, ']');
 	json_stream_close(&json, '}');
 	putc('\n', stdout);
-	return err;
+	return 0;
 }
 
 int preview_print_changes(const struct preview *preview, const struct filter *filter, FILE *out)

@@ -58,7 +58,10 @@ void status_cell(char *text, size_t size, const struct snapshot_socket *socket,
 /* Prints the members of a socket's object in the `sockets` array. */
 void status_socket_print(struct json_stream *json, const struct snapshot_socket *socket);
 
-/* Prints the rules with what they have learned and how many sockets they match. 0 or -ENOMEM. */
+/*
+ * Prints the rules with what they have learned and how many sockets they match. 0 or -ENOMEM: the
+ * document is left open then.
+ */
 int status_rules_print(struct json_stream *json, const struct snapshot *snapshot);
 
 struct status_columns {

@@ -197,7 +197,8 @@ int status_rules_print(struct json_stream *json, const struct snapshot *snapshot
 		put(rule, "sockets", integer(counts[i]), &err);
 		err = print_object(json, NULL, rule, err);
 	}
-	json_stream_close(json, ']');
+	if (!err)
+		json_stream_close(json, ']');
 	return err;
 }
 
@@ -213,8 +214,10 @@ int status_json(const struct snapshot *snapshot, const struct filter *filter, FI
 	err = print_object(&json, "enforcement", enforcement, err);
 	if (!err)
 		err = status_rules_print(&json, snapshot);
+	if (err) /* left open, so that no reader takes a part for the whole */
+		return err;
 	json_stream_open(&json, "sockets", '[');
-	for (i = 0; !err && i < snapshot->n; i++) {
+	for (i = 0; i < snapshot->n; i++) {
 		if (!filter_takes(filter, &snapshot->sockets[i]))
 			continue;
 		json_stream_open(&json, NULL, '{');
@@ -224,5 +227,5 @@ int status_json(const struct snapshot *snapshot, const struct filter *filter, FI
 	json_stream_close(&json, ']');
 	json_stream_close(&json, '}');
 	putc('\n', out);
-	return err;
+	return 0;
 }
