@@ -14,6 +14,8 @@ bool support_adopts(const struct data_plane *plane)
 
 bool support_limits(const struct data_plane *plane, char text[SUPPORT_TEXT_MAX])
 {
+	bool finds_closed =
+		pins_has(&plane->pins, PIN_CLOSED) || pins_has(&plane->pins, PIN_CLOSED_FILES);
 	struct utsname kernel;
 
 	if (existing_by_kernel(plane) || uname(&kernel) < 0)
@@ -31,8 +33,9 @@ bool support_limits(const struct data_plane *plane, char text[SUPPORT_TEXT_MAX])
 	else
 		snprintf(text, SUPPORT_TEXT_MAX,
 			 "kernel %s can't set options from BPF iterators, nor keep socket storage "
-			 "in tracepoints: existing connections are held through pidfd_getfd "
-			 "instead, and the log doesn't tell how those end",
-			 kernel.release);
+			 "in tracepoints%s: existing connections are held through pidfd_getfd "
+			 "instead, %sand the log doesn't tell how those end",
+			 kernel.release, finds_closed ? "" : ", and refuses iterators over maps",
+			 finds_closed ? "" : "disconnected ones keep the rules' values, ");
 	return true;
 }

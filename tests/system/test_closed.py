@@ -1,14 +1,18 @@
 """Held sockets that aren't connected any more, and whose descriptor the application still has."""
 
+import os
+import pathlib
 import time
 from typing import Callable
 
 import pytest
 
+from harness import build, compiler
 from harness.cgroup import Cgroup
 from harness.command import Command
 from harness.config import PORT, daemon as daemon_section, rule
 from harness.daemon import Daemon
+from harness.kernel import needs, require_closed
 from harness.netns import Netns
 from harness.options import UNTOUCHED, Settings, held
 from harness.sockets import Agent, Listener, Socket
@@ -146,6 +150,7 @@ def test_out_of_reach(daemon: Daemon, agent: Agent, close: Close) -> None:
     """One that no process has open, since it is on its way to another, is told, and given back by
     a pass once it can be reached."""
     daemon.start(daemon_section(reconcile="1s") + rule("all", **KEYS))
+    require_closed(daemon.layout, unopened=True)
     agent.park(close())
     daemon.reload(daemon_section(reconcile="1s") + rule("all", ELSEWHERE, **KEYS))
     said = "1 closed connection no longer matched and could not be reached"
@@ -159,10 +164,48 @@ def test_out_of_reach(daemon: Daemon, agent: Agent, close: Close) -> None:
 def test_out_of_reach_at_the_stop(daemon: Daemon, agent: Agent, close: Close) -> None:
     """A stop tells of one that no process has open."""
     daemon.start(SLOW + rule("all", **KEYS))
+    require_closed(daemon.layout, unopened=True)
     agent.park(close())
     daemon.stop()
     assert "1 connection could not be reached and may keep the rules' values" in daemon.log
     sock, = agent.unpark()
+    assert sock.settings == HELD
+
+
+@pytest.fixture(name="use_variant")
+def fixture_use_variant(tmp_path: pathlib.Path,
+                        monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Has the test start another build of holdfastd."""
+    def use(name: str) -> None:
+        made = compiler.variant(name, build.DIRECTORY, str(tmp_path / name))
+        monkeypatch.setattr(build, "HOLDFASTD", os.path.join(made, "holdfastd"))
+    return use
+
+
+@needs("5.15", "to choose between what older kernels can do")
+def test_out_of_reach_without_iterators_over_maps(
+        daemon: Daemon, agent: Agent, close: Close, use_variant: Callable[[str], None]) -> None:
+    """Where the kernel refuses these, one that no process has open isn't known of."""
+    use_variant("level0")
+    daemon.start(SLOW + rule("all", **KEYS))
+    agent.park(close())
+    daemon.stop()
+    assert "could not be reached" not in daemon.log
+    sock, = agent.unpark()
+    assert sock.settings == HELD
+
+
+@needs("5.15", "to choose between what older kernels can do")
+def test_cannot_be_found(daemon: Daemon, close: Close, holdfast: Command,
+                         use_variant: Callable[[str], None]) -> None:
+    """Where nothing finds such sockets, the log and `status` say so from the start."""
+    use_variant("hardened")
+    daemon.start(SLOW + rule("all", **KEYS))
+    said = "disconnected ones keep the rules' values"
+    assert said in daemon.log and said in holdfast("status").err
+    assert said in holdfast.status()["enforcement"]["limits"]
+    sock = close()
+    daemon.stop()
     assert sock.settings == HELD
 
 

@@ -18,7 +18,7 @@ from harness.config import PORT, daemon as daemon_section, rule
 from harness.counters import read as counters
 from harness.daemon import Daemon
 from harness.fault import KILL, OPTION, Fault, steps
-from harness.kernel import needs, require_firewall
+from harness.kernel import needs, require_closed, require_firewall
 from harness.netns import HAS_IPV6, Netns
 from harness.options import UNTOUCHED, held
 from harness.sockets import Agent, Listener, Socket
@@ -324,6 +324,7 @@ def test_who_opened_it(daemon: Daemon, agent: Agent, outsider: Agent, netns: Net
 def test_closed(daemon: Daemon, agent: Agent, listener: Listener) -> None:
     """Held sockets that aren't connected any more are given back by a reload and by the stop."""
     daemon.start(RULE)
+    require_closed(daemon.layout)
     socks = [agent.connect("127.0.0.1", listener.port) for _ in range(2)]
     socks[0].disconnect()
     daemon.reload(RULE)
@@ -342,6 +343,7 @@ def test_closed(daemon: Daemon, agent: Agent, listener: Listener) -> None:
 def test_closed_in_two_processes(daemon: Daemon, agent: Agent, listener: Listener) -> None:
     """One that two processes have open is given back once."""
     daemon.start(RULE)
+    require_closed(daemon.layout)
     sock = agent.connect("127.0.0.1", listener.port)
     agent.call("fork")
     sock.disconnect()

@@ -22,13 +22,15 @@ LEVELS = {0: "-DHF_LEVEL=0 -DHF_OVER_MAPS=false", 1: "-DHF_LEVEL=1", 2: "-DHF_LE
 # Variants of holdfastd, each with the objects that differ: one for each level; "chains", whose
 # survey walks only short chains; "hasty", which works as before Linux 6.2 and whose passes have no
 # CPU time to begin with, and a tenth of their ordinary share later; "forgetful", which keeps the
-# addresses of host names for three seconds and not an hour.
+# addresses of host names for three seconds and not an hour; "hardened", which works as before Linux
+# 5.11 and without iterators over maps.
 VARIANTS = {f"level{level}": (["loader.o"], flags) for level, flags in LEVELS.items()} | {
     "chains": (["survey.bpf.o", "holdfast.bpf.o", "holdfast.skel.h", "loader.o"], "-DCHAIN_MAX=1"),
     "hasty": (["loader.o", "events.o"],
               "-DHF_LEVEL=1 -DCPU_SHARE_PASS_BURST_US=0 -DCPU_SHARE_PASS=2500u"),
     "forgetful": (["resolver.o", "known.o"],
-                  "-DKNOWN_KEEP_US=3000000ull -DUSED_REST_US=1000000ull")}
+                  "-DKNOWN_KEEP_US=3000000ull -DUSED_REST_US=1000000ull"),
+    "hardened": (["loader.o"], "-DHF_LEVEL=3 -DHF_OVER_MAPS=false")}
 
 _PREBUILT = os.environ.get("HF_PREBUILT")
 _CC = "cc"

@@ -52,6 +52,14 @@ needs_ipv6 = pytest.mark.skipif(
     not HAS_IPV6, reason="this kernel has no IPv6")
 
 
+def require_closed(daemon_layout: str, *, unopened: bool = False) -> None:
+    """Skips the test where a daemon with this layout has no program that finds disconnected
+    sockets; unopened: those that no process has open, too."""
+    names = ("hf_closed",) if unopened else ("hf_closed", "hf_closed_files")
+    if not any(os.path.exists(os.path.join(daemon_layout, name)) for name in names):
+        pytest.skip("this kernel refuses iterators over maps")
+
+
 def require_firewall() -> None:
     """Skips the test where nftables or connection tracking is missing."""
     fault = _firewall_fault()
