@@ -86,8 +86,6 @@ def test_passes_pace_themselves(slow: Daemon, holdfast: Command) -> None:
     """Passes that take long come less often than `reconcile` says, which status, metrics and log
     show."""
     slow.start(daemon_section(reconcile="1s") + RULE)
-    enforcement = holdfast.status()["enforcement"]
-    assert enforcement["reconcile_in_force"] > 1
 
     def cpu() -> float:
         with open(f"/proc/{slow.pid}/stat", encoding="ascii") as file:
@@ -98,17 +96,24 @@ def test_passes_pace_themselves(slow: Daemon, holdfast: Command) -> None:
         return float(re.search(rf"^holdfast_{name} (\S+)", holdfast("metrics").out,
                                re.MULTILINE)[1])
 
+    def shown_alike() -> bool:
+        """A pass between the two looks may change the period."""
+        in_force = holdfast.status()["enforcement"]["reconcile_in_force"]
+        assert in_force > 1
+        return metric("reconcile_period_in_force_seconds") == in_force
+
+    wait_for(shown_alike, "status and metrics show the same period")
     assert metric("reconcile_period_seconds") == 1
-    assert metric("reconcile_period_in_force_seconds") == enforcement["reconcile_in_force"]
     assert "later than reconcile says" in slow.log
     # Each full pass leaves another time; without pacing there would be one a second.
-    period, before, start = enforcement["reconcile_in_force"], cpu(), time.monotonic()
-    ends = set()
+    before, start = cpu(), time.monotonic()
+    ends, periods = set(), set()
     while time.monotonic() < start + 6:
+        periods.add(metric("reconcile_period_in_force_seconds"))
         ends.add(metric("last_reconcile_timestamp_seconds"))
         time.sleep(0.2)
-    assert len(ends) <= 2 + 6 / period
-    print(f"a pass each {period} s; in 6 s: {cpu() - before:.3f} s of CPU time")
+    assert len(ends) <= 2 + 6 / min(periods)
+    print(f"a pass each {periods} s; in 6 s: {cpu() - before:.3f} s of CPU time")
 
 
 def test_ordinary_passes_come_as_configured(daemon: Daemon, holdfast: Command) -> None:

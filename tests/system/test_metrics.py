@@ -219,20 +219,25 @@ def test_outlives_the_daemon(daemon: Daemon, agent: Agent, listener: Listener,
     assert (before["attached"], before["daemon_up"], before["daemon_starts_total"]) == (1, 1, 1)
     assert before["adopts_existing"] == holdfast.status()["enforcement"]["adopts_existing"]
     daemon.kill()
+    # Passes that look for new namespaces may have come meanwhile.
+    killed = read(holdfast)
+    assert killed["reconcile_duration_seconds_count"] >= \
+        before["reconcile_duration_seconds_count"] >= 2
+    for name in ("reloads_total", "reconcile_sockets_total"):
+        assert killed.family(name) == before.family(name)
     agent.connect("127.0.0.1", listener.port)
     dead = read(holdfast)
     assert (dead["attached"], dead["daemon_up"], dead["daemon_starts_total"]) == (1, 0, 1)
     assert dead["holds_total", 'rule="db",way="connect"'] == 3
     for name in ("reloads_total", "reconcile_duration_seconds_bucket", "reconcile_sockets_total"):
-        assert dead.family(name) == before.family(name)
+        assert dead.family(name) == killed.family(name)
     daemon.start()
     after = read(holdfast)
     assert (after["daemon_up"], after["daemon_starts_total"]) == (1, 2)
     assert after["holds_total", 'rule="db",way="connect"'] == 3
     assert after["holds_total", 'rule="first",way="connect"'] == 0
     assert after["reloads_total", 'outcome="applied"'] == 1
-    assert after["reconcile_duration_seconds_count"] == \
-        before["reconcile_duration_seconds_count"] + 1
+    assert after["reconcile_duration_seconds_count"] > killed["reconcile_duration_seconds_count"]
     assert after["attached_timestamp_seconds"] == before["attached_timestamp_seconds"]
 
 
