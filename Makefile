@@ -86,6 +86,7 @@ LIBRARY_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(SOURCES))
 UNIT_SOURCES    := $(sort $(wildcard tests/unit/test_*.c tests/unit/*/test_*.c))
 UNIT_TESTS      := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 MANUAL          := $(sort $(wildcard packaging/man/*.[58]))
+TRANSLATED_MANUAL := $(sort $(wildcard packaging/man/*/*.[58]))
 FORMATTED       := $(wildcard bpf/*.[ch] $(ROOMS:%=%/*.[ch]) tests/unit/*.[ch] tests/unit/*/*.[ch] tests/system/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch])
 
 .DELETE_ON_ERROR:
@@ -220,7 +221,7 @@ install: all $(if $(UNITDIR),unit)
 	$(Q)install -D -m 755 $(BUILD)/holdfast $(DESTDIR)$(BINDIR)/holdfast
 	$(Q)install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(filter %.5,$(MANUAL))
 	$(Q)install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 $(filter %.8,$(MANUAL))
-	$(Q)for page in packaging/man/*/*.[58]; do \
+	$(Q)for page in $(TRANSLATED_MANUAL); do \
 		install -D -m 644 -t $(DESTDIR)$(MANDIR)/$$(basename $${page%/*})/man$${page##*.} $$page || exit; \
 	done
 	$(Q)install -D -m 644 packaging/completions/holdfast.bash $(DESTDIR)$(BASHDIR)/holdfast
@@ -256,7 +257,7 @@ check-format:
 
 check-man:
 	$(call say,MANDOC,$(MANUAL))
-	$(Q)mandoc -Tlint -Wwarning $(MANUAL)
+	$(Q)mandoc -Tlint -Wwarning $(MANUAL) $(TRANSLATED_MANUAL)
 
 clean:
 	$(Q)rm -rf $(BUILD)

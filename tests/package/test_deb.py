@@ -45,6 +45,8 @@ CONTENTS = """
     /usr/share/man/man8/holdfast.8.gz
     /usr/share/man/man8/holdfastd.8.gz
     /usr/share/man/zh_CN/man5/holdfast.conf.5.gz
+    /usr/share/man/zh_CN/man8/holdfast.8.gz
+    /usr/share/man/zh_CN/man8/holdfastd.8.gz
     /usr/share/zsh/vendor-completions/_holdfast
 """.split()
 # The folder for units; releases with an unmerged /usr have /lib.

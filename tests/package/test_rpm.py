@@ -58,6 +58,8 @@ CONTENTS = f"""
     -rw-r--r-- /usr/share/man/man8/holdfast.8.gz
     -rw-r--r-- /usr/share/man/man8/holdfastd.8.gz
     -rw-r--r-- /usr/share/man/zh_CN/man5/holdfast.conf.5.gz
+    -rw-r--r-- /usr/share/man/zh_CN/man8/holdfast.8.gz
+    -rw-r--r-- /usr/share/man/zh_CN/man8/holdfastd.8.gz
     -rw-r--r-- /usr/share/zsh/site-functions/_holdfast
 """
 CONFIG = "etc/holdfast/holdfast.conf"
