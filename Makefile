@@ -11,7 +11,7 @@
 # Variables: V=1 shows the commands; SANITIZE=1 builds with ASan and UBSan; CC=clang;
 # BUILD=DIR for another build folder; DESTDIR=, PREFIX= for install.
 
-VERSION := 0.1.0
+VERSION := 1.0.0
 
 CC       ?= gcc
 ifeq ($(origin CC),default)
@@ -99,7 +99,7 @@ all: $(BUILD)/holdfastd $(BUILD)/holdfast
 
 help:
 	@sed -n '3,12s/^# \{0,3\}//p' Makefile
-	@echo 'Also: install, cross, deb, rpm, dist, image, test-package, check-man, deps, deps-test, test-unit, test-system, test-vm, test-vm-all, bench-quick, format, check-format, check-static, check-layers, check-promises, check-translations, translations, fuzz, chaos, faults, privileges, coverage, valgrind, mutants, clusters, chart, workflows, clean'
+	@echo 'Also: install, cross, deb, rpm, dist, repository, image, test-package, check-man, deps, deps-test, test-unit, test-system, test-vm, test-vm-all, bench-quick, format, check-format, check-static, check-layers, check-promises, check-translations, translations, fuzz, chaos, faults, privileges, coverage, valgrind, test-others, mutants, clusters, chart, workflows, clean'
 
 # --- build ---
 

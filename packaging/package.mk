@@ -5,6 +5,9 @@
 #   make rpm            BUILD/rpm/RPMS/*/*.rpm, debug symbols apart
 #   make dist           BUILD/dist: the source, the same bytes each time; a bill of materials of
 #                       what the programs are linked with; checksums. KEY=ID signs these
+#   make repository     BUILD/repository: an apt repository of the packages that `make deb` has
+#                       built; KEY=ID signs it, RELEASE=trixie names another release of Debian's,
+#                       DEBS= other packages
 #   make image          a container image of that .deb; IMAGE=NAME, BASE=IMAGE for another base;
 #                       ARCH=arm64: that architecture's, made on BUILDER=IMAGE
 #   make test-package   builds all of them and looks what is in them and what they do
@@ -16,6 +19,7 @@
 DEB_PACKAGES   := debhelper dpkg-dev libcmocka-dev mandoc python3 xz-utils
 RPM_PACKAGES   := rpm debugedit elfutils libcmocka-dev mandoc
 IMAGE_PACKAGES := buildah
+REPOSITORY_PACKAGES := apt-utils gnupg
 PACKAGE_TEST_PACKAGES = $(shell sed -e 's/\#.*//' tests/package/packages)
 
 IMAGE    ?= holdfast
@@ -23,7 +27,7 @@ BASE     ?=
 BUILDER  ?=
 BUILDAH  ?= buildah
 
-.PHONY: deb rpm dist image deps-deb deps-rpm deps-image deps-package test-package \
+.PHONY: deb rpm dist repository image deps-deb deps-rpm deps-repository deps-image deps-package test-package \
 	test-vm-package test-vm-package-all
 
 deps-deb: deps
@@ -32,10 +36,13 @@ deps-deb: deps
 deps-rpm: deps
 	@$(call install_missing,$(RPM_PACKAGES))
 
+deps-repository:
+	@$(call install_missing,$(REPOSITORY_PACKAGES))
+
 deps-image:
 	@$(call install_missing,$(IMAGE_PACKAGES))
 
-deps-package: deps deps-test deps-deb deps-rpm deps-image
+deps-package: deps deps-test deps-deb deps-rpm deps-repository deps-image
 	@$(call install_missing,$(PACKAGE_TEST_PACKAGES))
 
 # Copies the source to $(1), without what a checkout has gathered.
@@ -100,6 +107,19 @@ dist: deps
 	$(if $(KEY),$(Q)gpg --batch --yes --armor --local-user '$(KEY)' --detach-sign $(DIST)/SHA256SUMS)
 	@ls -l $(DIST)
 
+REPOSITORY = $(BUILD)/repository
+RELEASE   ?= $(shell . /etc/os-release && echo $$VERSION_CODENAME)
+DEBS      ?= $(wildcard build/deb/holdfast*_$(VERSION)_*.deb build/*/deb/holdfast*_$(VERSION)_*.deb)
+
+repository: deps-repository
+	$(call say,APT,$(REPOSITORY))
+	$(Q)test -n '$(strip $(DEBS))' || \
+		{ echo 'there is no package for the repository: make deb first' >&2; exit 1; }
+	$(Q)packaging/apt-repository $(REPOSITORY) $(RELEASE) '$(KEY)' $(DEBS)
+	@echo 'Put it onto a web server. Its users then run as root, with the address for URL:'
+	@echo '$(if $(KEY),  curl -fsSo /etc/apt/keyrings/holdfast.asc URL/holdfast.asc)'
+	@echo '  echo "deb [$(if $(KEY),signed-by=/etc/apt/keyrings/holdfast.asc,trusted=yes)] URL $(RELEASE) main" > /etc/apt/sources.list.d/holdfast.list'
+
 # Builds the image from the .deb that `make deb` has built for this distribution and release.
 image: deps-image
 	$(call say,IMAGE,$(IMAGE))
@@ -115,7 +135,7 @@ test-package: deps-package
 	@HF_BUILD=$(abspath $(BUILD)) $(PYTHON) -B -m pytest -q -p no:cacheprovider \
 		--junitxml=$(BUILD)/tests/package.xml tests/package
 
-test-vm-package: deps-vm deps-deb
+test-vm-package: deps-vm deps-deb deps-repository
 	@mkdir -p $(BUILD)
 	@$(MAKE) --no-print-directory deb > $(BUILD)/deb.log 2>&1 || { cat $(BUILD)/deb.log; exit 1; }
 	@$(PYTHON) -B tests/vm/package/run --build $(abspath $(BUILD))

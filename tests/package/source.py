@@ -3,9 +3,14 @@
 import os
 import re
 import shutil
+import subprocess
 
 TREE = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-EARLIER = "0.0.9"
+# A number for this source that is less than its own.
+LESS = "0.9.9"
+# The release before this one, and the commit that was it.
+EARLIER = "0.1.0"
+EARLIER_COMMIT = "95d0d8574bc4885f167e5b10f493dabf3370be61"
 _PARTS = ("Makefile", "LICENSE", "README.md", "bpf", "daemon", "tests", "packaging")
 
 
@@ -51,6 +56,18 @@ def copy_as(directory: str, other: str) -> None:
     _edit(os.path.join(directory, "packaging/rpm/holdfast.spec"), now, other)
     with open(os.path.join(directory, "packaging/holdfast.conf"), "a", encoding="utf-8") as file:
         file.write(f"\n# As version {other} had it.\n")
+
+
+def earlier(directory: str) -> str | None:
+    """Puts the source of the release before this one into a folder. Returns None, or why it can't be
+    had, and then there is no folder."""
+    git = ["git", "-c", "safe.directory=*", "-C", TREE, "archive", EARLIER_COMMIT]
+    done = subprocess.run(git, check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if done.returncode:
+        return f"the commit of {EARLIER} isn't there: {done.stderr.decode().strip()}"
+    os.makedirs(directory)
+    subprocess.run(["tar", "-xC", directory], check=True, input=done.stdout)
+    return None
 
 
 def least_kernel() -> str:

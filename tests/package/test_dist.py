@@ -9,6 +9,7 @@ import tarfile
 
 import pytest
 
+import gnupg
 import source
 from harness import build
 
@@ -86,19 +87,13 @@ def test_bill_of_materials(made: str) -> None:
 
 def test_signed(session_dir: str) -> None:
     """With a key the checksums are signed."""
-    if not shutil.which("gpg"):
-        pytest.skip("gpg is missing")
-    home = os.path.join(session_dir, "gnupg")
-    os.mkdir(home, 0o700)
-    gpg = ["gpg", "--homedir", home, "--batch", "--quiet"]
-    subprocess.run([*gpg, "--passphrase", "", "--quick-generate-key", "tests@holdfast.invalid",
-                    "ed25519", "sign"], check=True)
-    made = dist(os.path.join(session_dir, "dist-c"), "KEY=tests@holdfast.invalid", GNUPGHOME=home)
-    assert sorted(os.listdir(made)) == sorted([*FILES, "SHA256SUMS.asc"])
-    sums = os.path.join(made, "SHA256SUMS")
-    subprocess.run([*gpg, "--verify", f"{sums}.asc", sums], check=True, stderr=subprocess.DEVNULL)
-    with open(sums, "a", encoding="ascii") as file:
-        file.write("more\n")
-    assert subprocess.run([*gpg, "--verify", f"{sums}.asc", sums], check=False,
-                          stderr=subprocess.DEVNULL).returncode != 0
-    subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)
+    name = "tests@holdfast.invalid"
+    with gnupg.key(os.path.join(session_dir, "gnupg-dist"), name) as home:
+        made = dist(os.path.join(session_dir, "dist-c"), f"KEY={name}", GNUPGHOME=home)
+        assert sorted(os.listdir(made)) == sorted([*FILES, "SHA256SUMS.asc"])
+        sums = os.path.join(made, "SHA256SUMS")
+        verify = ["gpg", "--homedir", home, "--batch", "--quiet", "--verify", f"{sums}.asc", sums]
+        subprocess.run(verify, check=True, stderr=subprocess.DEVNULL)
+        with open(sums, "a", encoding="ascii") as file:
+            file.write("more\n")
+        assert subprocess.run(verify, check=False, stderr=subprocess.DEVNULL).returncode != 0

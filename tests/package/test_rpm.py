@@ -246,8 +246,8 @@ def test_removal_leaves_nothing(root: Root, rpm_dir: str) -> None:
 def test_upgrade_takes_a_new_default(root: Root, rpm_dir: str, earlier_rpm_dir: str) -> None:
     """An upgrade replaces a default configuration that was never edited."""
     root.rpm("-i", package(earlier_rpm_dir))
-    assert source.EARLIER in root.read(CONFIG)
+    assert source.LESS in root.read(CONFIG)
     root.rpm("-U", package(rpm_dir))
-    assert source.EARLIER not in root.read(CONFIG)
+    assert source.LESS not in root.read(CONFIG)
     assert [name for name in root.ours() if name.startswith(CONFIG)] == [
         CONFIG, "etc/holdfast/holdfast.conf.d"]

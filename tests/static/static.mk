@@ -74,7 +74,7 @@ check-log-lines:
 
 check-promises:
 	$(call say,PROMISES,packaging/man README.md)
-	$(Q)$(PYTHON) -B -m pytest -q -p no:cacheprovider tests/static/test_promises.py tests/static/test_paths.py
+	$(Q)$(PYTHON) -B -m pytest -q -p no:cacheprovider tests/static/test_promises.py tests/static/test_paths.py tests/static/test_version.py
 
 # po4a writes where it reads, so that the check works on a copy.
 TRANSLATED = $(BUILD)/translations

@@ -146,7 +146,7 @@ def test_rules(daemon: Daemon, holdfast: Command) -> None:
         'rule="db"': 120, 'rule="names"': 1, 'rule="lab"': 200}
     assert (metrics["host_names"], metrics["host_names_unresolved"]) == (2, 1)
     assert metrics["reconcile_period_seconds"] == 90
-    assert metrics.family("build_info") == {'version="0.1.0",layout="2"': 1}
+    assert metrics.family("build_info") == {'version="1.0.0",layout="2"': 1}
 
 
 def test_reloads(daemon: Daemon, holdfast: Command) -> None:

@@ -21,12 +21,13 @@ exec chroot {layer}/root sh -ec 'cd /mnt/{name}; dpkg-buildpackage -us -uc -b'
 
 
 def _build_depends() -> list[str]:
-    """Returns the source package's build dependencies, including those of its tests."""
+    """Returns the source package's build dependencies, including those of its tests, and of the
+    release before it."""
     with open(os.path.join(source.TREE, "packaging/debian/control"), encoding="utf-8") as file:
         match = re.search(r"^Build-Depends:\n((?: .*\n)+)", file.read(), re.MULTILINE)
     assert match
     names = {line.split()[0].strip(",").removesuffix(":native") for line in match[1].splitlines()}
-    return sorted(names - {"debhelper-compat"} | {"debhelper"})
+    return sorted(names - {"debhelper-compat"} | {"debhelper", "libinih-dev"})
 
 
 def _root(cache: str, suite: str) -> str:
@@ -45,21 +46,26 @@ def _root(cache: str, suite: str) -> str:
 
 
 def build(cache: str, suite: str, directory: str) -> list[str]:
-    """Returns the .deb of this version and of an earlier one."""
+    """Returns the .deb of this version, of the same source with a number that is less, and of the
+    release before where its source can be had."""
     root = _root(cache, suite)
     layer, trees = os.path.join(directory, "layer"), os.path.join(directory, "trees")
     os.mkdir(layer)
     found = []
-    for version in (source.version(), source.EARLIER):
+    for version in (source.version(), source.LESS, source.EARLIER):
         tree = os.path.join(trees, version)
-        source.copy_as(tree, version)
+        if version != source.EARLIER:
+            source.copy_as(tree, version)
+        elif source.earlier(tree):
+            continue
         os.rename(os.path.join(tree, "packaging/debian"), os.path.join(tree, "debian"))
         script = _SCRIPT.format(layer=layer, root=root, trees=trees, name=version)
         debian.run(["unshare", "--net", "--mount", "sh", "-c", script],
                    f"building the package for {suite}",
                    env={**source.environment(), "DEB_BUILD_OPTIONS": "nocheck"
-                        if version == source.EARLIER else ""})
-        found += glob.glob(os.path.join(trees, f"holdfast_{version}_*.deb"))
-    if len(found) != 2:
-        raise SystemExit(f"{trees}: there are not two packages, but {found}")
+                        if version != source.version() else ""})
+        made = glob.glob(os.path.join(trees, f"holdfast_{version}_*.deb"))
+        if len(made) != 1:
+            raise SystemExit(f"{tree}: there is not one package, but {made}")
+        found += made
     return found

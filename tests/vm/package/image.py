@@ -63,11 +63,11 @@ def _build(directory: str, suite: str, packages: list[str], needed: list[str],
     rootfs.finish(directory, root, suite, arch, SIZE)
 
 
-def prepare(cache: str, suite: str, deb: str, arch: Arch) -> str:
+def prepare(cache: str, suite: str, debs: list[str], arch: Arch) -> str:
     """Returns a folder with the root file system (Arch.root), `busybox` and `archive`, from the
     cache or anew; making it needs root."""
     packages = lists.words("package/packages")
-    needed = dependencies(deb)
+    needed = sorted({name for deb in debs for name in dependencies(deb)})
     digest = hash_of(suite, *packages, "needs", *needed, files=(__file__, debian.__file__, rootfs.__file__))
     kind = f"package-{suite}-{arch.name}" if arch.is_foreign else f"package-{suite}"
     return entry(cache, kind, digest, lambda new: _build(new, suite, packages, needed, arch))

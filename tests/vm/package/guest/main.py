@@ -9,6 +9,7 @@ from typing import Callable
 # pylint: disable=wrong-import-position
 import tell  # puts the system tests' harness into the path
 import sandboxed
+from releases import Releases
 from story import Story
 
 TROUBLE = ("WARNING:", "BUG:", "Oops", "Call Trace", "soft lockup", "rcu_sched", "hung task")
@@ -40,14 +41,19 @@ def calm() -> None:
 
 def main() -> int:
     """Returns 0 where all is well."""
-    earlier, version = tell.arguments()
-    story = Story(earlier, version)
+    version, less, *released = tell.arguments()
+    story = Story(less, version)
     results = []
     try:
         for name, step in story.steps():
             results.append(take(name, step))
             if step == story.reload:
                 results += [take(*named) for named in sandboxed.steps(story.world)]
+        if not released:
+            tell.case("upgrades from the release before", group="package",
+                      skipped="its package isn't there")
+        for earlier in released:
+            results += [take(*named) for named in Releases(story.world, earlier, version).steps()]
     finally:
         subprocess.run(["journalctl", "-u", "holdfast.service", "--no-pager"], check=False)
     results.append(take("no kernel warning", calm))

@@ -32,8 +32,8 @@ Step = tuple[str, Callable[[], None]]
 class Story:
     """All steps of the story, in order."""
 
-    def __init__(self, earlier: str, version: str) -> None:
-        self.earlier, self.version = earlier, version
+    def __init__(self, less: str, version: str) -> None:
+        self.less, self.version = less, version
         self.world = World()
         self.kept = self.world.kept
         self.ids = {name: connection.id for name, connection in self.kept.items()}
@@ -99,7 +99,7 @@ class Story:
         assert self.settings() == {PYMYSQL}
         run("apt-get", "-q", "update")
         start = time.monotonic()
-        apt("install", f"holdfast={self.earlier}")
+        apt("install", f"holdfast={self.less}")
         end = time.monotonic()
         first = min(at for at, _, settings in self.world.watch.changes(start)
                     if settings == DEFAULT)
