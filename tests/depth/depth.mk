@@ -103,8 +103,7 @@ reprotest: deps-deb deps-rpm
 	$(Q)rm -rf $(REPROTEST) && $(call stage,$(REPROTEST)/holdfast-$(VERSION))
 	$(Q)cp -a .ci .clang-format .clang-tidy .github .gitignore $(REPROTEST)/holdfast-$(VERSION)
 	$(Q)cd $(REPROTEST)/holdfast-$(VERSION) && $(OWN_MAKE) reprotest --vary=-all,$(VARIATIONS) \
-		--source-pattern '*' --store-dir ../stored . -- null \
-		'tests/depth/reproduce' 'out/*'
+		--store-dir ../stored -c tests/depth/reproduce . 'out/*' -- null
 
 # Each of these commands may have come from elsewhere than Debian's package.
 clusters:

@@ -16,7 +16,7 @@
 
 STATIC_PACKAGES = $(shell sed -e 's/\#.*//' tests/static/packages)
 STATIC_SOURCES  = $(SOURCES) $(wildcard tests/fuzz/*.c tests/unit/*.c tests/unit/*/*.c tests/system/*.c)
-STATIC_SCRIPTS := packaging/apt-install packaging/cross-deb packaging/debian/prerm packaging/debian/postrm \
+STATIC_SCRIPTS := packaging/apt-install packaging/apt-repository packaging/cross-deb tests/depth/reproduce packaging/debian/prerm packaging/debian/postrm \
 	packaging/completions/holdfast.bash tests/unit/run tests/vm/guest/start tests/vm/package/guest/start .ci/run
 
 .PHONY: translations deps-static check-static check-gcc check-tidy check-cppcheck check-shell check-spelling check-mutants check-layers check-log-lines check-promises check-translations
