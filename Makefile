@@ -118,7 +118,8 @@ $(BUILD)/holdfast.skel.h: $(BUILD)/holdfast.bpf.o
 
 $(patsubst %,$(BUILD)/daemon/%.o,startup kernel/loader kernel/program_pins): $(BUILD)/holdfast.skel.h
 
-$(BUILD)/%.o: %.c
+# Of the Makefile, too, which has the version.
+$(BUILD)/%.o: %.c Makefile
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_FORTIFY) $(ALL_CFLAGS) -c $< -o $@
